@@ -1,0 +1,112 @@
+import { problemWithBoolean, problemWithOutcome, problemWithView } from "./answers.ts";
+import { Line } from "./line.ts";
+import { nodeRuntime, type Runtime } from "./runtime.ts";
+import type {
+  Claim,
+  ClaimOutcome,
+  ClaimRequest,
+  Completion,
+  RecordId,
+  RecordView,
+  Renewal,
+  Store,
+} from "./store.ts";
+
+/** Labels, numbers and protocol of an entry beside its texts, roughly. */
+const ENTRY_OVERHEAD_BYTES = 512;
+
+/**
+ * Turns single calls from anywhere in the process into lists for the store. Each operation has a
+ * line of its own: renewals never queue behind claims.
+ */
+export class BatchingFront {
+  readonly #claims: Line<ClaimRequest, ClaimOutcome>;
+  readonly #renewals: Line<Renewal, boolean>;
+  readonly #completions: Line<Completion, boolean>;
+  readonly #releases: Line<Claim, boolean>;
+  readonly #reads: Line<RecordId, RecordView | undefined>;
+
+  constructor(store: Store, runtime: Runtime) {
+    const digestOf = ({ id }: Claim) => id.digest;
+    const isSmall = () => ENTRY_OVERHEAD_BYTES;
+    this.#claims = new Line<ClaimRequest, ClaimOutcome>(runtime, {
+      name: "claim",
+      send: async (requests) => await store.claim(requests),
+      digestOf,
+      sizeOf: ({ checkpoint = "" }) => ENTRY_OVERHEAD_BYTES + checkpoint.length,
+      problemWith: problemWithOutcome,
+    });
+    this.#renewals = new Line<Renewal, boolean>(runtime, {
+      name: "renew",
+      send: async (renewals) => await store.renew(renewals),
+      digestOf,
+      sizeOf: ({ checkpoint }) => ENTRY_OVERHEAD_BYTES + (checkpoint?.value.length ?? 0),
+      problemWith: problemWithBoolean,
+    });
+    this.#completions = new Line<Completion, boolean>(runtime, {
+      name: "complete",
+      send: async (completions) => await store.complete(completions),
+      digestOf,
+      sizeOf: ({ body, note = "" }) => ENTRY_OVERHEAD_BYTES + body.length + note.length,
+      problemWith: problemWithBoolean,
+    });
+    this.#releases = new Line<Claim, boolean>(runtime, {
+      name: "release",
+      send: async (claims) => await store.release(claims),
+      digestOf,
+      sizeOf: isSmall,
+      problemWith: problemWithBoolean,
+    });
+    this.#reads = new Line<RecordId, RecordView | undefined>(runtime, {
+      name: "read",
+      send: async (ids) => await store.read(ids),
+      digestOf: ({ digest }) => digest,
+      sizeOf: isSmall,
+      problemWith: problemWithView,
+    });
+  }
+
+  claim(request: ClaimRequest, timeoutMs: number): Promise<ClaimOutcome> {
+    return this.#claims.ask(request, timeoutMs);
+  }
+
+  renew(renewal: Renewal, timeoutMs: number): Promise<boolean> {
+    return this.#renewals.ask(renewal, timeoutMs);
+  }
+
+  complete(completion: Completion, timeoutMs: number): Promise<boolean> {
+    return this.#completions.ask(completion, timeoutMs);
+  }
+
+  release(claim: Claim, timeoutMs: number): Promise<boolean> {
+    return this.#releases.ask(claim, timeoutMs);
+  }
+
+  read(id: RecordId, timeoutMs: number): Promise<RecordView | undefined> {
+    return this.#reads.ask(id, timeoutMs);
+  }
+}
+
+const WRAPPED_TIMEOUT_MS = 60_000;
+
+/**
+ * A store behind a batching front of its own, as a store: for running the conformance suite on the
+ * two together. An engine needs no such wrapping: it puts a front before every store by itself.
+ */
+export function batchedStore(store: Store, runtime: Runtime = nodeRuntime): Store {
+  const front = new BatchingFront(store, runtime);
+  const each =
+    <Entry, Answer>(ask: (entry: Entry, timeoutMs: number) => Promise<Answer>) =>
+    (entries: readonly Entry[]) =>
+      Promise.all(entries.map((entry) => ask(entry, WRAPPED_TIMEOUT_MS)));
+  return {
+    claim: each((request: ClaimRequest, timeoutMs) => front.claim(request, timeoutMs)),
+    renew: each((renewal: Renewal, timeoutMs) => front.renew(renewal, timeoutMs)),
+    complete: each((completion: Completion, timeoutMs) => front.complete(completion, timeoutMs)),
+    release: each((claim: Claim, timeoutMs) => front.release(claim, timeoutMs)),
+    read: each((id: RecordId, timeoutMs) => front.read(id, timeoutMs)),
+    list: (query) => store.list(query),
+    remove: (id, token) => store.remove(id, token),
+    purge: (limit) => store.purge(limit),
+  };
+}

@@ -1,0 +1,242 @@
+import { encodeError, encodeValue } from "./body.ts";
+import { EngineClosedError, LeaseLostError } from "./errors.ts";
+import type { Events } from "./events.ts";
+import type { Flight } from "./flights.ts";
+import type { Lifetime } from "./lifetime.ts";
+import type { Settings } from "./options.ts";
+import type { Runtime } from "./runtime.ts";
+import type { Claimed, Completion } from "./store.ts";
+import type { StoreClient } from "./store-client.ts";
+
+/** What came of writing an outcome. */
+export interface Written {
+  /**
+   * Whether the outcome is known to be in the store. If not, the value is real all the same, and
+   * duplicates are treated as if this process had died.
+   */
+  readonly recorded: boolean;
+}
+
+/** What a function under a claim may know of it. */
+export interface Context {
+  /** The fencing number: hand it to systems that refuse what is older than they have seen. */
+  readonly token: number;
+  /** Which try this is, counted from 1. */
+  readonly attempt: number;
+  /** Aborted when the claim is lost, or its lease is over without a confirmed renewal. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * A claim that was granted by `begin`. Exactly one of its four endings has to be called, once;
+ * until then it is renewed. Each throws LeaseLostError where the claim was lost meanwhile.
+ */
+export interface ClaimHandle extends Context {
+  /** Whether somebody else's lapsed claim was taken over: its effects may have happened in part. */
+  readonly takenOver: boolean;
+  /** Epoch milliseconds on the store's clock. */
+  readonly createdAt: number;
+  /** Records the result. Duplicates get it again. */
+  complete(value: unknown): Promise<Written>;
+  /** Records the failure. Duplicates get ReplayedError with it as the cause. */
+  fail(error: unknown): Promise<Written>;
+  /** Gives the key back: the next caller runs. Only right where nothing happened. */
+  release(): Promise<Written>;
+  /** Records the outcome as unknown, with what is known of it, for an operator to settle. */
+  hold(evidence: unknown): Promise<Written>;
+}
+
+/** What a claim works with, handed down from its engine. */
+export interface ClaimScope {
+  readonly client: StoreClient;
+  readonly runtime: Runtime;
+  readonly events: Events;
+  readonly lifetime: Lifetime;
+  readonly settings: Settings;
+}
+
+/** Runs longer than this share of the retention have it counted anew from their end. */
+const LONG_RUN_SHARE = 1 / 10;
+
+export class HeldClaim implements ClaimHandle {
+  readonly token: number;
+  readonly attempt: number;
+  readonly takenOver: boolean;
+  readonly createdAt: number;
+  readonly #scope: ClaimScope;
+  readonly #flight: Flight;
+  readonly #sentAtMs: number;
+  readonly #stopBeating: () => void;
+  readonly #withdraw: () => void;
+  #controller: AbortController | undefined;
+  #abortReason: Error | undefined;
+  #ending: string | undefined;
+  #isFree = false;
+
+  constructor(scope: ClaimScope, flight: Flight, claimed: Claimed, sentAtMs: number) {
+    this.#scope = scope;
+    this.#flight = flight;
+    this.#sentAtMs = sentAtMs;
+    this.token = claimed.token;
+    this.attempt = claimed.attempt;
+    this.takenOver = claimed.takenOver;
+    this.createdAt = claimed.createdAt;
+    const { client, events, lifetime, settings } = scope;
+    const digest = flight.request.id.digest;
+    lifetime.enter();
+    this.#stopBeating = client.heartbeats.start({
+      claim: { id: flight.request.id, owner: flight.request.owner },
+      leaseMs: settings.leaseMs,
+      storeTimeoutMs: settings.storeTimeoutMs,
+      sentAtMs,
+      onRefused: () => this.#lose("refused"),
+      onOver: () => this.#lose("lease over"),
+      onError: (error) => events.emit("store-error", () => ({ digest, operation: "renew", error })),
+    });
+    this.#withdraw = lifetime.onEnd(() => this.#abandon());
+  }
+
+  /** Made when first asked for: most functions never ask. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason);
+    }
+    return this.#controller.signal;
+  }
+
+  async complete(value: unknown): Promise<Written> {
+    this.#startEnding("complete");
+    const { body, notKeptBecause } = encodeValue(value, this.#scope.settings.maxResultBytes);
+    const written = await this.#write({ status: "succeeded", body }, { value });
+    if (written.recorded) {
+      this.#scope.events.emit("completed", () => ({
+        ...this.#about(),
+        ranMs: this.#ranMs(),
+        ...(notKeptBecause !== undefined && { notKeptBecause }),
+      }));
+    }
+    return written;
+  }
+
+  async fail(error: unknown): Promise<Written> {
+    this.#startEnding("fail");
+    const written = await this.#write(
+      { status: "failed", body: encodeError(error) },
+      { cause: error },
+    );
+    if (written.recorded) {
+      this.#scope.events.emit("failed", () => ({ ...this.#about(), ranMs: this.#ranMs() }));
+    }
+    return written;
+  }
+
+  async hold(evidence: unknown): Promise<Written> {
+    this.#startEnding("hold");
+    const isError = evidence instanceof Error;
+    const { maxResultBytes } = this.#scope.settings;
+    const body = isError ? encodeError(evidence) : encodeValue(evidence, maxResultBytes).body;
+    const written = await this.#write({ status: "unknown", body }, { cause: evidence });
+    if (written.recorded) {
+      this.#scope.events.emit("unknown", () => ({ ...this.#about(), reason: "held" }));
+    }
+    return written;
+  }
+
+  async release(): Promise<Written> {
+    this.#startEnding("release");
+    const { client, settings, events } = this.#scope;
+    const written = await this.#end(
+      client.release(this.#flight.request, settings.storeTimeoutMs),
+      {},
+    );
+    if (written.recorded) {
+      events.emit("released", () => ({ ...this.#about(), ranMs: this.#ranMs() }));
+    }
+    return written;
+  }
+
+  #write(
+    outcome: Pick<Completion, "status" | "body">,
+    late: { readonly value?: unknown; readonly cause?: unknown },
+  ): Promise<Written> {
+    const { client, settings } = this.#scope;
+    const { id, owner } = this.#flight.request;
+    const isLong = this.#ranMs() > settings.replayMs * LONG_RUN_SHARE;
+    const retention = isLong ? { retentionMs: settings.replayMs } : {};
+    const completion = { id, owner, ...outcome, ...retention };
+    return this.#end(client.complete(completion, settings.storeTimeoutMs), late);
+  }
+
+  /** Waits for the store's word on the end, renewing until it comes, and stops all that runs. */
+  async #end(
+    asked: Promise<boolean>,
+    late: { readonly value?: unknown; readonly cause?: unknown },
+  ): Promise<Written> {
+    try {
+      if (await asked) return { recorded: true };
+    } catch (error) {
+      const { events } = this.#scope;
+      const { digest } = this.#about();
+      const isRelease = this.#ending === "release";
+      const operation = isRelease ? "release" : "complete";
+      events.emit("store-error", () => ({ digest, operation, error }));
+      if (!isRelease) events.emit("completion-lost", () => ({ ...this.#about(), error }));
+      return { recorded: false };
+    } finally {
+      this.#letGo();
+    }
+    this.#lose("refused");
+    throw new LeaseLostError({ token: this.token, ...late });
+  }
+
+  #startEnding(ending: string): void {
+    if (this.#ending !== undefined) {
+      throw new Error(`${ending}(): this claim was ended by ${this.#ending}() already.`);
+    }
+    this.#ending = ending;
+  }
+
+  #lose(reason: "refused" | "lease over"): void {
+    // While the end is being written, a renewal is refused because of that very end.
+    const isRefusedByOwnEnd = reason === "refused" && this.#ending !== undefined && !this.#isFree;
+    if (isRefusedByOwnEnd) return;
+    if (this.#abortReason === undefined) {
+      this.#abort(new LeaseLostError({ token: this.token }));
+      this.#scope.events.emit("lease-lost", () => ({ ...this.#about(), reason }));
+    }
+    // The store knows more than this process does: duplicates here have to ask it.
+    this.#scope.client.flights.land(this.#flight);
+  }
+
+  #letGo(): void {
+    if (this.#isFree) return;
+    this.#isFree = true;
+    this.#stopBeating();
+    this.#withdraw();
+    this.#scope.client.flights.land(this.#flight);
+    this.#scope.lifetime.leave();
+  }
+
+  /** The engine was closed and its grace is over: the function runs on, but nobody renews. */
+  #abandon(): void {
+    this.#abort(new EngineClosedError());
+    this.#stopBeating();
+    this.#scope.client.flights.land(this.#flight);
+  }
+
+  #abort(reason: Error): void {
+    if (this.#abortReason !== undefined) return;
+    this.#abortReason = reason;
+    this.#controller?.abort(reason);
+  }
+
+  #ranMs(): number {
+    return this.#scope.runtime.monotonicMs() - this.#sentAtMs;
+  }
+
+  #about() {
+    const { digest } = this.#flight.request.id;
+    return { digest, attempt: this.attempt, token: this.token };
+  }
+}

@@ -1,0 +1,255 @@
+import type { Status } from "./store.ts";
+
+const BRAND = Symbol.for("idemkit.error");
+
+export type ErrorCode =
+  | "INVALID_KEY"
+  | "INVALID_SCOPE"
+  | "PAYLOAD_CONFLICT"
+  | "IN_PROGRESS"
+  | "OUTCOME_UNKNOWN"
+  | "LEASE_LOST"
+  | "REPLAYED_FAILURE"
+  | "RESULT_UNAVAILABLE"
+  | "STORE_FAILED"
+  | "ENGINE_CLOSED"
+  | "SETTLE_REFUSED";
+
+/**
+ * The base of every error that idemkit throws on purpose, told apart by `code`.
+ *
+ * `instanceof` goes by a registered symbol and the code, so that it also holds for an error thrown
+ * by another copy of this package. Messages never contain keys, payloads or stored bodies.
+ */
+export abstract class IdempotencyError extends Error {
+  static readonly code?: ErrorCode;
+  abstract readonly code: ErrorCode;
+
+  static {
+    Object.defineProperty(IdempotencyError.prototype, BRAND, { value: true });
+  }
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (!isBranded(value)) return false;
+    if (this === IdempotencyError) return true;
+    // A subclass of the user's own has no code of its own and is recognised by its prototype.
+    if (Object.hasOwn(this, "code")) return value.code === this.code;
+    return Object.prototype.isPrototypeOf.call(this.prototype, value);
+  }
+}
+
+function isBranded(value: unknown): value is { readonly code: unknown } {
+  return typeof value === "object" && value !== null && BRAND in value;
+}
+
+/** The key is not a string of 1 to 255 bytes. Nothing was sent to the store and nothing ran. */
+export class InvalidKeyError extends IdempotencyError {
+  static override readonly code = "INVALID_KEY";
+  readonly code = InvalidKeyError.code;
+}
+
+/** The scope is not one string or a list of strings within bounds. Nothing was sent, nothing ran. */
+export class InvalidScopeError extends IdempotencyError {
+  static override readonly code = "INVALID_SCOPE";
+  readonly code = InvalidScopeError.code;
+}
+
+/** The key was first used with another payload. Nothing ran; what was recorded is not revealed. */
+export class ConflictError extends IdempotencyError {
+  static override readonly code = "PAYLOAD_CONFLICT";
+  readonly code = ConflictError.code;
+
+  constructor() {
+    super(
+      "This key was first used with another payload. " +
+        "A key stands for one content: use a new key for new content.",
+    );
+  }
+}
+
+/** Another call with this key is running. It may be tried again, with the same key. */
+export class InProgressError extends IdempotencyError {
+  static override readonly code = "IN_PROGRESS";
+  readonly code = InProgressError.code;
+  /** When it is worth asking again, in milliseconds from now. */
+  readonly retryAfterMs: number;
+  /** Which attempt is running, counted from 1. */
+  readonly attempt: number;
+
+  constructor(details: { readonly retryAfterMs: number; readonly attempt: number }) {
+    super(
+      "A call with this key is still running. " +
+        `Ask again with the same key in ${details.retryAfterMs} ms, or wait with \`duplicates: { waitMs }\`.`,
+    );
+    this.retryAfterMs = details.retryAfterMs;
+    this.attempt = details.attempt;
+  }
+}
+
+/** How it came that an outcome cannot be known. */
+export type UnknownReason =
+  /** The process that ran it stopped renewing its lease: it may have died before or after effects. */
+  | "lapsed"
+  /** It was recorded as unknown, by the policy, by the code that ran it, or by an operator. */
+  | "recorded";
+
+/**
+ * Nobody knows whether the operation happened. It is not run again until somebody decides: see
+ * `engine.settle`, or choose `onAbandoned: 'rerun'` where a second run does no harm.
+ */
+export class OutcomeUnknownError extends IdempotencyError {
+  static override readonly code = "OUTCOME_UNKNOWN";
+  readonly code = OutcomeUnknownError.code;
+  readonly reason: UnknownReason;
+  readonly attempt: number;
+  /** The fencing number of the attempt whose outcome is unknown. */
+  readonly token: number;
+
+  constructor(details: {
+    readonly reason: UnknownReason;
+    readonly attempt: number;
+    readonly token: number;
+  }) {
+    super(
+      "An earlier call with this key left its outcome unknown: it may or may not have happened. " +
+        "It is not run again until somebody settles it.",
+    );
+    this.reason = details.reason;
+    this.attempt = details.attempt;
+    this.token = details.token;
+  }
+}
+
+/**
+ * The function ran, but its claim was lost meanwhile: taken over, settled or removed. What it
+ * returned was not recorded; what it threw is the `cause`.
+ */
+export class LeaseLostError extends IdempotencyError {
+  static override readonly code = "LEASE_LOST";
+  readonly code = LeaseLostError.code;
+  /** What the function returned, if it did. It is not the recorded outcome. */
+  readonly value: unknown;
+  readonly token: number;
+
+  constructor(details: {
+    readonly token: number;
+    readonly value?: unknown;
+    readonly cause?: unknown;
+  }) {
+    super(
+      "The claim on this key was lost while the function ran: it was taken over, settled or " +
+        "removed. Its late result was refused.",
+      "cause" in details ? { cause: details.cause } : undefined,
+    );
+    this.value = details.value;
+    this.token = details.token;
+  }
+}
+
+/** The first call failed, and that failure is its outcome. `cause` is the original error, rebuilt. */
+export class ReplayedError extends IdempotencyError {
+  static override readonly code = "REPLAYED_FAILURE";
+  readonly code = ReplayedError.code;
+  readonly attempt: number;
+  readonly token: number;
+  /** Epoch milliseconds on the store's clock. */
+  readonly createdAt: number;
+  readonly completedAt: number;
+
+  constructor(details: {
+    readonly cause: unknown;
+    readonly attempt: number;
+    readonly token: number;
+    readonly createdAt: number;
+    readonly completedAt: number;
+  }) {
+    super(
+      "The first call with this key failed, and this is its outcome again (see `cause`). " +
+        "Nothing was run. To try anew, use a new key.",
+      { cause: details.cause },
+    );
+    this.attempt = details.attempt;
+    this.token = details.token;
+    this.createdAt = details.createdAt;
+    this.completedAt = details.completedAt;
+  }
+}
+
+/** The operation is done, but its result could not be kept. It is not run again. */
+export class ResultUnavailableError extends IdempotencyError {
+  static override readonly code = "RESULT_UNAVAILABLE";
+  readonly code = ResultUnavailableError.code;
+  readonly attempt: number;
+  readonly token: number;
+  readonly completedAt: number;
+
+  constructor(details: {
+    readonly why: string;
+    readonly attempt: number;
+    readonly token: number;
+    readonly completedAt: number;
+  }) {
+    super(`The first call with this key succeeded, but its result was not kept: ${details.why}.`);
+    this.attempt = details.attempt;
+    this.token = details.token;
+    this.completedAt = details.completedAt;
+  }
+}
+
+/** What the engine was doing when its store failed. */
+export type StoreOperation =
+  | "claim"
+  | "renew"
+  | "complete"
+  | "release"
+  | "read"
+  | "list"
+  | "remove"
+  | "purge";
+
+/** The store failed or did not answer in time. `cause` is the driver's own error. */
+export class StoreError extends IdempotencyError {
+  static override readonly code = "STORE_FAILED";
+  readonly code = StoreError.code;
+  readonly operation: StoreOperation;
+
+  constructor(operation: StoreOperation, cause: unknown) {
+    super(`The store failed to ${operation}${driverCode(cause)}. See \`cause\`.`, { cause });
+    this.operation = operation;
+  }
+}
+
+/** Drivers put row details into messages but not into codes, so the code alone is shown. */
+function driverCode(cause: unknown): string {
+  const code =
+    typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined;
+  return typeof code === "string" && /^[A-Z0-9_]{1,64}$/.test(code) ? ` (${code})` : "";
+}
+
+/** The engine was closed. Nothing was run. */
+export class EngineClosedError extends IdempotencyError {
+  static override readonly code = "ENGINE_CLOSED";
+  readonly code = EngineClosedError.code;
+
+  constructor() {
+    super("This engine was closed and takes no more calls. Nothing was run.");
+  }
+}
+
+/** The record cannot be settled as asked: see the message and `recorded` for what stands there. */
+export class SettleRefusedError extends IdempotencyError {
+  static override readonly code = "SETTLE_REFUSED";
+  readonly code = SettleRefusedError.code;
+  /** What is recorded now: its state, and its status where it has an outcome. */
+  readonly recorded: { readonly state: string; readonly status?: Status } | undefined;
+
+  constructor(why: string, recorded: SettleRefusedError["recorded"]) {
+    super(why);
+    this.recorded = recorded;
+  }
+}

@@ -1,0 +1,98 @@
+import { type Channel, channel } from "node:diagnostics_channel";
+import type { StoreOperation, UnknownReason } from "./errors.ts";
+import type { Status } from "./store.ts";
+
+/** Which record an event is about. The digest stands for scope and key, which are not shown. */
+interface OfRecord {
+  readonly digest: string;
+}
+
+interface OfAttempt extends OfRecord {
+  readonly attempt: number;
+  readonly token: number;
+}
+
+/** Every event of an engine, with what it carries. Durations are on the monotonic clock. */
+export interface EventMap {
+  /** A new claim was granted, and the function is about to run. */
+  readonly claimed: OfAttempt;
+  /** A lapsed claim was taken over, and the function is about to run again. */
+  readonly "taken-over": OfAttempt;
+  /** A duplicate was given the recorded outcome. */
+  readonly replayed: OfAttempt & { readonly status: Status; readonly ageMs: number };
+  /** A duplicate came with another payload and was refused. */
+  readonly conflict: OfRecord;
+  /** A duplicate was refused because the first call still runs. */
+  readonly "in-progress": OfRecord & { readonly attempt: number; readonly retryAfterMs: number };
+  /** A duplicate waited for the first call. */
+  readonly waited: OfRecord & { readonly waitedMs: number };
+  /** A result was recorded. `notKeptBecause` is there where only the fact was recorded. */
+  readonly completed: OfAttempt & { readonly ranMs: number; readonly notKeptBecause?: string };
+  /** A failure was recorded. */
+  readonly failed: OfAttempt & { readonly ranMs: number };
+  /** A claim was given back: the next caller runs. */
+  readonly released: OfAttempt & { readonly ranMs: number };
+  /** A caller met an unknown outcome, or an outcome was recorded as unknown (`held`). */
+  readonly unknown: OfAttempt & { readonly reason: UnknownReason | "held" };
+  /** An operator decided an open outcome. */
+  readonly settled: OfAttempt & {
+    readonly as: "succeeded" | "failed" | "released";
+    readonly by: string;
+    readonly why: string;
+  };
+  /** A running claim was lost, or its lease was over before a renewal was confirmed. */
+  readonly "lease-lost": OfAttempt & { readonly reason: "refused" | "lease over" };
+  /** An outcome could not be written: `recorded: false`. */
+  readonly "completion-lost": OfAttempt & { readonly error: unknown };
+  /** The store failed or was late. */
+  readonly "store-error": OfRecord & {
+    readonly operation: StoreOperation;
+    readonly error: unknown;
+  };
+}
+
+export type EventName = keyof EventMap;
+
+export type Listener<Name extends EventName> = (event: EventMap[Name]) => void;
+
+const CHANNEL_PREFIX = "idemkit:";
+const channels = new Map<EventName, Channel>();
+
+function channelOf(name: EventName): Channel {
+  const known = channels.get(name);
+  if (known !== undefined) return known;
+  const made = channel(CHANNEL_PREFIX + name);
+  channels.set(name, made);
+  return made;
+}
+
+/** Events to an engine's own listeners and to the process-wide diagnostics channels. */
+export class Events {
+  readonly #listeners = new Map<EventName, Set<(event: never) => void>>();
+
+  on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
+    const listeners = this.#listeners.get(name) ?? new Set();
+    this.#listeners.set(name, listeners.add(listener));
+    return () => listeners.delete(listener);
+  }
+
+  /** The event is made only where somebody listens. */
+  emit<Name extends EventName>(name: Name, make: () => EventMap[Name]): void {
+    const to = channelOf(name);
+    const listeners = this.#listeners.get(name);
+    if (!to.hasSubscribers && !listeners?.size) return;
+    const event: EventMap[Name] = make();
+    Object.freeze(event);
+    to.publish(event);
+    for (const listener of listeners ?? []) {
+      try {
+        (listener as Listener<Name>)(event);
+      } catch (error) {
+        // As diagnostics channels do: a listener's fault is reported, and no outcome depends on it.
+        process.nextTick(() => {
+          throw error;
+        });
+      }
+    }
+  }
+}

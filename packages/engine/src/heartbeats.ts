@@ -1,0 +1,151 @@
+import type { BatchingFront } from "./batching-front.ts";
+import type { Runtime } from "./runtime.ts";
+import type { Claim } from "./store.ts";
+
+/** What a running claim wants to hear about its lease. */
+export interface BeatSpec {
+  readonly claim: Claim;
+  readonly leaseMs: number;
+  readonly storeTimeoutMs: number;
+  /** When the claim was sent, on the monotonic clock: its lease counts from before the send. */
+  readonly sentAtMs: number;
+  /** The store refused a renewal: the claim is somebody else's, or decided. Comes once, last. */
+  readonly onRefused: () => void;
+  /** The lease is over without a confirmed renewal. The claim may still be ours. Comes once. */
+  readonly onOver: () => void;
+  readonly onError: (error: unknown) => void;
+}
+
+interface Beat extends BeatSpec {
+  readonly round: Round;
+  dueAtMs: number;
+  leaseEndsAtMs: number;
+  isStopped: boolean;
+  isOver: boolean;
+  cancelRetry: (() => void) | undefined;
+}
+
+const RENEWALS_PER_LEASE = 3;
+const RETRIES_PER_LEASE = 12;
+
+/**
+ * Renews the leases of all running claims of a process, those that are due together in one list.
+ * A claim that is shorter than a third of its lease costs no timer and no renewal.
+ */
+export class Heartbeats {
+  readonly #front: BatchingFront;
+  readonly #runtime: Runtime;
+  readonly #rounds = new Map<number, Round>();
+
+  constructor(front: BatchingFront, runtime: Runtime) {
+    this.#front = front;
+    this.#runtime = runtime;
+  }
+
+  /** Renews until the answered function is called. */
+  start(spec: BeatSpec): () => void {
+    const round = this.#rounds.get(spec.leaseMs) ?? new Round(this.#runtime, this.#renew);
+    this.#rounds.set(spec.leaseMs, round);
+    const beat: Beat = {
+      ...spec,
+      round,
+      dueAtMs: spec.sentAtMs + spec.leaseMs / RENEWALS_PER_LEASE,
+      leaseEndsAtMs: spec.sentAtMs + spec.leaseMs,
+      isStopped: false,
+      isOver: false,
+      cancelRetry: undefined,
+    };
+    round.add(beat);
+    return () => {
+      beat.isStopped = true;
+      beat.cancelRetry?.();
+      round.delete(beat);
+      if (round.isEmpty) this.#rounds.delete(spec.leaseMs);
+    };
+  }
+
+  readonly #renew = async (beat: Beat): Promise<void> => {
+    const { claim, leaseMs } = beat;
+    const sentAtMs = this.#runtime.monotonicMs();
+    this.#checkLease(beat);
+    // Nobody may learn too late that the lease is over because a renewal hangs.
+    const leftMs = beat.isOver ? leaseMs / RENEWALS_PER_LEASE : beat.leaseEndsAtMs - sentAtMs;
+    const timeoutMs = Math.min(beat.storeTimeoutMs, leftMs);
+    try {
+      const isHeld = await this.#front.renew({ ...claim, leaseMs }, timeoutMs);
+      if (beat.isStopped) return;
+      if (!isHeld) {
+        beat.isStopped = true;
+        beat.onRefused();
+        return;
+      }
+      beat.leaseEndsAtMs = sentAtMs + leaseMs;
+      beat.dueAtMs = sentAtMs + leaseMs / RENEWALS_PER_LEASE;
+      beat.round.add(beat);
+    } catch (error) {
+      if (beat.isStopped) return;
+      beat.onError(error);
+      this.#checkLease(beat);
+      // A lapsed lease that nobody took over can still be renewed, so this goes on.
+      const retryMs = leaseMs / RETRIES_PER_LEASE;
+      beat.cancelRetry = this.#runtime.schedule(() => void this.#renew(beat), retryMs);
+    }
+  };
+
+  #checkLease(beat: Beat): void {
+    if (beat.isOver || this.#runtime.monotonicMs() < beat.leaseEndsAtMs) return;
+    beat.isOver = true;
+    beat.onOver();
+  }
+}
+
+/** The claims of one lease length, in the order in which they come due. One timer serves all. */
+class Round {
+  readonly #runtime: Runtime;
+  readonly #renew: (beat: Beat) => Promise<void>;
+  readonly #beats = new Set<Beat>();
+  #cancel: (() => void) | undefined;
+
+  constructor(runtime: Runtime, renew: (beat: Beat) => Promise<void>) {
+    this.#runtime = runtime;
+    this.#renew = renew;
+  }
+
+  get isEmpty(): boolean {
+    return this.#beats.size === 0;
+  }
+
+  add(beat: Beat): void {
+    this.#beats.add(beat);
+    this.#arm();
+  }
+
+  delete(beat: Beat): void {
+    this.#beats.delete(beat);
+    if (this.isEmpty) this.#disarm();
+  }
+
+  #arm(): void {
+    const [first] = this.#beats;
+    if (first === undefined || this.#cancel !== undefined) return;
+    const delayMs = Math.max(0, first.dueAtMs - this.#runtime.monotonicMs());
+    this.#cancel = this.#runtime.schedule(() => this.#fire(), delayMs);
+  }
+
+  #disarm(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+  }
+
+  #fire(): void {
+    this.#cancel = undefined;
+    // Those that come due soon go along, so that claims begun one by one share lists later on.
+    const nowMs = this.#runtime.monotonicMs();
+    for (const beat of this.#beats) {
+      if (beat.dueAtMs - beat.leaseMs / RETRIES_PER_LEASE > nowMs) break;
+      this.#beats.delete(beat);
+      void this.#renew(beat);
+    }
+    this.#arm();
+  }
+}

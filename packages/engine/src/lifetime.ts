@@ -1,0 +1,78 @@
+import { EngineClosedError } from "./errors.ts";
+import type { Runtime } from "./runtime.ts";
+
+/**
+ * What of an engine is open and running. A derived engine's lifetime is part of its parent's:
+ * closing the parent closes it too, and never the other way round.
+ */
+export class Lifetime {
+  readonly #runtime: Runtime;
+  readonly #parent: Lifetime | undefined;
+  readonly #onEnd = new Set<() => void>();
+  readonly #onIdle = new Set<() => void>();
+  #running = 0;
+  #state: "open" | "closing" | "ended" = "open";
+
+  constructor(runtime: Runtime, parent?: Lifetime) {
+    this.#runtime = runtime;
+    this.#parent = parent;
+  }
+
+  /** @throws EngineClosedError */
+  checkOpen(): void {
+    if (this.#state !== "open") throw new EngineClosedError();
+    this.#parent?.checkOpen();
+  }
+
+  /** Whether the time for running work is over too. */
+  get isEnded(): boolean {
+    return this.#state === "ended" || (this.#parent?.isEnded ?? false);
+  }
+
+  /** Counts something as running until {@link leave}. */
+  enter(): void {
+    this.#running += 1;
+    this.#parent?.enter();
+  }
+
+  leave(): void {
+    this.#running -= 1;
+    if (this.#running === 0) for (const wake of this.#onIdle) wake();
+    this.#parent?.leave();
+  }
+
+  /** Calls back when the time for running work is over. The answered function takes it back. */
+  onEnd(callback: () => void): () => void {
+    if (this.#state === "ended") {
+      callback();
+      return () => undefined;
+    }
+    this.#onEnd.add(callback);
+    const withdraw = this.#parent?.onEnd(callback);
+    return () => {
+      this.#onEnd.delete(callback);
+      withdraw?.();
+    };
+  }
+
+  /** Refuses what comes, waits for what runs, and ends the rest after graceMs. */
+  async close(graceMs: number): Promise<void> {
+    if (this.#state === "open") this.#state = "closing";
+    if (this.#running > 0) await this.#idleOr(graceMs);
+    this.#state = "ended";
+    for (const callback of [...this.#onEnd]) callback();
+    this.#onEnd.clear();
+  }
+
+  #idleOr(graceMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const finish = () => {
+        cancel();
+        this.#onIdle.delete(finish);
+        resolve();
+      };
+      const cancel = this.#runtime.schedule(finish, graceMs);
+      this.#onIdle.add(finish);
+    });
+  }
+}

@@ -1,0 +1,223 @@
+import type { Runtime } from "./runtime.ts";
+import { pause, TimedOutError, Turns, within } from "./timing.ts";
+
+/** How one operation of a store is asked for lists, and how its entries are told apart. */
+export interface LineSpec<Entry, Answer> {
+  /** What the line does, for error messages: "claim", "renew", … */
+  readonly name: string;
+  readonly send: (list: readonly Entry[]) => Promise<readonly Answer[]>;
+  readonly digestOf: (entry: Entry) => string;
+  /** About how many bytes the entry is on the wire. */
+  readonly sizeOf: (entry: Entry) => number;
+  /** What is wrong with an answer, if anything: a faulty store has to fail loudly and at once. */
+  readonly problemWith: (answer: Answer) => string | undefined;
+}
+
+/** A store broke its contract: its answer cannot be used, and asking again would not help. */
+export class FaultyStoreError extends Error {
+  override readonly name = "FaultyStoreError";
+  readonly code = "FAULTY_STORE";
+}
+
+interface Waiting<Entry, Answer> {
+  readonly entry: Entry;
+  readonly deadlineMs: number;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+const LIST_ENTRIES_MAX = 256;
+const LIST_BYTES_MAX = 1024 * 1024;
+const LISTS_IN_FLIGHT_MAX = 2;
+const QUEUE_LENGTH_MAX = 100_000;
+const ASKED_ALONE_AT_ONCE_MAX = 16;
+const TRIES_MAX = 3;
+const FIRST_PAUSE_MS = 20;
+const PAUSE_GROWTH = 4;
+
+/**
+ * One line of the batching front. A call goes out at once when the line is free; those that come
+ * while lists are under way gather and share the next one. There is no timer to wait for.
+ *
+ * When a list fails or is late, its entries are asked again one by one, so that only the one at
+ * fault fails. Asking again is safe, as every operation of a store may be repeated.
+ */
+export class Line<Entry, Answer> {
+  readonly #spec: LineSpec<Entry, Answer>;
+  readonly #runtime: Runtime;
+  readonly #aloneTurns = new Turns(ASKED_ALONE_AT_ONCE_MAX);
+  #queue: Waiting<Entry, Answer>[] = [];
+  #inFlight = 0;
+  #flushIsPlanned = false;
+  #cancelSweep: (() => void) | undefined;
+
+  constructor(runtime: Runtime, spec: LineSpec<Entry, Answer>) {
+    this.#runtime = runtime;
+    this.#spec = spec;
+  }
+
+  /** Rejects with the store's error, or after timeoutMs, all tries and all waiting included. */
+  ask(entry: Entry, timeoutMs: number): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      if (this.#queue.length === QUEUE_LENGTH_MAX) {
+        reject(new TimedOutError(`${QUEUE_LENGTH_MAX} calls wait to ${this.#spec.name} already.`));
+        return;
+      }
+      const deadlineMs = this.#runtime.monotonicMs() + timeoutMs;
+      this.#queue.push({ entry, deadlineMs, resolve, reject });
+      this.#planFlush();
+    });
+  }
+
+  /** Waits for the end of the present turn, so that calls made together leave together. */
+  #planFlush(): void {
+    if (this.#flushIsPlanned) return;
+    if (this.#inFlight === LISTS_IN_FLIGHT_MAX) {
+      this.#planSweep();
+      return;
+    }
+    this.#flushIsPlanned = true;
+    queueMicrotask(() => {
+      this.#flushIsPlanned = false;
+      while (this.#queue.length > 0 && this.#inFlight < LISTS_IN_FLIGHT_MAX) {
+        void this.#run(this.#takeList());
+      }
+      this.#planSweep();
+    });
+  }
+
+  /** The next list: in order, within bounds, and no id twice. A body over the bound goes alone. */
+  #takeList(): readonly Waiting<Entry, Answer>[] {
+    const list: Waiting<Entry, Answer>[] = [];
+    const left: Waiting<Entry, Answer>[] = [];
+    const seen = new Set<string>();
+    let bytes = 0;
+    let index = 0;
+    for (; index < this.#queue.length && list.length < LIST_ENTRIES_MAX; index += 1) {
+      const waiting = this.#queue[index] as Waiting<Entry, Answer>;
+      const digest = this.#spec.digestOf(waiting.entry);
+      const size = this.#spec.sizeOf(waiting.entry);
+      const fits = list.length === 0 || bytes + size <= LIST_BYTES_MAX;
+      if (fits && !seen.has(digest)) {
+        bytes += size;
+        list.push(waiting);
+      } else {
+        left.push(waiting);
+      }
+      // What stays behind also holds back later calls for its record: they keep their order.
+      seen.add(digest);
+    }
+    this.#queue = left.concat(this.#queue.slice(index));
+    return list;
+  }
+
+  async #run(list: readonly Waiting<Entry, Answer>[]): Promise<void> {
+    this.#inFlight += 1;
+    try {
+      // Half of the time is kept for asking again.
+      const timeoutMs = this.#shortestMs(list) / 2;
+      const answers = await this.#send(list, timeoutMs);
+      for (const [index, waiting] of list.entries()) waiting.resolve(answers[index] as Answer);
+    } catch (error) {
+      for (const waiting of list) void this.#askAgain(waiting, error, list.length === 1);
+    } finally {
+      this.#inFlight -= 1;
+      if (this.#queue.length > 0) this.#planFlush();
+    }
+  }
+
+  async #send(
+    list: readonly Waiting<Entry, Answer>[],
+    timeoutMs: number,
+  ): Promise<readonly Answer[]> {
+    const { name, send, problemWith } = this.#spec;
+    const sent = send(list.map(({ entry }) => entry));
+    const answers = await within(this.#runtime, timeoutMs, sent, `The call to ${name}`);
+    if (!Array.isArray(answers) || answers.length !== list.length) {
+      throw new FaultyStoreError(
+        `${name}: expected one answer for each of ${list.length} entries, in their order.`,
+      );
+    }
+    for (const answer of answers) {
+      const problem = problemWith(answer);
+      if (problem !== undefined) throw new FaultyStoreError(`${name}: ${problem}.`);
+    }
+    return answers;
+  }
+
+  /** Settles an entry of a list that failed, within what is left of its time. */
+  async #askAgain(
+    waiting: Waiting<Entry, Answer>,
+    error: unknown,
+    wasAlone: boolean,
+  ): Promise<void> {
+    try {
+      const asked = this.#askAlone(waiting, error, wasAlone);
+      const { name } = this.#spec;
+      waiting.resolve(await within(this.#runtime, this.#remainingMs(waiting), asked, name));
+    } catch (lastError) {
+      // What made the call fail says more than that its time ran out in the end.
+      waiting.reject(lastError instanceof TimedOutError ? error : lastError);
+    }
+  }
+
+  async #askAlone(
+    waiting: Waiting<Entry, Answer>,
+    firstError: unknown,
+    wasAlone: boolean,
+  ): Promise<Answer> {
+    let error = firstError;
+    let pauseMs = wasAlone ? FIRST_PAUSE_MS : 0;
+    for (let tried = 1; tried < TRIES_MAX; tried += 1) {
+      if (error instanceof FaultyStoreError) break;
+      if (pauseMs > 0) await pause(this.#runtime, pauseMs * (0.5 + this.#runtime.random()));
+      pauseMs = pauseMs * PAUSE_GROWTH || FIRST_PAUSE_MS;
+      try {
+        return await this.#aloneTurns.take(async () => {
+          const timeoutMs = this.#remainingMs(waiting) / (TRIES_MAX - tried);
+          if (timeoutMs <= 0) throw error;
+          const [answer] = await this.#send([waiting], timeoutMs);
+          return answer as Answer;
+        });
+      } catch (nextError) {
+        error = nextError;
+      }
+    }
+    throw error;
+  }
+
+  #remainingMs(waiting: Waiting<Entry, Answer>): number {
+    return Math.max(0, waiting.deadlineMs - this.#runtime.monotonicMs());
+  }
+
+  #shortestMs(calls: readonly Waiting<Entry, Answer>[]): number {
+    let earliestMs = Number.POSITIVE_INFINITY;
+    for (const { deadlineMs } of calls) earliestMs = Math.min(earliestMs, deadlineMs);
+    return Math.max(0, earliestMs - this.#runtime.monotonicMs());
+  }
+
+  /** While calls wait for lists under way, sees to it that none waits past its deadline. */
+  #planSweep(): void {
+    const [first] = this.#queue;
+    if (first === undefined) {
+      this.#cancelSweep?.();
+      this.#cancelSweep = undefined;
+    } else if (this.#cancelSweep === undefined) {
+      const soonestMs = this.#shortestMs(this.#queue);
+      this.#cancelSweep = this.#runtime.schedule(() => this.#sweep(), soonestMs);
+    }
+  }
+
+  #sweep(): void {
+    this.#cancelSweep = undefined;
+    const isOver = (waiting: Waiting<Entry, Answer>) => this.#remainingMs(waiting) === 0;
+    const late = this.#queue.filter(isOver);
+    this.#queue = this.#queue.filter((waiting) => !isOver(waiting));
+    for (const waiting of late) {
+      waiting.reject(
+        new TimedOutError(`The call to ${this.#spec.name} waited too long to be sent.`),
+      );
+    }
+    this.#planSweep();
+  }
+}

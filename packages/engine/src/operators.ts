@@ -1,0 +1,207 @@
+import { decodeError, decodeValue, encodeError, encodeValue } from "./body.ts";
+import type { ClaimScope } from "./claim-handle.ts";
+import { describe } from "./describe.ts";
+import { SettleRefusedError } from "./errors.ts";
+import { splitScope } from "./identity.ts";
+import type { ListQuery, OpenState, RecordId, RecordState, RecordView, Status } from "./store.ts";
+import { pause } from "./timing.ts";
+
+/** A record as operators see it. Times are epoch milliseconds on the store's clock. */
+export interface InspectedRecord {
+  /** Its parts, to be handed to `settle`, `remove` or `inspect` as they are. */
+  readonly scope: readonly string[];
+  readonly key: string;
+  readonly digest: string;
+  readonly state: RecordState;
+  readonly status?: Status;
+  readonly attempt: number;
+  readonly token: number;
+  /** How long the lease still holds; 0 or less once it lapsed. Only while there is no outcome. */
+  readonly leaseRemainingMs?: number;
+  readonly createdAt: number;
+  readonly completedAt?: number;
+  readonly expiresAt?: number;
+  /** The result, or what `hold` kept as evidence. Missing where it could not be kept. */
+  readonly value?: unknown;
+  /** What the function threw. */
+  readonly error?: unknown;
+  /** Who settled it, and why. */
+  readonly note?: SettleNote;
+}
+
+export interface SettleNote {
+  readonly by: string;
+  readonly why: string;
+}
+
+/** An operator's decision about an open outcome, with who decides and why. */
+export type Decision = SettleNote &
+  (
+    | { readonly as: "succeeded"; readonly value?: unknown }
+    | { readonly as: "failed"; readonly error: unknown }
+    | { readonly as: "released" }
+  );
+
+const NOTE_LENGTH_MAX = 4_096;
+const LIST_LIMIT_MAX = 1_000;
+const PURGE_BATCH = 500;
+const PURGE_LIMIT_MAX = 10_000_000;
+
+export async function inspect(
+  { client, settings }: ClaimScope,
+  id: RecordId,
+): Promise<InspectedRecord | undefined> {
+  const view = await client.read(id, settings.storeTimeoutMs);
+  return view && inspected(view);
+}
+
+export async function list(
+  { client, settings }: ClaimScope,
+  query: ListQuery,
+): Promise<{ readonly records: readonly InspectedRecord[]; readonly next?: string }> {
+  checkState(query.state);
+  checkLimit(query.limit, LIST_LIMIT_MAX);
+  const { records, next } = await client.list(query, settings.storeTimeoutMs);
+  return { records: records.map(inspected), ...(next !== undefined && { next }) };
+}
+
+/**
+ * Writes the decision in the name of the attempt that left the outcome open. The store's fence then
+ * decides between the operator and an owner who comes back late: exactly one of them is told true.
+ */
+export async function settle(scope: ClaimScope, id: RecordId, decision: Decision): Promise<void> {
+  const { client, events, settings } = scope;
+  checkDecision(decision);
+  const { storeTimeoutMs, replayMs } = settings;
+  const view = await client.read(id, storeTimeoutMs);
+  if (view?.owner === undefined || !isOpen(view)) throw refusal(view);
+  const { owner, attempt, token } = view;
+  const note = JSON.stringify({ by: decision.by, why: decision.why } satisfies SettleNote);
+  const outcome = outcomeOf(decision, view, settings.maxResultBytes);
+  const completion = { id, owner, note, retentionMs: replayMs, ...outcome };
+  let isDone = await client.complete(completion, storeTimeoutMs);
+  // Released records keep their note: the reason stands there first, then the key is given back.
+  if (isDone && decision.as === "released") {
+    isDone = await client.release({ id, owner }, storeTimeoutMs);
+  }
+  if (!isDone) throw refusal(await client.read(id, storeTimeoutMs));
+  const { as, by, why } = decision;
+  events.emit("settled", () => ({ digest: id.digest, attempt, token, as, by, why }));
+}
+
+export async function remove({ client, settings }: ClaimScope, id: RecordId): Promise<boolean> {
+  const view = await client.read(id, settings.storeTimeoutMs);
+  return view !== undefined && (await client.remove(id, view.token, settings.storeTimeoutMs));
+}
+
+/** Purges in batches, each followed by a pause as long as it took, so that live traffic goes on. */
+export async function purge(
+  { client, runtime, settings }: ClaimScope,
+  limit: number,
+): Promise<number> {
+  checkLimit(limit, PURGE_LIMIT_MAX);
+  let purged = 0;
+  while (purged < limit) {
+    const batch = Math.min(PURGE_BATCH, limit - purged);
+    const startedAtMs = runtime.monotonicMs();
+    const count = await client.purge(batch, settings.storeTimeoutMs);
+    purged += count;
+    if (count < batch) break;
+    await pause(runtime, runtime.monotonicMs() - startedAtMs);
+  }
+  return purged;
+}
+
+function outcomeOf(decision: Decision, view: RecordView, maxResultBytes: number) {
+  switch (decision.as) {
+    case "succeeded":
+      return { status: "succeeded", body: settledBody(decision.value, maxResultBytes) } as const;
+    case "failed":
+      return { status: "failed", body: encodeError(decision.error) } as const;
+    case "released":
+      return { status: "unknown", body: view.body ?? encodeValue(undefined, 0).body } as const;
+  }
+}
+
+/** An operator can mend a value that cannot be kept; a function that ran could not. */
+function settledBody(value: unknown, maxResultBytes: number): string {
+  const { body, notKeptBecause } = encodeValue(value, maxResultBytes);
+  if (notKeptBecause !== undefined) throw new TypeError(`value: ${notKeptBecause}.`);
+  return body;
+}
+
+function isOpen({ state }: RecordView): boolean {
+  return state === "lapsed" || state === "unknown";
+}
+
+function refusal(view: RecordView | undefined): SettleRefusedError {
+  if (view === undefined) return new SettleRefusedError("There is no such record.", undefined);
+  const { state, status } = view;
+  const recorded = { state, ...(status !== undefined && { status }) };
+  const why =
+    state === "in-progress"
+      ? "The call is still running: its lease holds. Wait until it ends or lapses."
+      : `Only a lapsed or unknown record can be settled; this one is ${status ?? state}.`;
+  return new SettleRefusedError(why, recorded);
+}
+
+function inspected(view: RecordView): InspectedRecord {
+  const { id, owner, fingerprint, checkpoint, body, note, ...shown } = view;
+  return {
+    ...shown,
+    scope: splitScope(id.scope),
+    key: id.key,
+    digest: id.digest,
+    ...decoded(body),
+    ...decodedNote(note),
+  };
+}
+
+/** Operators look at records that may be broken: what cannot be read is left out. */
+function decoded(body: string | undefined): { readonly value?: unknown; readonly error?: unknown } {
+  if (body === undefined) return {};
+  try {
+    if (body.startsWith("error:")) return { error: decodeError(body) };
+    const value = decodeValue(body);
+    return value.kept ? { value: value.value } : {};
+  } catch {
+    return {};
+  }
+}
+
+function decodedNote(note: string | undefined): { readonly note?: SettleNote } {
+  if (note === undefined) return {};
+  try {
+    const { by, why } = JSON.parse(note) as SettleNote;
+    return { note: { by, why } };
+  } catch {
+    return {};
+  }
+}
+
+function checkDecision(decision: Decision): void {
+  if (typeof decision !== "object" || decision === null) {
+    throw new TypeError(`decision: expected { as, by, why }, got ${describe(decision)}.`);
+  }
+  if (!["succeeded", "failed", "released"].includes(decision.as)) {
+    throw new TypeError("as: expected 'succeeded', 'failed' or 'released'.");
+  }
+  for (const name of ["by", "why"] as const) {
+    const text: unknown = decision[name];
+    const isFine = typeof text === "string" && text !== "" && text.length <= NOTE_LENGTH_MAX;
+    if (isFine) continue;
+    throw new TypeError(
+      `${name}: expected a text of 1 to ${NOTE_LENGTH_MAX} characters, got ${describe(text)}.`,
+    );
+  }
+}
+
+function checkState(state: OpenState): void {
+  if (["in-progress", "lapsed", "unknown"].includes(state)) return;
+  throw new TypeError("state: expected 'in-progress', 'lapsed' or 'unknown'.");
+}
+
+function checkLimit(limit: number, max: number): void {
+  if (Number.isSafeInteger(limit) && limit >= 1 && limit <= max) return;
+  throw new TypeError(`limit: expected a whole number from 1 to ${max}, got ${describe(limit)}.`);
+}

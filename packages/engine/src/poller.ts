@@ -1,0 +1,100 @@
+import type { BatchingFront } from "./batching-front.ts";
+import type { Runtime } from "./runtime.ts";
+import type { RecordId } from "./store.ts";
+
+interface Watch {
+  readonly id: RecordId;
+  readonly timeoutMs: number;
+  readonly wake: Set<() => void>;
+  delayMs: number;
+  dueAtMs: number;
+}
+
+const FIRST_DELAY_MS = 10;
+const DELAY_MS_MAX = 100;
+const DELAY_GROWTH = 1.5;
+const JITTER = 0.25;
+/** Polls that come due within this share a read. */
+const GATHER_MS = 5;
+
+/**
+ * Waits for records that other processes work on: one read for all ids that are due, less often
+ * the longer it takes, and no connection held in between.
+ */
+export class Poller {
+  readonly #front: BatchingFront;
+  readonly #runtime: Runtime;
+  readonly #watches = new Map<string, Watch>();
+  #cancel: (() => void) | undefined;
+
+  constructor(front: BatchingFront, runtime: Runtime) {
+    this.#front = front;
+    this.#runtime = runtime;
+  }
+
+  /**
+   * Calls `wake` once when the record is no longer in progress, or cannot be read: then it is for
+   * the caller to ask the store, and to hear of its trouble. The answered function stops the watch.
+   */
+  watch(id: RecordId, timeoutMs: number, wake: () => void): () => void {
+    const known = this.#watches.get(id.digest);
+    const watch = known ?? this.#newWatch(id, timeoutMs);
+    watch.wake.add(wake);
+    this.#arm();
+    return () => {
+      watch.wake.delete(wake);
+      const isCurrent = this.#watches.get(id.digest) === watch;
+      if (watch.wake.size === 0 && isCurrent) this.#watches.delete(id.digest);
+      if (this.#watches.size === 0) this.#disarm();
+    };
+  }
+
+  #newWatch(id: RecordId, timeoutMs: number): Watch {
+    const dueAtMs = this.#runtime.monotonicMs() + FIRST_DELAY_MS;
+    const watch = { id, timeoutMs, wake: new Set<() => void>(), delayMs: FIRST_DELAY_MS, dueAtMs };
+    this.#watches.set(id.digest, watch);
+    return watch;
+  }
+
+  #arm(): void {
+    this.#disarm();
+    let soonestMs = Number.POSITIVE_INFINITY;
+    for (const { dueAtMs } of this.#watches.values()) soonestMs = Math.min(soonestMs, dueAtMs);
+    if (soonestMs === Number.POSITIVE_INFINITY) return;
+    const delayMs = Math.max(0, soonestMs - this.#runtime.monotonicMs());
+    this.#cancel = this.#runtime.schedule(() => this.#poll(), delayMs);
+  }
+
+  #disarm(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+  }
+
+  #poll(): void {
+    const nowMs = this.#runtime.monotonicMs();
+    for (const watch of this.#watches.values()) {
+      if (watch.dueAtMs > nowMs + GATHER_MS) continue;
+      watch.dueAtMs = Number.POSITIVE_INFINITY;
+      void this.#read(watch);
+    }
+    this.#arm();
+  }
+
+  async #read(watch: Watch): Promise<void> {
+    const isStillRunning = await this.#front.read(watch.id, watch.timeoutMs).then(
+      (view) => view?.state === "in-progress",
+      () => false,
+    );
+    if (this.#watches.get(watch.id.digest) !== watch) return;
+    if (isStillRunning) {
+      watch.delayMs = Math.min(watch.delayMs * DELAY_GROWTH, DELAY_MS_MAX);
+      const jitter = 1 - JITTER + 2 * JITTER * this.#runtime.random();
+      watch.dueAtMs = this.#runtime.monotonicMs() + watch.delayMs * jitter;
+      this.#arm();
+      return;
+    }
+    this.#watches.delete(watch.id.digest);
+    if (this.#watches.size === 0) this.#disarm();
+    for (const wake of watch.wake) wake();
+  }
+}

@@ -1,0 +1,44 @@
+import { randomBytes } from "node:crypto";
+import { performance } from "node:perf_hooks";
+
+/**
+ * All that the engine takes from the world besides its store. It reads no other clock, sets no
+ * other timer and draws no other random number, so that a simulator can stand in for all three.
+ */
+export interface Runtime {
+  /** Milliseconds on a clock that never goes back. Only differences of it are used. */
+  readonly monotonicMs: () => number;
+  /** Runs the task once after delayMs. The answer cancels it. */
+  readonly schedule: (task: () => void, delayMs: number) => () => void;
+  /** An owner: 128 random bits as 32 lower-case hex digits. */
+  readonly newOwner: () => string;
+  /** A number from 0 up to but not including 1, for jitter. */
+  readonly random: () => number;
+}
+
+const OWNER_BYTES = 16;
+const OWNERS_PER_DRAW = 256;
+
+/** Draws random bytes for many owners at once: one system call a draw instead of one an owner. */
+function ownerSource(): () => string {
+  let drawn = Buffer.alloc(0);
+  let used = 0;
+  return () => {
+    if (used === drawn.length) {
+      drawn = randomBytes(OWNER_BYTES * OWNERS_PER_DRAW);
+      used = 0;
+    }
+    used += OWNER_BYTES;
+    return drawn.toString("hex", used - OWNER_BYTES, used);
+  };
+}
+
+export const nodeRuntime: Runtime = {
+  monotonicMs: () => performance.now(),
+  schedule: (task, delayMs) => {
+    const timer = setTimeout(task, delayMs);
+    return () => clearTimeout(timer);
+  },
+  newOwner: ownerSource(),
+  random: Math.random,
+};

@@ -1,0 +1,116 @@
+import { BatchingFront } from "./batching-front.ts";
+import { StoreError, type StoreOperation } from "./errors.ts";
+import { Flights } from "./flights.ts";
+import { Heartbeats } from "./heartbeats.ts";
+import { Poller } from "./poller.ts";
+import type { Runtime } from "./runtime.ts";
+import type {
+  Claim,
+  ClaimOutcome,
+  ClaimRequest,
+  Completion,
+  ListQuery,
+  RecordId,
+  RecordPage,
+  RecordView,
+  Store,
+} from "./store.ts";
+import { pause, within } from "./timing.ts";
+
+const GIVE_BACK_TRIES_MAX = 4;
+const GIVE_BACK_PAUSE_MS = 250;
+const GIVE_BACK_GROWTH = 3;
+
+/**
+ * What all engines of a process share that work on the same store object: its batching front, its
+ * heartbeats, its poller, and the calls under way. Trouble comes out of it as StoreError.
+ */
+export class StoreClient {
+  readonly flights = new Flights();
+  readonly heartbeats: Heartbeats;
+  readonly poller: Poller;
+  readonly #front: BatchingFront;
+  readonly #store: Store;
+  readonly #runtime: Runtime;
+
+  constructor(store: Store, runtime: Runtime) {
+    this.#store = store;
+    this.#runtime = runtime;
+    this.#front = new BatchingFront(store, runtime);
+    this.heartbeats = new Heartbeats(this.#front, runtime);
+    this.poller = new Poller(this.#front, runtime);
+  }
+
+  claim(request: ClaimRequest, timeoutMs: number): Promise<ClaimOutcome> {
+    return orStoreError("claim", this.#front.claim(request, timeoutMs));
+  }
+
+  complete(completion: Completion, timeoutMs: number): Promise<boolean> {
+    return orStoreError("complete", this.#front.complete(completion, timeoutMs));
+  }
+
+  release(claim: Claim, timeoutMs: number): Promise<boolean> {
+    return orStoreError("release", this.#front.release(claim, timeoutMs));
+  }
+
+  read(id: RecordId, timeoutMs: number): Promise<RecordView | undefined> {
+    return orStoreError("read", this.#front.read(id, timeoutMs));
+  }
+
+  list(query: ListQuery, timeoutMs: number): Promise<RecordPage> {
+    return this.#once("list", timeoutMs, async () => await this.#store.list(query));
+  }
+
+  remove(id: RecordId, token: number, timeoutMs: number): Promise<boolean> {
+    return this.#once("remove", timeoutMs, async () => await this.#store.remove(id, token));
+  }
+
+  purge(limit: number, timeoutMs: number): Promise<number> {
+    return this.#once("purge", timeoutMs, async () => await this.#store.purge(limit));
+  }
+
+  /**
+   * Gives back a claim whose answer never came. It may have been granted, or may still be on its
+   * way, so it is asked for once more as the same owner: once released, a delayed duplicate of it
+   * finds its own release and changes nothing. If the store stays away, the lease lapses instead.
+   */
+  async giveBack(request: ClaimRequest, timeoutMs: number): Promise<void> {
+    let pauseMs = GIVE_BACK_PAUSE_MS;
+    for (let tried = 0; tried < GIVE_BACK_TRIES_MAX; tried += 1) {
+      try {
+        const again = await this.#front.claim({ ...request, takeOver: false }, timeoutMs);
+        if (again.outcome === "claimed") await this.#front.release(request, timeoutMs);
+        return;
+      } catch {
+        // Whoever made the call was told already; this is only about freeing the key early.
+        await pause(this.#runtime, pauseMs * (0.5 + this.#runtime.random()));
+        pauseMs *= GIVE_BACK_GROWTH;
+      }
+    }
+  }
+
+  /** A rare call, outside the front. */
+  #once<T>(operation: StoreOperation, timeoutMs: number, ask: () => Promise<T>): Promise<T> {
+    const call = within(this.#runtime, timeoutMs, ask(), `The call to ${operation}`);
+    return orStoreError(operation, call);
+  }
+}
+
+async function orStoreError<T>(operation: StoreOperation, asked: Promise<T>): Promise<T> {
+  try {
+    return await asked;
+  } catch (error) {
+    throw new StoreError(operation, error);
+  }
+}
+
+const clients = new WeakMap<Runtime, WeakMap<Store, StoreClient>>();
+
+/** The client of a store object: the same for every engine that works on it in this runtime. */
+export function storeClientOf(store: Store, runtime: Runtime): StoreClient {
+  const ofRuntime = clients.get(runtime) ?? new WeakMap<Store, StoreClient>();
+  clients.set(runtime, ofRuntime);
+  const client = ofRuntime.get(store) ?? new StoreClient(store, runtime);
+  ofRuntime.set(store, client);
+  return client;
+}

@@ -1,0 +1,179 @@
+/**
+ * The Store contract: at most one record per id, and eight operations on it.
+ *
+ * These types are the whole of what the engine asks of a store. The comments are normative: each
+ * rule is a clause of `@idemkit/conformance`, and `docs/store-contract.md` lists them. MUST, MUST NOT
+ * and MAY are meant as in RFC 2119.
+ *
+ * Three rules hold for every operation:
+ * - Time is the store's own clock. Durations come in as relative milliseconds, and no caller's
+ *   clock is ever compared with a stored one.
+ * - I/O trouble rejects with the driver's own error. An answer of `false` never means trouble.
+ * - A rejected list MAY have been applied in part, so every operation MUST be safe to repeat.
+ */
+export interface Store {
+  /** Claims each record, or says why it cannot be claimed. Of any number of rivals one wins. */
+  claim(requests: readonly ClaimRequest[]): Promise<readonly ClaimOutcome[]>;
+  /** Moves the end of each lease to now + leaseMs. True iff this owner holds the record. */
+  renew(renewals: readonly Renewal[]): Promise<readonly boolean[]>;
+  /** Writes each outcome. True iff afterwards the outcome stored by this owner is this one. */
+  complete(completions: readonly Completion[]): Promise<readonly boolean[]>;
+  /** Gives each claim back. True iff this owner held an open record, or had released it already. */
+  release(claims: readonly Claim[]): Promise<readonly boolean[]>;
+  /** Reads each record and changes nothing. Absent and expired records are `undefined`. */
+  read(ids: readonly RecordId[]): Promise<readonly (RecordView | undefined)[]>;
+  /** Pages through the open records, for operators. It MAY scan. */
+  list(query: ListQuery): Promise<RecordPage>;
+  /** Makes the record that has this token a released one without owner, body or checkpoint. */
+  remove(id: RecordId, token: number): Promise<boolean>;
+  /** Removes at most `limit` expired records and answers how many. */
+  purge(limit: number): Promise<number>;
+}
+
+/** What identifies a record. Only `digest` is ever compared; the labels are for people. */
+export interface RecordId {
+  /** 32 lower-case hex digits, computed by the engine from scope and key. */
+  readonly digest: string;
+  /** The joined scope, at most 1,024 bytes of UTF-8. A label: kept, never compared. */
+  readonly scope: string;
+  /** The key, 1 to 255 bytes of UTF-8. A label: kept, never compared. */
+  readonly key: string;
+}
+
+/** One attempt's hold on a record. Every write of a claim is fenced by its owner. */
+export interface Claim {
+  readonly id: RecordId;
+  /** 128 random bits in hex, minted by the engine before the first send. */
+  readonly owner: string;
+}
+
+export interface ClaimRequest extends Claim {
+  /** What the payload was, for comparison by equality. */
+  readonly fingerprint: string;
+  readonly leaseMs: number;
+  /** How long the record lives once its outcome is known, counted from this claim. */
+  readonly retentionMs: number;
+  /** Whether a lapsed claim of somebody else may be taken over. */
+  readonly takeOver: boolean;
+  /** Progress to start with, at revision 0. */
+  readonly checkpoint?: string;
+}
+
+/** Progress of a claim. A higher revision replaces a lower one, never the other way round. */
+export interface Checkpoint {
+  readonly revision: number;
+  /** An opaque well-formed string without U+0000. */
+  readonly value: string;
+}
+
+export interface Renewal extends Claim {
+  readonly leaseMs: number;
+  /** Replaces the stored checkpoint iff its revision is greater. */
+  readonly checkpoint?: Checkpoint;
+}
+
+export type Status = "succeeded" | "failed" | "unknown";
+
+export interface Completion extends Claim {
+  /** `unknown` records an open outcome: its owner, or an operator in its name, may still decide. */
+  readonly status: Status;
+  /** An opaque well-formed string without U+0000. 4 MiB MUST pass, and so MUST the empty string. */
+  readonly body: string;
+  /** The record then lives until the later of its present expiry and now + retentionMs. */
+  readonly retentionMs?: number;
+  /** An opaque well-formed string without U+0000: who decided, and why. */
+  readonly note?: string;
+}
+
+/**
+ * - `claimed`: the record is this owner's. The same owner asking again gets the same answer.
+ * - `in-progress`: somebody else works on it, or it was released in a way that bars this request.
+ * - `lapsed`: somebody else's lease is over, its outcome open, and this request may not take over.
+ * - `completed`: there is an outcome, which may be `unknown`. Nothing was written.
+ */
+export type ClaimOutcome = Claimed | InProgress | Lapsed | Completed;
+
+export interface Claimed {
+  readonly outcome: "claimed";
+  /**
+   * The fencing number: a safe integer, greater than every token issued before for this id, being
+   * `max(previous + 1, clock in microseconds)`.
+   */
+  readonly token: number;
+  /** 1 for a new record, one more for each take-over and each claim after a release. */
+  readonly attempt: number;
+  readonly takenOver: boolean;
+  readonly checkpoint?: Checkpoint;
+  /** When this life of the record began: kept by a take-over, new after a release. */
+  readonly createdAt: number;
+}
+
+export interface InProgress {
+  readonly outcome: "in-progress";
+  readonly fingerprint: string;
+  readonly attempt: number;
+  /** 0 where the record was released and this request may not have it. */
+  readonly leaseRemainingMs: number;
+}
+
+export interface Lapsed {
+  readonly outcome: "lapsed";
+  readonly fingerprint: string;
+  readonly attempt: number;
+  readonly token: number;
+  readonly checkpoint?: Checkpoint;
+}
+
+export interface Completed {
+  readonly outcome: "completed";
+  readonly status: Status;
+  readonly fingerprint: string;
+  readonly body: string;
+  readonly owner: string;
+  readonly token: number;
+  readonly attempt: number;
+  readonly createdAt: number;
+  readonly completedAt: number;
+  /** Milliseconds since completion, on the store's clock. */
+  readonly ageMs: number;
+}
+
+export type RecordState = "in-progress" | "lapsed" | "unknown" | "completed" | "released";
+
+/** The states in which an outcome is open. Such records never expire. */
+export type OpenState = Extract<RecordState, "in-progress" | "lapsed" | "unknown">;
+
+/** A record as it is now. Times are epoch milliseconds on the store's clock. */
+export interface RecordView {
+  readonly id: RecordId;
+  readonly state: RecordState;
+  readonly fingerprint: string;
+  /** Missing after a removal: then nobody owns the record. */
+  readonly owner?: string;
+  readonly token: number;
+  readonly attempt: number;
+  /** While in progress more than 0; once lapsed 0 or less, by how long ago that was. */
+  readonly leaseRemainingMs?: number;
+  readonly checkpoint?: Checkpoint;
+  readonly status?: Status;
+  readonly body?: string;
+  readonly note?: string;
+  readonly createdAt: number;
+  readonly completedAt?: number;
+  /** Only where the record expires: completed (succeeded or failed) and released. */
+  readonly expiresAt?: number;
+}
+
+export interface ListQuery {
+  readonly state: OpenState;
+  /** The `next` of the page before. */
+  readonly after?: string;
+  /** 1 to 1,000. */
+  readonly limit: number;
+}
+
+export interface RecordPage {
+  readonly records: readonly RecordView[];
+  /** Missing on the last page. */
+  readonly next?: string;
+}

@@ -1,0 +1,63 @@
+import type { Runtime } from "./runtime.ts";
+
+/** Something did not settle within its time. */
+export class TimedOutError extends Error {
+  override readonly name = "TimedOutError";
+  readonly code = "TIMED_OUT";
+}
+
+/**
+ * Settles as the promise does, or rejects once the time is over. What the promise does after that
+ * is of no consequence any more.
+ */
+export function within<T>(
+  runtime: Runtime,
+  timeoutMs: number,
+  promise: Promise<T>,
+  what: string,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cancel = runtime.schedule(
+      () => reject(new TimedOutError(`${what} took longer than ${Math.round(timeoutMs)} ms.`)),
+      timeoutMs,
+    );
+    promise.then(
+      (value) => {
+        cancel();
+        resolve(value);
+      },
+      (error: unknown) => {
+        cancel();
+        reject(error);
+      },
+    );
+  });
+}
+
+export function pause(runtime: Runtime, delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    runtime.schedule(resolve, delayMs);
+  });
+}
+
+/** Lets at most so many tasks run at once; the others wait for their turn, in order. */
+export class Turns {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(atOnceMax: number) {
+    this.#free = atOnceMax;
+  }
+
+  async take<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free -= 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await task();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free += 1;
+      else next();
+    }
+  }
+}
