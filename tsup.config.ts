@@ -1,7 +1,13 @@
+import { readFileSync } from "node:fs";
 import { defineConfig } from "tsup";
 
+type Exports = Record<string, { readonly "@idemkit/source": string }>;
+
+// Each package is built from its own folder; what it exports says what has to be built.
+const manifest = JSON.parse(readFileSync("package.json", "utf8")) as { readonly exports: Exports };
+
 export default defineConfig({
-  entry: ["src/index.ts"],
+  entry: Object.values(manifest.exports).map((entry) => entry["@idemkit/source"]),
   format: "esm",
   target: "node20",
   clean: true,

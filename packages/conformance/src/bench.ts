@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import type {
+  Claim,
+  Claimed,
+  ClaimOutcome,
+  ClaimRequest,
+  Completion,
+  RecordId,
+  RecordView,
+  Renewal,
+  Store,
+} from "@idemkit/engine";
+import type { Clause, Harness } from "./harness.ts";
+
+export const LEASE_MS = 60_000;
+export const RETENTION_MS = 1_000_000;
+/** How long a clause may really take without its durations coming out wrong. */
+export const TOLERANCE_MS = 10_000;
+
+/** A clause whose check gets a bench: the harness with fresh ids and shorter words. */
+export function clause(id: string, title: string, check: (bench: Bench) => Promise<void>): Clause {
+  return { id, title, check: (harness) => check(new Bench(harness)) };
+}
+
+/** One record of a clause, asked for in single calls through either handle. */
+export class Subject {
+  readonly id: RecordId;
+  readonly #store: Store;
+
+  constructor(id: RecordId, store: Store) {
+    this.id = id;
+    this.#store = store;
+  }
+
+  /** The same record through another handle. */
+  through(store: Store): Subject {
+    return new Subject(this.id, store);
+  }
+
+  request(given: Partial<ClaimRequest> = {}): ClaimRequest {
+    return {
+      id: this.id,
+      owner: newOwner(),
+      fingerprint: "fingerprint",
+      leaseMs: LEASE_MS,
+      retentionMs: RETENTION_MS,
+      takeOver: false,
+      ...given,
+    };
+  }
+
+  async claim(given: Partial<ClaimRequest> = {}): Promise<ClaimOutcome> {
+    return only(await this.#store.claim([this.request(given)]));
+  }
+
+  /** Claims, and expects to be granted it. */
+  async claimed(given: Partial<ClaimRequest> = {}): Promise<Claimed & Claim> {
+    const request = this.request(given);
+    const outcome = only(await this.#store.claim([request]));
+    assert.equal(outcome.outcome, "claimed", "expected the claim to be granted");
+    return { ...(outcome as Claimed), id: this.id, owner: request.owner };
+  }
+
+  async renew(owner: string, given: Partial<Renewal> = {}): Promise<boolean> {
+    return only(await this.#store.renew([{ id: this.id, owner, leaseMs: LEASE_MS, ...given }]));
+  }
+
+  async complete(owner: string, given: Partial<Completion> = {}): Promise<boolean> {
+    const completion = { id: this.id, owner, status: "succeeded", body: "body", ...given } as const;
+    return only(await this.#store.complete([completion]));
+  }
+
+  async release(owner: string): Promise<boolean> {
+    return only(await this.#store.release([{ id: this.id, owner }]));
+  }
+
+  async remove(token: number): Promise<boolean> {
+    return await this.#store.remove(this.id, token);
+  }
+
+  async read(): Promise<RecordView | undefined> {
+    return only(await this.#store.read([this.id]));
+  }
+
+  /** Reads, and expects a record. */
+  async view(): Promise<RecordView> {
+    const view = await this.read();
+    assert.ok(view, "expected a record, read none");
+    return view;
+  }
+}
+
+export class Bench {
+  readonly first: Store;
+  readonly second: Store;
+  readonly #harness: Harness;
+  readonly #digests: string[] = [];
+
+  constructor(harness: Harness) {
+    this.#harness = harness;
+    [this.first, this.second] = harness.stores;
+  }
+
+  newId(labels: Partial<RecordId> = {}): RecordId {
+    const digest = randomBytes(16).toString("hex");
+    this.#digests.push(digest);
+    return { digest, scope: "11:conformance", key: `key ${digest}`, ...labels };
+  }
+
+  /** A record that does not exist yet, through the first handle. */
+  subject(labels: Partial<RecordId> = {}): Subject {
+    return new Subject(this.newId(labels), this.first);
+  }
+
+  subjects(count: number): readonly Subject[] {
+    return Array.from({ length: count }, () => this.subject());
+  }
+
+  /** Lets time pass for every record of this clause. */
+  async elapse(ms: number): Promise<void> {
+    await this.#harness.elapse(ms, this.#digests);
+  }
+
+  /** Both handles by turns, for races. */
+  handle(index: number): Store {
+    return index % 2 === 0 ? this.first : this.second;
+  }
+}
+
+export function newOwner(): string {
+  return randomBytes(16).toString("hex");
+}
+
+/** The answer to a list of one entry. */
+export function only<T>(answers: readonly T[]): T {
+  assert.equal(answers.length, 1, "expected one answer to a list of one entry");
+  return answers[0] as T;
+}
+
+/** Expects a duration to be as given, but for the time that the clause itself took. */
+export function assertAbout(actual: number | undefined, expected: number, what: string): void {
+  assert.equal(typeof actual, "number", `${what}: expected a number, got ${typeof actual}`);
+  const off = Math.abs((actual as number) - expected);
+  assert.ok(off <= TOLERANCE_MS, `${what}: expected about ${expected}, got ${actual}`);
+}
