@@ -8,4 +8,5 @@ export {
   type StoredRecord,
   type Transition,
   transition,
+  viewOf,
 } from "./record.ts";

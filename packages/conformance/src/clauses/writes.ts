@@ -201,6 +201,14 @@ export const writeClauses = [
     },
   ),
 
+  clause("complete.expired", "what has expired is absent for its owner too", async (bench) => {
+    const subject = bench.subject();
+    const { owner } = await subject.claimed();
+    await subject.complete(owner);
+    await bench.elapse(RETENTION_MS);
+    assert.equal(await subject.complete(owner), false);
+  }),
+
   clause("complete.released", "a released claim can complete no more", async (bench) => {
     const subject = bench.subject();
     const { owner } = await subject.claimed();
@@ -265,6 +273,14 @@ export const writeClauses = [
     assert.equal((await subject.view()).note, undefined, "a new claim begins without it");
   }),
 
+  clause("release.expired", "what has expired is absent for its releaser too", async (bench) => {
+    const subject = bench.subject();
+    const { owner } = await subject.claimed();
+    await subject.release(owner);
+    await bench.elapse(RETENTION_MS);
+    assert.equal(await subject.release(owner), false);
+  }),
+
   clause("release.fence", "nobody else releases, and no outcome is released", async (bench) => {
     const absent = bench.subject();
     assert.equal(await absent.release(newOwner()), false);
@@ -282,6 +298,7 @@ export const writeClauses = [
       assert.equal((await done.view()).status, status);
     }
     assert.equal(await subject.release(owner), true);
+    assert.equal(await subject.release(newOwner()), false, "released already, by another");
   }),
 
   clause("remove.token", "a removal needs the record's present token", async (bench) => {
@@ -292,6 +309,14 @@ export const writeClauses = [
     assert.equal((await subject.view()).state, "in-progress");
     assert.equal(await subject.through(bench.second).remove(token), true);
     assert.equal(await subject.remove(token), true, "safe to repeat");
+  }),
+
+  clause("remove.expired", "what has expired is absent for its remover too", async (bench) => {
+    const subject = bench.subject();
+    const { owner, token } = await subject.claimed();
+    await subject.complete(owner);
+    await bench.elapse(RETENTION_MS);
+    assert.equal(await subject.remove(token), false);
   }),
 
   clause("remove.fences", "a removal drops the outcome and fences out its owner", async (bench) => {

@@ -1,0 +1,105 @@
+import type { SqliteHandle } from "./handle.ts";
+import { appliedVersion, LATEST_VERSION } from "./migrate.ts";
+
+/**
+ * What an acknowledged outcome survives: nothing but the process's own life, the death of the
+ * process, or a power cut.
+ */
+export type Durability = "none" | "process-kill" | "power-loss";
+
+export interface CheckOptions {
+  /** The least that is needed. Default: `power-loss`. */
+  readonly durability?: Durability;
+}
+
+export interface CheckReport {
+  /** Missing where the tables were made by other means than `migrate`. */
+  readonly schemaVersion?: number;
+  readonly durability: Durability;
+  readonly journalMode: string;
+  /** As SQLite counts: 0 OFF, 1 NORMAL, 2 FULL, 3 EXTRA. */
+  readonly synchronous: number;
+}
+
+const LEVELS: readonly Durability[] = ["none", "process-kill", "power-loss"];
+const SYNCHRONOUS_FULL = 2;
+
+/** Name, type, whether it must not be NULL. */
+const COLUMNS = [
+  "digest BLOB NOT NULL",
+  "scope TEXT NOT NULL",
+  "key TEXT NOT NULL",
+  "status TEXT NOT NULL",
+  "fingerprint TEXT NOT NULL",
+  "owner TEXT",
+  "token INTEGER NOT NULL",
+  "attempt INTEGER NOT NULL",
+  "taken_over INTEGER NOT NULL",
+  "lease_ends_at INTEGER NOT NULL",
+  "expires_at INTEGER NOT NULL",
+  "created_at INTEGER NOT NULL",
+  "completed_at INTEGER",
+  "checkpoint_revision INTEGER",
+  "checkpoint TEXT",
+  "note TEXT",
+  "body TEXT",
+];
+
+/** @throws Error that lists what is wrong and what to do */
+export function check(
+  db: SqliteHandle,
+  { durability = "power-loss" }: CheckOptions = {},
+): CheckReport {
+  if (!LEVELS.includes(durability)) {
+    throw new TypeError(
+      `durability: expected ${LEVELS.map((level) => `'${level}'`).join(" or ")}.`,
+    );
+  }
+  const schemaVersion = versionOf(db);
+  const report = { ...durabilityOf(db), ...(schemaVersion !== undefined && { schemaVersion }) };
+  const problems = [...schemaProblems(db, schemaVersion)];
+  if (LEVELS.indexOf(report.durability) < LEVELS.indexOf(durability)) {
+    problems.push(
+      `An acknowledged outcome survives '${report.durability}' and has to survive ` +
+        `'${durability}': open the file with openSqlite(path), or set journal_mode = WAL and ` +
+        "synchronous = FULL on every handle.",
+    );
+  }
+  if (problems.length === 0) return report;
+  throw new Error(`The SQLite database is not fit for idemkit. ${problems.join(" ")}`);
+}
+
+function durabilityOf(db: SqliteHandle): Omit<CheckReport, "schemaVersion"> {
+  const journalMode = String(db.pragma("journal_mode", { simple: true }));
+  const synchronous = Number(db.pragma("synchronous", { simple: true }));
+  const isKept = !db.memory && journalMode !== "off" && journalMode !== "memory";
+  const kept = synchronous >= SYNCHRONOUS_FULL ? "power-loss" : "process-kill";
+  return { durability: isKept ? kept : "none", journalMode, synchronous };
+}
+
+/** Missing where the tables were made by other means than {@link migrate}. */
+function versionOf(db: SqliteHandle): number | undefined {
+  const table = "SELECT 1 FROM sqlite_schema WHERE name = 'idemkit_migrations'";
+  return db.prepare(table).get() === undefined ? undefined : appliedVersion(db);
+}
+
+function schemaProblems(db: SqliteHandle, version = LATEST_VERSION): readonly string[] {
+  if (version < LATEST_VERSION) {
+    return [`Its schema has version ${version} of ${LATEST_VERSION}: call \`await migrate(db)\`.`];
+  }
+  if (version > LATEST_VERSION) {
+    return [`Its schema has version ${version}, newer than this release: update the package.`];
+  }
+  const columns = db.pragma("table_info(idemkit_records)") as readonly {
+    readonly name: string;
+    readonly type: string;
+    readonly notnull: number | bigint;
+  }[];
+  if (columns.length === 0) return ["Its tables are missing: call `await migrate(db)` once."];
+  const found = columns.map(
+    ({ name, type, notnull }) =>
+      `${name} ${type.toUpperCase()}${Number(notnull) === 1 ? " NOT NULL" : ""}`,
+  );
+  const lacking = COLUMNS.filter((column) => !found.includes(column));
+  return lacking.map((column) => `The table idemkit_records lacks the column ${column}.`);
+}

@@ -1,0 +1,18 @@
+/**
+ * What idemkit needs of a better-sqlite3 database. The handle stays the user's: it is never closed
+ * here, and no setting of it is changed for good.
+ */
+export interface SqliteHandle {
+  readonly inTransaction: boolean;
+  readonly memory: boolean;
+  prepare(sql: string): SqliteStatement;
+  exec(sql: string): unknown;
+  pragma(source: string, options?: { readonly simple?: boolean }): unknown;
+}
+
+export interface SqliteStatement {
+  run(...parameters: unknown[]): { readonly changes: number };
+  get(...parameters: unknown[]): unknown;
+  all(...parameters: unknown[]): unknown[];
+  safeIntegers(isOn: boolean): this;
+}

@@ -1,0 +1,85 @@
+import type { SqliteHandle } from "./handle.ts";
+import { withWriteLock } from "./write-lock.ts";
+
+export interface Migration {
+  readonly version: number;
+  /** The same text as the file of that number in the package's folder `sql`. */
+  readonly sql: string;
+}
+
+/** In order. A released migration never changes: what has to change comes as the next one. */
+export const migrations: readonly Migration[] = [
+  {
+    version: 1,
+    sql: `CREATE TABLE idemkit_records (
+  digest BLOB NOT NULL PRIMARY KEY CHECK (length(digest) = 16),
+  scope TEXT NOT NULL,
+  key TEXT NOT NULL,
+  status TEXT NOT NULL
+    CHECK (status IN ('claimed', 'succeeded', 'failed', 'unknown', 'released')),
+  fingerprint TEXT NOT NULL,
+  owner TEXT,
+  token INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  taken_over INTEGER NOT NULL,
+  lease_ends_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  completed_at INTEGER,
+  checkpoint_revision INTEGER,
+  checkpoint TEXT,
+  note TEXT,
+  body TEXT
+) STRICT;
+
+CREATE INDEX idemkit_records_expired ON idemkit_records (expires_at)
+  WHERE status IN ('succeeded', 'failed', 'released');
+`,
+  },
+];
+
+export const LATEST_VERSION = migrations.length;
+
+const MIGRATIONS_TABLE = `
+  CREATE TABLE IF NOT EXISTS idemkit_migrations (
+    version INTEGER NOT NULL PRIMARY KEY,
+    applied_at INTEGER NOT NULL
+  ) STRICT`;
+
+const APPLIED = "SELECT ifnull(max(version), 0) AS version FROM idemkit_migrations";
+
+const RECORD_APPLIED = `
+  INSERT INTO idemkit_migrations (version, applied_at)
+  VALUES (@version, CAST(round(unixepoch('subsec') * 1000) AS INTEGER))`;
+
+/**
+ * Creates idemkit's tables, or brings them up to date, in one transaction. Any number of processes
+ * may call it at once, and again at every start: one does the work, and the others find it done.
+ *
+ * @returns the versions that this call applied
+ * @throws Error where the database was migrated by a newer release; the driver's own errors
+ */
+export async function migrate(db: SqliteHandle): Promise<readonly number[]> {
+  return await withWriteLock(db, () => {
+    db.exec(MIGRATIONS_TABLE);
+    const applied = appliedVersion(db);
+    if (applied > LATEST_VERSION) {
+      throw new Error(
+        `This database has idemkit's schema version ${applied}, and this release knows ` +
+          `${LATEST_VERSION}: a newer release has migrated it. Update @idemkit/store-sqlite.`,
+      );
+    }
+    const missing = migrations.filter(({ version }) => version > applied);
+    for (const { version, sql } of missing) {
+      db.exec(sql);
+      db.prepare(RECORD_APPLIED).run({ version });
+    }
+    return missing.map(({ version }) => version);
+  });
+}
+
+/** The schema version of the database; its table of migrations has to be there. */
+export function appliedVersion(db: SqliteHandle): number {
+  const row = db.prepare(APPLIED).safeIntegers(false).get() as { readonly version: number };
+  return row.version;
+}

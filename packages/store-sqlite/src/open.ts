@@ -1,0 +1,25 @@
+import Database from "better-sqlite3";
+
+const OPENING_TIMEOUT_MS = 5_000;
+
+/**
+ * Opens a database file as idemkit needs it: write-ahead log, and `synchronous = FULL`, so that
+ * what was acknowledged survives a power cut. SQLite forgets the latter with each handle, and a
+ * WAL file is opened at NORMAL again.
+ *
+ * Do not put the file on a network file system: its locks cannot be trusted.
+ *
+ * @param path the file, made if it is not there; its folder has to exist
+ * @throws the driver's own error where the file cannot be opened or is no database
+ */
+export function openSqlite(path: string): Database.Database {
+  const db = new Database(path, { timeout: OPENING_TIMEOUT_MS });
+  try {
+    db.pragma("journal_mode = WAL");
+    db.pragma("synchronous = FULL");
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * Every statement of the store. Times are epoch milliseconds; `@now` is the database's own clock,
+ * read once per list after the write lock was granted.
+ */
+
+const COLUMNS = `digest, scope, key, status, fingerprint, owner, token, attempt, taken_over,
+  lease_ends_at, expires_at, created_at, completed_at, checkpoint_revision, checkpoint, note, body`;
+
+/** What a claim answers; see {@link ClaimedRow}. */
+const CLAIMED = "token, attempt, taken_over, created_at, checkpoint_revision, checkpoint";
+
+/** Parameters: none. */
+export const NOW = "SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER) AS now";
+
+/** Parameters: digest. */
+export const READ = `SELECT ${COLUMNS} FROM idemkit_records WHERE digest = @digest`;
+
+/** Claims an absent record. Parameters: those of a claim request, now. */
+export const CLAIM_ABSENT = `
+  INSERT OR IGNORE INTO idemkit_records
+    (digest, scope, key, status, fingerprint, owner, token, attempt, taken_over,
+     lease_ends_at, expires_at, created_at, checkpoint_revision, checkpoint)
+  VALUES
+    (@digest, @scope, @key, 'claimed', @fingerprint, @owner, @now * 1000, 1, 0,
+     @now + @leaseMs, @now + @retentionMs, @now, iif(@checkpoint IS NULL, NULL, 0), @checkpoint)
+  RETURNING ${CLAIMED}`;
+
+/** Gives an owner its own claim again. Parameters: digest, owner, leaseMs, now. */
+export const CLAIM_AGAIN = `
+  UPDATE idemkit_records SET lease_ends_at = @now + @leaseMs
+  WHERE digest = @digest AND owner = @owner AND status = 'claimed'
+  RETURNING ${CLAIMED}`;
+
+/**
+ * Claims a record that is there: expired, released, or lapsed. Every expression sees the row as it
+ * was. Parameters: those of a claim request, now.
+ */
+export const CLAIM_PRESENT = `
+  UPDATE idemkit_records SET
+    status = 'claimed',
+    fingerprint = @fingerprint,
+    owner = @owner,
+    token = max(token + 1, @now * 1000),
+    attempt = iif(status <> 'claimed' AND expires_at <= @now, 1, attempt + 1),
+    taken_over = status = 'claimed',
+    lease_ends_at = @now + @leaseMs,
+    expires_at = @now + @retentionMs,
+    created_at = iif(status = 'claimed', created_at, @now),
+    completed_at = NULL,
+    checkpoint_revision = CASE
+      WHEN status = 'claimed' OR (expires_at > @now AND checkpoint IS NOT NULL)
+        THEN checkpoint_revision
+      WHEN @checkpoint IS NOT NULL THEN 0 END,
+    checkpoint = iif(
+      status = 'claimed' OR (expires_at > @now AND checkpoint IS NOT NULL),
+      checkpoint, @checkpoint),
+    note = NULL,
+    body = NULL
+  WHERE digest = @digest AND (
+    (status IN ('succeeded', 'failed', 'released') AND expires_at <= @now)
+    OR (status = 'released'
+      AND owner IS NOT @owner
+      AND (checkpoint IS NULL OR fingerprint = @fingerprint))
+    OR (status = 'claimed'
+      AND lease_ends_at <= @now
+      AND fingerprint = @fingerprint
+      AND @takeOver))
+  RETURNING ${CLAIMED}`;
+
+/** Parameters: digest, owner, leaseMs, revision, checkpoint, now. */
+export const RENEW = `
+  UPDATE idemkit_records SET
+    lease_ends_at = @now + @leaseMs,
+    checkpoint = iif(@revision > ifnull(checkpoint_revision, -1), @checkpoint, checkpoint),
+    checkpoint_revision = max(ifnull(@revision, checkpoint_revision),
+      ifnull(checkpoint_revision, @revision))
+  WHERE digest = @digest AND owner = @owner AND status = 'claimed'`;
+
+/** Parameters: digest, owner, status, body, note, retentionMs, now. */
+export const COMPLETE = `
+  UPDATE idemkit_records SET
+    status = @status,
+    body = @body,
+    note = @note,
+    completed_at = @now,
+    expires_at = max(expires_at, @now + @retentionMs)
+  WHERE digest = @digest AND owner = @owner AND status IN ('claimed', 'unknown')`;
+
+/** Whether this owner's outcome stands there already. Parameters: digest, owner, status, body, now. */
+export const IS_COMPLETED = `
+  SELECT 1 FROM idemkit_records
+  WHERE digest = @digest AND owner = @owner AND status = @status AND body = @body
+    AND expires_at > @now`;
+
+/** Parameters: digest, owner. */
+export const RELEASE = `
+  UPDATE idemkit_records SET status = 'released', body = NULL, completed_at = NULL
+  WHERE digest = @digest AND owner = @owner AND status IN ('claimed', 'unknown')`;
+
+/** Whether this owner has released it already. Parameters: digest, owner, now. */
+export const IS_RELEASED = `
+  SELECT 1 FROM idemkit_records
+  WHERE digest = @digest AND owner = @owner AND status = 'released' AND expires_at > @now`;
+
+/** Parameters: digest, token, now. */
+export const REMOVE = `
+  UPDATE idemkit_records SET
+    status = 'released',
+    owner = NULL,
+    completed_at = NULL,
+    checkpoint_revision = NULL,
+    checkpoint = NULL,
+    note = NULL,
+    body = NULL
+  WHERE digest = @digest AND token = @token
+    AND (status IN ('claimed', 'unknown') OR expires_at > @now)`;
+
+/** Parameters: state, after, limit, now. */
+export const LIST = `
+  SELECT ${COLUMNS} FROM idemkit_records
+  WHERE digest > @after AND CASE @state
+    WHEN 'in-progress' THEN status = 'claimed' AND lease_ends_at > @now
+    WHEN 'lapsed' THEN status = 'claimed' AND lease_ends_at <= @now
+    WHEN 'unknown' THEN status = 'unknown' END
+  ORDER BY digest
+  LIMIT @limit`;
+
+/**
+ * Deletes expired records, the oldest first, but for those whose token is ahead of the clock: it
+ * would be issued again. Parameters: limit, now.
+ */
+export const PURGE = `
+  DELETE FROM idemkit_records WHERE rowid IN (
+    SELECT rowid FROM idemkit_records
+    WHERE status IN ('succeeded', 'failed', 'released')
+      AND expires_at <= @now AND token < @now * 1000
+    ORDER BY expires_at
+    LIMIT @limit)`;

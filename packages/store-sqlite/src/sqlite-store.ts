@@ -1,0 +1,187 @@
+import { setImmediate as turn } from "node:timers/promises";
+import type { ClaimOutcome, ClaimRequest, RecordView, Store } from "@idemkit/engine";
+import { transition, viewOf } from "@idemkit/engine/model";
+import { type CheckOptions, type CheckReport, check } from "./check.ts";
+import type { SqliteHandle } from "./handle.ts";
+import { type ClaimedRow, claimedOf, digestOf, type Row, recordOf } from "./rows.ts";
+import { type Statements, statementsOf } from "./statements.ts";
+import { onOneSnapshot, withWriteLock } from "./write-lock.ts";
+
+/** A store in a SQLite database, through a handle that stays the user's. */
+export interface SqliteStore extends Store {
+  /**
+   * Looks whether the database is fit for use: its schema, and what an acknowledged outcome
+   * survives. Call it once at the start.
+   *
+   * @throws Error that lists what is wrong and what to do
+   */
+  check(options?: CheckOptions): Promise<CheckReport>;
+}
+
+/**
+ * Makes a store on a better-sqlite3 database whose tables {@link migrate} has made. It opens, sets
+ * and creates nothing. Every list is one transaction; a list of replays takes no write lock.
+ *
+ * The handle may be shared with the application, as long as no transaction of it stays open from
+ * one turn of the event loop to the next.
+ */
+export function sqliteStore(db: SqliteHandle): SqliteStore {
+  let prepared: Statements | undefined;
+
+  /** Calls made while a list waits for its turn gather behind it and share the next commit. */
+  async function ready(): Promise<Statements> {
+    await turn();
+    prepared ??= statementsOf(db);
+    return prepared;
+  }
+
+  async function write<T>(work: (statements: Statements, nowMs: number) => T): Promise<T> {
+    const statements = await ready();
+    return await withWriteLock(db, () => work(statements, statements.now()));
+  }
+
+  async function read<T>(work: (statements: Statements, nowMs: number) => T): Promise<T> {
+    const statements = await ready();
+    return onOneSnapshot(db, () => work(statements, statements.now()));
+  }
+
+  return {
+    async claim(requests) {
+      if (requests.length === 0) return [];
+      const statements = await ready();
+      const replays = onOneSnapshot(db, () => {
+        const nowMs = statements.now();
+        return requests.map((request) => replayOf(statements, request, nowMs));
+      });
+      if (replays.every((replay) => replay !== undefined)) return replays;
+      return await withWriteLock(db, () => {
+        const nowMs = statements.now();
+        return requests.map(
+          (request, index) => replays[index] ?? claimOne(statements, request, nowMs),
+        );
+      });
+    },
+
+    async renew(renewals) {
+      if (renewals.length === 0) return [];
+      return await write((statements, nowMs) =>
+        renewals.map(({ id, owner, leaseMs, checkpoint }) => {
+          const progress = {
+            revision: checkpoint?.revision ?? null,
+            checkpoint: checkpoint?.value ?? null,
+          };
+          return statements.renew({
+            digest: digestOf(id),
+            owner,
+            leaseMs,
+            now: nowMs,
+            ...progress,
+          });
+        }),
+      );
+    },
+
+    async complete(completions) {
+      if (completions.length === 0) return [];
+      return await write((statements, nowMs) =>
+        completions.map(({ id, owner, status, body, note = null, retentionMs = 0 }) => {
+          const outcome = { digest: digestOf(id), owner, status, body, now: nowMs };
+          return (
+            statements.complete({ ...outcome, note, retentionMs }) ||
+            statements.isCompleted(outcome)
+          );
+        }),
+      );
+    },
+
+    async release(claims) {
+      if (claims.length === 0) return [];
+      return await write((statements, nowMs) =>
+        claims.map(({ id, owner }) => {
+          const claim = { digest: digestOf(id), owner };
+          return statements.release(claim) || statements.isReleased({ ...claim, now: nowMs });
+        }),
+      );
+    },
+
+    async read(ids) {
+      if (ids.length === 0) return [];
+      return await read((statements, nowMs) =>
+        ids.map((id) => {
+          const row = statements.read(digestOf(id));
+          return transition(row && recordOf(row), "read", id, nowMs).answer;
+        }),
+      );
+    },
+
+    async list({ state, after = "", limit }) {
+      return await read((statements, nowMs) => {
+        const page = { state, after: Buffer.from(after, "hex"), now: nowMs };
+        // One more than asked for tells whether there is a next page.
+        const rows = statements.list({ ...page, limit: limit + 1 });
+        const records = rows.slice(0, limit).map((row) => viewOf(recordOf(row), nowMs));
+        const next = rows.length > limit ? lastDigest(records) : undefined;
+        return { records, ...(next !== undefined && { next }) };
+      });
+    },
+
+    async remove(id, token) {
+      return await write((statements, nowMs) =>
+        statements.remove({ digest: digestOf(id), token, now: nowMs }),
+      );
+    },
+
+    async purge(limit) {
+      return await write((statements, nowMs) => statements.purge({ limit, now: nowMs }));
+    },
+
+    async check(options) {
+      return check(db, options);
+    },
+  };
+}
+
+/** The outcome to replay, read without a lock. Anything else is decided under the write lock. */
+function replayOf(
+  statements: Statements,
+  request: ClaimRequest,
+  nowMs: number,
+): ClaimOutcome | undefined {
+  const answer = answerFrom(statements.read(digestOf(request.id)), request, nowMs);
+  return answer.outcome === "completed" ? answer : undefined;
+}
+
+/** The statements decide who gets the record; what the others are told is read afterwards. */
+function claimOne(statements: Statements, request: ClaimRequest, nowMs: number): ClaimOutcome {
+  const { id, owner, fingerprint, leaseMs, retentionMs, takeOver, checkpoint = null } = request;
+  const digest = digestOf(id);
+  const claim = {
+    digest,
+    scope: id.scope,
+    key: id.key,
+    owner,
+    fingerprint,
+    leaseMs,
+    retentionMs,
+    takeOver: takeOver ? 1 : 0,
+    checkpoint,
+    now: nowMs,
+  };
+  const granted: ClaimedRow | undefined =
+    statements.claimAbsent(claim) ??
+    statements.claimAgain({ digest, owner, leaseMs, now: nowMs }) ??
+    statements.claimPresent(claim);
+  if (granted !== undefined) return claimedOf(granted);
+  const answer = answerFrom(statements.read(digest), request, nowMs);
+  if (answer.outcome !== "claimed") return answer;
+  throw new Error("The record could be claimed and was not: its row breaks the table's rules.");
+}
+
+/** What the contract says of a row. It grants nothing: only the claiming statements do. */
+function answerFrom(row: Row | undefined, request: ClaimRequest, nowMs: number): ClaimOutcome {
+  return transition(row && recordOf(row), "claim", request, nowMs).answer;
+}
+
+function lastDigest(views: readonly RecordView[]): string | undefined {
+  return views.at(-1)?.id.digest;
+}

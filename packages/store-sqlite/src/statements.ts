@@ -1,0 +1,75 @@
+import type { SqliteHandle, SqliteStatement } from "./handle.ts";
+import type { ClaimedRow, Row } from "./rows.ts";
+import * as sql from "./sql.ts";
+
+type Parameters = Readonly<Record<string, string | number | Buffer | null>>;
+
+/** The prepared statements of one handle, as functions. */
+export interface Statements {
+  now(): number;
+  read(digest: Buffer): Row | undefined;
+  claimAbsent(parameters: Parameters): ClaimedRow | undefined;
+  claimAgain(parameters: Parameters): ClaimedRow | undefined;
+  claimPresent(parameters: Parameters): ClaimedRow | undefined;
+  renew(parameters: Parameters): boolean;
+  complete(parameters: Parameters): boolean;
+  isCompleted(parameters: Parameters): boolean;
+  release(parameters: Parameters): boolean;
+  isReleased(parameters: Parameters): boolean;
+  remove(parameters: Parameters): boolean;
+  list(parameters: Parameters): readonly Row[];
+  purge(parameters: Parameters): number;
+}
+
+/** @throws Error with advice where the tables are not there, its cause being the driver's */
+export function statementsOf(db: SqliteHandle): Statements {
+  // A handle may be set to answer BigInts; tokens and times are safe integers.
+  const prepare = (text: string) => prepared(db, text).safeIntegers(false);
+  const one = <T>(text: string) => {
+    const statement = prepare(text);
+    return (parameters: Parameters) => statement.get(parameters) as T | undefined;
+  };
+  const is = (text: string) => {
+    const statement = prepare(text);
+    return (parameters: Parameters) => statement.get(parameters) !== undefined;
+  };
+  const changes = (text: string) => {
+    const statement = prepare(text);
+    return (parameters: Parameters) => statement.run(parameters).changes;
+  };
+  const hasChanged = (text: string) => {
+    const change = changes(text);
+    return (parameters: Parameters) => change(parameters) === 1;
+  };
+  const now = prepare(sql.NOW);
+  const read = one<Row>(sql.READ);
+  const list = prepare(sql.LIST);
+  return {
+    now: () => (now.get() as { readonly now: number }).now,
+    read: (digest) => read({ digest }),
+    claimAbsent: one(sql.CLAIM_ABSENT),
+    claimAgain: one(sql.CLAIM_AGAIN),
+    claimPresent: one(sql.CLAIM_PRESENT),
+    renew: hasChanged(sql.RENEW),
+    complete: hasChanged(sql.COMPLETE),
+    isCompleted: is(sql.IS_COMPLETED),
+    release: hasChanged(sql.RELEASE),
+    isReleased: is(sql.IS_RELEASED),
+    remove: hasChanged(sql.REMOVE),
+    list: (parameters) => list.all(parameters) as Row[],
+    purge: changes(sql.PURGE),
+  };
+}
+
+function prepared(db: SqliteHandle, text: string): SqliteStatement {
+  try {
+    return db.prepare(text);
+  } catch (error) {
+    if (!(error instanceof Error && /no such (table|column)/.test(error.message))) throw error;
+    throw new Error(
+      "idemkit's tables are missing or of an older version: call `await migrate(db)` once " +
+        "before the store is used.",
+      { cause: error },
+    );
+  }
+}
