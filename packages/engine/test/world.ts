@@ -1,0 +1,204 @@
+import {
+  createEngine,
+  type Engine,
+  type EngineOptions,
+  type EventMap,
+  type EventName,
+  memoryStore,
+  type Runtime,
+  type Store,
+} from "../src/index.ts";
+
+interface Task {
+  readonly atMs: number;
+  readonly run: () => void;
+}
+
+/** Time that moves only when a test says so, for the engine's runtime and the store's clock. */
+export class VirtualTime {
+  #nowMs = 0;
+  readonly #tasks = new Set<Task>();
+  #owners = 0;
+
+  readonly runtime: Runtime = {
+    monotonicMs: () => this.#nowMs,
+    schedule: (run, delayMs) => {
+      const task = { atMs: this.#nowMs + delayMs, run };
+      this.#tasks.add(task);
+      return () => this.#tasks.delete(task);
+    },
+    newOwner: () => {
+      this.#owners += 1;
+      return this.#owners.toString(16).padStart(32, "0");
+    },
+    random: () => 0.5,
+  };
+
+  /** The store's clock: some epoch, and as much later as time has moved. */
+  readonly clock = () => 1_700_000_000_000 + this.#nowMs;
+
+  /** How many timers are set. */
+  get timers(): number {
+    return this.#tasks.size;
+  }
+
+  /** Lets so much time pass, running what comes due in order. */
+  async advance(ms: number): Promise<void> {
+    const untilMs = this.#nowMs + ms;
+    await settled();
+    for (;;) {
+      const [next] = [...this.#tasks].sort((a, b) => a.atMs - b.atMs);
+      if (next === undefined || next.atMs > untilMs) break;
+      this.#tasks.delete(next);
+      this.#nowMs = Math.max(this.#nowMs, next.atMs);
+      next.run();
+      await settled();
+    }
+    this.#nowMs = untilMs;
+    await settled();
+  }
+}
+
+/** Everything that can happen without time passing has happened. */
+export function settled(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
+/** What a call to a store went through on its way. */
+export type Fault =
+  /** The request never arrives, and the caller is told so. */
+  | "refused"
+  /** It is done, but the answer is lost: the caller sees an error. */
+  | "answer lost"
+  /** Nothing ever comes back. */
+  | "hangs";
+
+/** A line to a store that can be cut. Calls are counted, and what they carried is kept. */
+export class Wire {
+  readonly store: Store;
+  readonly calls: { readonly operation: keyof Store; readonly given: unknown }[] = [];
+  readonly #faults: { readonly operation: keyof Store; readonly fault: Fault; left: number }[] = [];
+
+  constructor(target: Store) {
+    const through = <Name extends keyof Store>(operation: Name): Store[Name] => {
+      const call = async (...given: never[]): Promise<unknown> => {
+        this.calls.push({ operation, given: given[0] });
+        const planned = this.#faults.find((each) => each.operation === operation && each.left > 0);
+        if (planned) planned.left -= 1;
+        if (planned?.fault === "hangs") return await new Promise(() => undefined);
+        if (planned?.fault === "refused") throw wireError("ECONNREFUSED");
+        const answer = await (target[operation] as (...all: never[]) => unknown)(...given);
+        if (planned?.fault === "answer lost") throw wireError("ECONNRESET");
+        return answer;
+      };
+      return call as Store[Name];
+    };
+    this.store = {
+      claim: through("claim"),
+      renew: through("renew"),
+      complete: through("complete"),
+      release: through("release"),
+      read: through("read"),
+      list: through("list"),
+      remove: through("remove"),
+      purge: through("purge"),
+    };
+  }
+
+  /** The next so many calls of the operation meet the fault. */
+  fail(operation: keyof Store, fault: Fault, times = 1): void {
+    this.#faults.push({ operation, fault, left: times });
+  }
+
+  heal(): void {
+    this.#faults.length = 0;
+  }
+
+  count(operation: keyof Store): number {
+    return this.calls.filter((call) => call.operation === operation).length;
+  }
+}
+
+function wireError(code: string): Error {
+  return Object.assign(new Error(`the wire says ${code} about secret-row-details`), { code });
+}
+
+/** An engine in virtual time on a memory store behind a wire, with its events written down. */
+export function world(options: Omit<EngineOptions, "store" | "runtime"> = {}) {
+  const time = new VirtualTime();
+  const memory = memoryStore({ clock: time.clock });
+  const wire = new Wire(memory);
+  const engine = createEngine({ store: wire.store, runtime: time.runtime, ...options });
+  return { time, memory, wire, engine, events: recordEvents(engine) };
+}
+
+/** Another process on the same records: an engine with a wire and a runtime of its own. */
+export function otherProcess(
+  { time, memory }: { readonly time: VirtualTime; readonly memory: Store },
+  options: Omit<EngineOptions, "store" | "runtime"> = {},
+) {
+  const wire = new Wire(memory);
+  const newOwner = () => `f${time.runtime.newOwner().slice(1)}`;
+  const runtime = { ...time.runtime, newOwner };
+  const engine = createEngine({ store: wire.store, runtime, ...options });
+  return { wire, engine, events: recordEvents(engine) };
+}
+
+const EVENT_NAMES: readonly EventName[] = [
+  "claimed",
+  "taken-over",
+  "replayed",
+  "conflict",
+  "in-progress",
+  "waited",
+  "completed",
+  "failed",
+  "released",
+  "unknown",
+  "settled",
+  "lease-lost",
+  "completion-lost",
+  "store-error",
+];
+
+export function recordEvents(engine: Engine): { name: EventName; event: EventMap[EventName] }[] {
+  const seen: { name: EventName; event: EventMap[EventName] }[] = [];
+  for (const name of EVENT_NAMES) engine.on(name, (event) => seen.push({ name, event }));
+  return seen;
+}
+
+/** A function that ends when the test says so. */
+export function gate<T>() {
+  let open: (value: T) => void = () => undefined;
+  let fail: (error: unknown) => void = () => undefined;
+  let runs = 0;
+  const opened = new Promise<T>((resolve, reject) => {
+    open = resolve;
+    fail = reject;
+  });
+  opened.catch(() => undefined);
+  const fn = () => {
+    runs += 1;
+    return opened;
+  };
+  return {
+    fn,
+    open: (value: T) => open(value),
+    fail: (error: unknown) => fail(error),
+    get runs() {
+      return runs;
+    },
+  };
+}
+
+/** What a promise rejects with. */
+export async function rejection(promise: Promise<unknown>): Promise<unknown> {
+  return await promise.then(
+    (value) => {
+      throw new Error(`expected a rejection, got ${JSON.stringify(value)}`);
+    },
+    (error: unknown) => error,
+  );
+}
