@@ -1,0 +1,227 @@
+import { elapse } from "@idemkit/store-sqlite/testing";
+import type { OrderRequest } from "./order-service.ts";
+import { described, line, promise, resultOf, type Scene, told } from "./scene.ts";
+import type { Shop } from "./shop.ts";
+
+const LEASE_MS = 30_000;
+const DAY_MS = 86_400_000;
+const CROWD = 20;
+
+const teapot: OrderRequest = { sku: "teapot", quantity: 1, card: "visa" };
+const kettles: OrderRequest = { sku: "kettle", quantity: 2, card: "visa" };
+
+/** The scenes of the story, in order. Each leaves the shop as the next one expects it. */
+export const scenes: readonly ((shop: Shop) => Promise<Scene>)[] = [
+  firstCall,
+  retry,
+  crowd,
+  otherContent,
+  declined,
+  killedAtMostOnce,
+  settled,
+  killedAtLeastOnce,
+  expired,
+];
+
+function chargesFor(shop: Shop, key: string): number {
+  return shop.provider.ledger.filter(({ reference }) => reference === key).length;
+}
+
+async function firstCall(shop: Shop): Promise<Scene> {
+  const result = await resultOf(shop.orders.placeOrder("ann", "A1", teapot));
+  return {
+    title: "A first call runs",
+    came: [described("ann", "A1", teapot)],
+    ran: shop.takeEffects(),
+    gave: [line(result)],
+    promises: [
+      promise("one order, one charge", shop.count("orders") === 1 && chargesFor(shop, "A1") === 1),
+    ],
+  };
+}
+
+async function retry(shop: Shop): Promise<Scene> {
+  const result = await resultOf(shop.orders.placeOrder("ann", "A1", teapot));
+  const ran = shop.takeEffects();
+  return {
+    title: "A retry gets the first outcome",
+    came: [`${described("ann", "A1", teapot)}, again`],
+    ran,
+    gave: [line(result)],
+    promises: [
+      promise("nothing ran", ran.length === 0),
+      promise(
+        "the same receipt",
+        "outcome" in result && result.outcome.replayed && result.outcome.value.orderId === "o-1",
+      ),
+    ],
+  };
+}
+
+async function crowd(shop: Shop): Promise<Scene> {
+  const orders = shop.count("orders");
+  const calls = Array.from({ length: CROWD }, () => shop.orders.placeOrder("bob", "B1", kettles));
+  const outcomes = await Promise.all(calls);
+  const receipts = new Set(outcomes.map(({ value }) => JSON.stringify(value)));
+  const replays = outcomes.filter(({ replayed }) => replayed);
+  const runs = outcomes.filter(({ replayed }) => !replayed);
+  return {
+    title: "Twenty at once make one order",
+    came: [`${described("bob", "B1", kettles)}, ${CROWD} times at once`],
+    ran: shop.takeEffects(),
+    gave: [runs, replays].map((alike) => `${alike.length} × ${alike.slice(0, 1).map(told)}`),
+    promises: [
+      promise("one order", shop.count("orders") === orders + 1),
+      promise("one charge", chargesFor(shop, "B1") === 1),
+      promise("one receipt for all", receipts.size === 1 && replays.length === CROWD - 1),
+    ],
+  };
+}
+
+async function otherContent(shop: Shop): Promise<Scene> {
+  const other = { ...teapot, quantity: 3 };
+  const result = await resultOf(shop.orders.placeOrder("ann", "A1", other));
+  const ran = shop.takeEffects();
+  return {
+    title: "The same key with other content is refused",
+    came: [described("ann", "A1", other)],
+    ran,
+    gave: [line(result)],
+    promises: [
+      promise("nothing ran", ran.length === 0),
+      promise("told of the conflict", line(result) === "PAYLOAD_CONFLICT"),
+    ],
+  };
+}
+
+async function declined(shop: Shop): Promise<Scene> {
+  const broke = { ...teapot, card: "no-money" };
+  const available = shop.available("teapot");
+  const calls = [
+    await resultOf(shop.orders.placeOrder("cem", "C1", broke)),
+    await resultOf(shop.orders.placeOrder("cem", "C1", broke)),
+  ];
+  const gaveBack = shop.available("teapot") === available;
+  const anew = await resultOf(shop.orders.placeOrder("cem", "C2", teapot));
+  return {
+    title: "A failure is an outcome too; a new key is a new attempt",
+    came: [
+      `${described("cem", "C1", broke)}, with an empty card, twice`,
+      `${described("cem", "C2", teapot)}, with another card`,
+    ],
+    ran: shop.takeEffects(),
+    gave: [...calls, anew].map(line),
+    promises: [
+      promise(
+        "the retry got the same failure",
+        calls.map(line).join() === "CardDeclinedError,REPLAYED_FAILURE ← CardDeclinedError",
+      ),
+      promise("nothing was charged, and the stock is back", !chargesFor(shop, "C1") && gaveBack),
+      promise("the new key went through", "outcome" in anew && !anew.outcome.replayed),
+    ],
+  };
+}
+
+async function killedAtMostOnce(shop: Shop): Promise<Scene> {
+  const doomed = {
+    guarantee: "at-most-once",
+    customer: "dea",
+    key: "D1",
+    request: teapot,
+  } as const;
+  const ran = await shop.orderInProcessThatDies(doomed);
+  const early = await resultOf(
+    shop.serviceOn(shop.engine.with({ duplicates: "reject" })).placeOrder("dea", "D1", teapot),
+  );
+  elapse(shop.db, LEASE_MS);
+  const late = await resultOf(shop.orders.placeOrder("dea", "D1", teapot));
+  return {
+    title: "Killed in the middle of the charge, at-most-once",
+    came: [
+      `${described("dea", "D1", teapot)}; its process gets SIGKILL`,
+      "dea retries at once, and again when the lease is over",
+    ],
+    ran: [...ran, "SIGKILL", ...shop.takeEffects()],
+    gave: [line(early), line(late)],
+    promises: [
+      promise("the first retry was told to come back", line(early) === "IN_PROGRESS"),
+      promise("the second heard the truth: nobody knows", line(late) === "OUTCOME_UNKNOWN"),
+      promise("charged once, never again by itself", chargesFor(shop, "D1") === 1),
+    ],
+  };
+}
+
+async function settled(shop: Shop): Promise<Scene> {
+  const { records } = await shop.engine.list({ state: "lapsed" });
+  const [open] = records;
+  const charge = shop.provider.ledger.find(({ reference }) => reference === open?.key);
+  if (open === undefined || charge === undefined) throw new Error("expected one open order");
+  const value = shop.orders.saveOrder(charge.customer, teapot, charge);
+  await shop.engine.settle(open.scope, open.key, {
+    as: "succeeded",
+    value,
+    by: "olga",
+    why: `${charge.id} is in the provider's ledger`,
+  });
+  const after = await resultOf(shop.orders.placeOrder("dea", "D1", teapot));
+  return {
+    title: "An operator settles the open order",
+    came: [
+      `olga lists what is open: ${records.map(({ key }) => `key ${key}`).join(", ")}`,
+      `olga finds ${charge.id} in the ledger, and settles: succeeded`,
+      `${described("dea", "D1", teapot)}, again`,
+    ],
+    ran: shop.takeEffects(),
+    gave: [line(after)],
+    promises: [
+      promise("exactly one order was open", records.length === 1),
+      promise(
+        "the retry gets the settled receipt",
+        "outcome" in after && after.outcome.replayed && after.outcome.value.chargeId === charge.id,
+      ),
+      promise("still one charge", chargesFor(shop, "D1") === 1),
+    ],
+  };
+}
+
+async function killedAtLeastOnce(shop: Shop): Promise<Scene> {
+  const doomed = {
+    guarantee: "at-least-once",
+    customer: "eva",
+    key: "E1",
+    request: teapot,
+  } as const;
+  const ran = await shop.orderInProcessThatDies(doomed);
+  elapse(shop.db, LEASE_MS);
+  const service = shop.serviceOn(shop.engine.with({ guarantee: "at-least-once" }));
+  const after = await resultOf(service.placeOrder("eva", "E1", teapot));
+  return {
+    title: "Killed in the middle of the charge, at-least-once",
+    came: [
+      `${described("eva", "E1", teapot)}; its process gets SIGKILL`,
+      "eva retries when the lease is over",
+    ],
+    ran: [...ran, "SIGKILL", ...shop.takeEffects()],
+    gave: [line(after)],
+    promises: [
+      promise("the retry took over", "outcome" in after && after.outcome.attempt === 2),
+      promise("and charged again: at least once means it", chargesFor(shop, "E1") === 2),
+    ],
+  };
+}
+
+async function expired(shop: Shop): Promise<Scene> {
+  elapse(shop.db, DAY_MS);
+  const result = await resultOf(shop.orders.placeOrder("ann", "A1", teapot));
+  const purged = await shop.engine.purge();
+  return {
+    title: "After a day the key is new",
+    came: ["24 hours pass", described("ann", "A1", teapot)],
+    ran: shop.takeEffects(),
+    gave: [line(result), `${purged} expired records purged`],
+    promises: [
+      promise("a new order", "outcome" in result && !result.outcome.replayed),
+      promise("what had expired is gone", purged > 0),
+    ],
+  };
+}
