@@ -1,0 +1,295 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { createEngine, StoreError } from "@idemkit/engine";
+import Database from "better-sqlite3";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { migrate, openSqlite, type SqliteHandle, sqliteStore } from "../src/index.ts";
+import { elapse } from "../src/testing.ts";
+import { migrated, opened, temporaryPath } from "./database.ts";
+import { storeInAnotherProcess } from "./other-process.ts";
+import { commitsIn } from "./wal.ts";
+
+let made = 0;
+
+function requestOf(key: string, owner = `owner of ${key}`) {
+  made += 1;
+  const digest = made.toString(16).padStart(32, "0");
+  const id = { digest, scope: "4:test", key };
+  return { id, owner, fingerprint: "f", leaseMs: 1e5, retentionMs: 1e6, takeOver: false };
+}
+
+describe("commits, counted in the write-ahead log", () => {
+  test("a list of claims is one, and so is a list of completions", async () => {
+    const { db, path } = await migrated();
+    const store = sqliteStore(db);
+    const requests = Array.from({ length: 256 }, (_, index) => requestOf(`k${index}`));
+    const before = commitsIn(path);
+    await store.claim(requests);
+    expect(commitsIn(path) - before).toBe(1);
+    const outcome = { status: "succeeded", body: "b" } as const;
+    await store.complete(requests.map(({ id, owner }) => ({ id, owner, ...outcome })));
+    expect(commitsIn(path) - before).toBe(2);
+  });
+
+  test("a replay, a refusal and a read make none", async () => {
+    const { db, path } = await migrated();
+    const store = sqliteStore(db);
+    const [done, running] = [requestOf("done"), requestOf("running")];
+    await store.claim([done, running]);
+    await store.complete([{ id: done.id, owner: done.owner, status: "succeeded", body: "b" }]);
+    const before = commitsIn(path);
+    await store.claim([{ ...done, owner: "other" }]);
+    await store.claim([{ ...running, owner: "other" }]);
+    await store.read([done.id, running.id]);
+    await store.renew([{ id: done.id, owner: "other", leaseMs: 1 }]);
+    expect(commitsIn(path)).toBe(before);
+  });
+
+  test("a replay takes no write lock: it passes while another holds it", async () => {
+    const { db, path } = await migrated();
+    const engine = createEngine({ store: sqliteStore(db) });
+    await engine.execute("s", "k", null, () => 1);
+    const writer = opened(path);
+    writer.exec("BEGIN IMMEDIATE");
+    expect(await engine.execute("s", "k", null, () => 2)).toMatchObject({ replayed: true });
+    writer.exec("ROLLBACK");
+  });
+
+  test("an engine's call makes two; a hundred at once make hardly more", async () => {
+    const { db, path } = await migrated();
+    const engine = createEngine({ store: sqliteStore(db) });
+    await engine.execute("s", "warm", null, () => 1);
+    const before = commitsIn(path);
+    await engine.execute("s", "alone", null, () => 1);
+    expect(commitsIn(path) - before).toBe(2);
+    const crowd = Array.from({ length: 100 }, (_, index) =>
+      engine.execute("s", `k${index}`, null, () => index),
+    );
+    await Promise.all(crowd);
+    expect(commitsIn(path) - before).toBe(4);
+  });
+
+  test("calls that come while a list is under way share the next one", async () => {
+    const { db, path } = await migrated();
+    const engine = createEngine({ store: sqliteStore(db) });
+    await engine.execute("s", "warm", null, () => 1);
+    const before = commitsIn(path);
+    const calls: Promise<unknown>[] = [];
+    // Each call comes in a turn of its own, as requests from sockets do.
+    for (let index = 0; index < 50; index += 1) {
+      calls.push(engine.execute("s", `k${index}`, null, () => sleep(5)));
+      await Promise.resolve();
+      await Promise.resolve();
+    }
+    await Promise.all(calls);
+    expect(commitsIn(path) - before).toBeLessThan(20);
+  });
+});
+
+describe("a database that others write to", () => {
+  test("is waited for without blocking the event loop", async () => {
+    const { db, path } = await migrated();
+    const engine = createEngine({ store: sqliteStore(db) });
+    const writer = opened(path);
+    writer.exec("BEGIN IMMEDIATE");
+    let ticks = 0;
+    const ticking = setInterval(() => {
+      ticks += 1;
+    }, 1);
+    const call = engine.execute("s", "k", null, () => 1);
+    await sleep(150);
+    clearInterval(ticking);
+    expect(ticks).toBeGreaterThan(20);
+    writer.exec("COMMIT");
+    expect(await call).toMatchObject({ value: 1, recorded: true });
+  });
+
+  test("for too long is a clear error, and nothing ran", async () => {
+    const { db, path } = await migrated();
+    const engine = createEngine({ store: sqliteStore(db), storeTimeoutMs: 200 });
+    const writer = opened(path);
+    writer.exec("BEGIN IMMEDIATE");
+    let runs = 0;
+    const call = engine.execute("s", "k", null, () => {
+      runs += 1;
+    });
+    await expect(call).rejects.toBeInstanceOf(StoreError);
+    writer.exec("ROLLBACK");
+    expect(runs).toBe(0);
+    // The claim that was given up is given back in the background.
+    const again = engine.execute("s", "k", null, () => 2, { duplicates: { waitMs: 5_000 } });
+    expect(await again).toMatchObject({ value: 2 });
+    await engine.close();
+  });
+
+  test("keeps the user's own busy timeout as it was", async () => {
+    const { db } = await migrated();
+    db.pragma("busy_timeout = 1234");
+    const store = sqliteStore(db);
+    await store.claim([requestOf("k")]);
+    expect(db.pragma("busy_timeout", { simple: true })).toBe(1234);
+  });
+
+  test("two processes that race for 200 keys: one winner each, and tokens grow", async () => {
+    const { db, path } = await migrated();
+    const stores = [sqliteStore(db), await storeInAnotherProcess(path)];
+    const requests = Array.from({ length: 200 }, (_, index) => requestOf(`k${index}`, "a"));
+    for (const round of [1, 2]) {
+      const answers = await Promise.all(
+        requests.flatMap((request) =>
+          stores.map(async (store, index) => {
+            const owner = `${round}${index}`;
+            const [outcome] = await store.claim([{ ...request, owner, takeOver: true }]);
+            return { digest: request.id.digest, outcome };
+          }),
+        ),
+      );
+      const won = answers.filter(({ outcome }) => outcome?.outcome === "claimed");
+      expect(won).toHaveLength(200);
+      expect(new Set(won.map(({ digest }) => digest)).size).toBe(200);
+      elapse(db, 1e5);
+    }
+  });
+});
+
+describe("a handle that is not fit", () => {
+  test("has no tables: the error says what to call, with the driver's as its cause", async () => {
+    const engine = createEngine({ store: sqliteStore(opened(temporaryPath())) });
+    let runs = 0;
+    const error = await engine
+      .execute("s", "k", null, () => {
+        runs += 1;
+      })
+      .catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(StoreError);
+    const { cause } = error as { readonly cause: Error };
+    expect(cause.message).toContain("call `await migrate(db)` once");
+    expect(cause.cause).toMatchObject({ code: "SQLITE_ERROR" });
+    expect(runs).toBe(0);
+    await engine.close();
+  });
+
+  test("has an open transaction: it is left alone, with advice", async () => {
+    const { db } = await migrated();
+    const store = sqliteStore(db);
+    db.exec("BEGIN");
+    db.exec("CREATE TABLE mine (a)");
+    await expect(store.claim([requestOf("k")])).rejects.toThrow("has an open transaction");
+    expect(db.inTransaction).toBe(true);
+    db.exec("COMMIT");
+    expect(db.prepare("SELECT count(*) AS n FROM mine").get()).toEqual({ n: 0 });
+    expect(await store.claim([requestOf("k")])).toMatchObject([{ outcome: "claimed" }]);
+  });
+
+  test("is read-only: the driver's error comes through", async () => {
+    const { path } = await migrated();
+    const db = new Database(path, { readonly: true });
+    onTestFinished(() => {
+      db.close();
+    });
+    await expect(sqliteStore(db).claim([requestOf("k")])).rejects.toMatchObject({
+      code: "SQLITE_READONLY",
+    });
+  });
+
+  test("is closed: the call rejects", async () => {
+    const { db } = await migrated();
+    const store = sqliteStore(db);
+    db.close();
+    await expect(store.claim([requestOf("k")])).rejects.toThrow("not open");
+  });
+
+  test("answers BigInts by default: tokens and times are numbers all the same", async () => {
+    const { db } = await migrated();
+    db.defaultSafeIntegers(true);
+    const engine = createEngine({ store: sqliteStore(db) });
+    await engine.execute("s", "k", null, () => 1);
+    expect(await engine.execute("s", "k", null, () => 2)).toMatchObject({ value: 1 });
+    expect(await engine.purge()).toBe(0);
+    await expect(sqliteStore(db).check()).resolves.toMatchObject({ schemaVersion: 1 });
+  });
+
+  test("fails in the middle of a list: the list is undone as one", async () => {
+    const { db } = await migrated();
+    const store = sqliteStore(db);
+    const bad = { ...requestOf("bad"), id: { digest: "00", scope: "s", key: "k" } };
+    const good = requestOf("good");
+    await expect(store.claim([good, bad])).rejects.toThrow("breaks the table's rules");
+    expect(await store.read([good.id])).toEqual([undefined]);
+    expect(db.inTransaction).toBe(false);
+  });
+});
+
+describe("openSqlite", () => {
+  test("makes a handle that survives power loss, each time it opens a file", async () => {
+    const { path } = await migrated();
+    for (const db of [opened(path), opened(path)]) {
+      expect(await sqliteStore(db).check()).toEqual({
+        schemaVersion: 1,
+        durability: "power-loss",
+        journalMode: "wal",
+        synchronous: 2,
+      });
+    }
+  });
+
+  test("tells what is wrong with the file", () => {
+    expect(() => openSqlite("/nowhere/at/all.db")).toThrow();
+  });
+});
+
+describe("check", () => {
+  const unfit: readonly (readonly [string, (db: Database.Database) => void, string])[] = [
+    ["synchronous = NORMAL", (db) => db.pragma("synchronous = NORMAL"), "survives 'process-kill'"],
+    ["a journal in memory", (db) => db.pragma("journal_mode = MEMORY"), "survives 'none'"],
+    [
+      "a lost column",
+      (db) => db.exec("ALTER TABLE idemkit_records DROP COLUMN note"),
+      "lacks the column note TEXT",
+    ],
+    ["a lost table", (db) => db.exec("DROP TABLE idemkit_records"), "tables are missing"],
+    [
+      "a newer schema",
+      (db) => db.exec("INSERT INTO idemkit_migrations VALUES (99, 0)"),
+      "has version 99, newer than this release",
+    ],
+    [
+      "an older schema",
+      (db) => db.exec("DELETE FROM idemkit_migrations"),
+      "has version 0 of 1: call `await migrate(db)`",
+    ],
+  ];
+  for (const [name, spoil, message] of unfit) {
+    test(`refuses ${name}`, async () => {
+      const { db } = await migrated();
+      spoil(db);
+      await expect(sqliteStore(db).check()).rejects.toThrow(message);
+    });
+  }
+
+  test("accepts less durability where less was asked for", async () => {
+    const db = new Database(":memory:");
+    await migrate(db);
+    await expect(sqliteStore(db).check()).rejects.toThrow("survives 'none'");
+    const report = await sqliteStore(db).check({ durability: "none" });
+    expect(report).toMatchObject({ durability: "none", journalMode: "memory" });
+    await expect(sqliteStore(db).check({ durability: "all" as "none" })).rejects.toThrow(TypeError);
+    db.close();
+  });
+
+  test("changes nothing and opens no transaction", async () => {
+    const { db, path } = await migrated();
+    const before = commitsIn(path);
+    await sqliteStore(db).check();
+    expect(commitsIn(path)).toBe(before);
+    expect(db.inTransaction).toBe(false);
+  });
+});
+
+test("the store makes, sets and opens nothing when it is constructed", () => {
+  const untouchable = new Proxy({} as SqliteHandle, {
+    get: (_target, name) => {
+      throw new Error(`touched ${String(name)}`);
+    },
+  });
+  expect(() => sqliteStore(untouchable)).not.toThrow();
+});
