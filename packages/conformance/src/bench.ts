@@ -132,6 +132,12 @@ export function newOwner(): string {
   return randomBytes(16).toString("hex");
 }
 
+/** Owners that must not pass the fence: a stranger, the same in other letters, and none. */
+export async function wrongOwners(subject: Subject): Promise<readonly string[]> {
+  const { owner = "" } = await subject.view();
+  return [newOwner(), owner.toUpperCase(), ""].filter((wrong) => wrong !== owner);
+}
+
 /** The answer to a list of one entry. */
 export function only<T>(answers: readonly T[]): T {
   assert.equal(answers.length, 1, "expected one answer to a list of one entry");

@@ -1,8 +1,12 @@
 import { claimClauses } from "./clauses/claim.ts";
+import { completeClauses } from "./clauses/complete.ts";
+import { listsClauses } from "./clauses/lists.ts";
 import { modelClauses } from "./clauses/model.ts";
+import { purgeClauses } from "./clauses/purge.ts";
 import { raceClauses } from "./clauses/races.ts";
-import { readingClauses } from "./clauses/reading.ts";
-import { writeClauses } from "./clauses/writes.ts";
+import { readClauses } from "./clauses/read.ts";
+import { releaseClauses } from "./clauses/release.ts";
+import { renewClauses } from "./clauses/renew.ts";
 import type { Clause } from "./harness.ts";
 
 export type { Clause, Harness } from "./harness.ts";
@@ -10,8 +14,12 @@ export type { Clause, Harness } from "./harness.ts";
 /** Every promise of the Store contract. A store is one that keeps them all; none can be left out. */
 export const clauses: readonly Clause[] = [
   ...claimClauses,
-  ...writeClauses,
-  ...readingClauses,
+  ...renewClauses,
+  ...completeClauses,
+  ...releaseClauses,
+  ...readClauses,
+  ...purgeClauses,
+  ...listsClauses,
   ...raceClauses,
   ...modelClauses,
 ];

@@ -22,7 +22,7 @@ export type ErrorCode =
  * by another copy of this package. Messages never contain keys, payloads or stored bodies.
  */
 export abstract class IdempotencyError extends Error {
-  static readonly code?: ErrorCode;
+  declare static readonly code?: ErrorCode;
   abstract readonly code: ErrorCode;
 
   static {

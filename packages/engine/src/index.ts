@@ -1,13 +1,13 @@
 export { batchedStore } from "./batching-front.ts";
 export type { ClaimHandle, Context, Written } from "./claim-handle.ts";
-export {
-  type Begun,
-  createEngine,
-  type Engine,
-  type Executed,
-  type ListOptions,
-  type Outcome,
-  type Replayed,
+export { createEngine } from "./create-engine.ts";
+export type {
+  Begun,
+  Engine,
+  Executed,
+  ListOptions,
+  Outcome,
+  Replayed,
 } from "./engine.ts";
 export {
   ConflictError,

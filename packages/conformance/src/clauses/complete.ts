@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import {
+  assertAbout,
+  clause,
+  LEASE_MS,
+  newOwner,
+  RETENTION_MS,
+  TOLERANCE_MS,
+  wrongOwners,
+} from "../bench.ts";
+
+const MIB = 1024 * 1024;
+
+const BODIES = {
+  empty: "",
+  "one blank": " ",
+  "ends in blanks and a line break": "text  \n",
+  "decomposed and composed accents": "e\u0301 \u00e9",
+  "beyond the basic plane": "🔑 𝄞 \u{10ffff}",
+  "control characters": "\u0001\u001f\u007f\u0085\u2028\ufeff",
+  quotes: `' '' " \\ \\' \\0 %s $1 ? :name`,
+  "looks like a number": "1e5",
+  "64 KiB and one": "x".repeat(65_537),
+  "4 MiB": "é".repeat(2 * MIB),
+};
+
+export const completeClauses = [
+  clause("complete.bodies", "a body comes back as it was given", async (bench) => {
+    for (const [name, body] of Object.entries(BODIES)) {
+      const subject = bench.subject();
+      const { owner } = await subject.claimed();
+      assert.equal(await subject.complete(owner, { body }), true, name);
+      const again = await subject.through(bench.second).claim();
+      assert.ok(again.outcome === "completed", `${name}: expected completed: ${again.outcome}`);
+      assert.ok(again.body === body, `${name}: the body changed on its way`);
+      assert.ok((await subject.view()).body === body, `${name}: the body read is another`);
+    }
+  }),
+  clause("complete.fence", "only the owner completes", async (bench) => {
+    const absent = bench.subject();
+    assert.equal(await absent.complete(newOwner()), false);
+    assert.equal(await absent.read(), undefined);
+    const subject = bench.subject();
+    await subject.claimed();
+    for (const owner of await wrongOwners(subject)) {
+      assert.equal(await subject.complete(owner), false);
+    }
+    assert.equal((await subject.view()).state, "in-progress");
+  }),
+  clause("complete.first-wins", "the first outcome stands, byte for byte", async (bench) => {
+    const subject = bench.subject();
+    const { owner } = await subject.claimed();
+    assert.equal(await subject.complete(owner, { body: "first", note: "note" }), true);
+    const before = await subject.view();
+    const others = [
+      { body: "second" },
+      { status: "failed", body: "first" },
+      { status: "unknown", body: "first" },
+    ] as const;
+    for (const other of others) {
+      assert.equal(await subject.complete(owner, other), false);
+      assert.deepEqual(await subject.view(), before);
+    }
+  }),
+  clause(
+    "complete.repeat",
+    "the same outcome again is told true and changes nothing",
+    async (bench) => {
+      const subject = bench.subject();
+      const { owner } = await subject.claimed();
+      await subject.complete(owner, { body: "" });
+      await bench.elapse(TOLERANCE_MS);
+      const before = await subject.view();
+      const again = subject.through(bench.second);
+      assert.equal(await again.complete(owner, { body: "", note: "late", retentionMs: 1e9 }), true);
+      assert.deepEqual(await subject.view(), before);
+    },
+  ),
+  clause(
+    "complete.repeat-fence",
+    "an owner that was taken over is refused, even with the same outcome",
+    async (bench) => {
+      const subject = bench.subject();
+      const late = await subject.claimed();
+      await bench.elapse(LEASE_MS);
+      const { owner } = await subject.claimed({ takeOver: true });
+      assert.equal(await subject.complete(owner, { body: "same" }), true);
+      assert.equal(await subject.complete(late.owner, { body: "same" }), false);
+    },
+  ),
+  clause("complete.lapsed", "a lapsed claim that nobody took over can complete", async (bench) => {
+    const subject = bench.subject();
+    const { owner } = await subject.claimed();
+    await bench.elapse(2 * RETENTION_MS);
+    assert.equal(await subject.complete(owner, { retentionMs: RETENTION_MS }), true);
+    assert.equal((await subject.view()).state, "completed");
+  }),
+  clause(
+    "complete.unknown",
+    "the owner of an unknown outcome may still decide it",
+    async (bench) => {
+      const subject = bench.subject();
+      const { owner } = await subject.claimed();
+      await subject.complete(owner, { status: "unknown", body: "evidence", note: "held" });
+      assert.equal((await subject.view()).state, "unknown");
+      assert.equal(await subject.complete(newOwner(), { body: "foreign" }), false);
+      const decided = { status: "failed", body: "decided", note: "by an operator" } as const;
+      assert.equal(await subject.through(bench.second).complete(owner, decided), true);
+      const { state, status, body, note } = await subject.view();
+      assert.deepEqual({ state, status, body, note }, { state: "completed", ...decided });
+      assert.equal(await subject.complete(owner, { body: "late" }), false);
+    },
+  ),
+  clause("complete.expired", "what has expired is absent for its owner too", async (bench) => {
+    const subject = bench.subject();
+    const { owner } = await subject.claimed();
+    await subject.complete(owner);
+    await bench.elapse(RETENTION_MS);
+    assert.equal(await subject.complete(owner), false);
+  }),
+  clause("complete.released", "a released claim can complete no more", async (bench) => {
+    const subject = bench.subject();
+    const { owner } = await subject.claimed();
+    await subject.release(owner);
+    assert.equal(await subject.complete(owner), false);
+    assert.equal((await subject.view()).state, "released");
+  }),
+  clause("complete.retention", "expiry counts from the claim, or later if asked", async (bench) => {
+    const cases = [
+      { retentionMs: undefined, expected: RETENTION_MS },
+      { retentionMs: 1, expected: RETENTION_MS },
+      { retentionMs: 3 * RETENTION_MS, expected: LEASE_MS + 3 * RETENTION_MS },
+    ];
+    for (const { retentionMs, expected } of cases) {
+      const subject = bench.subject();
+      const { owner } = await subject.claimed();
+      await bench.elapse(LEASE_MS);
+      await subject.complete(owner, retentionMs === undefined ? {} : { retentionMs });
+      const { createdAt, expiresAt } = await subject.view();
+      assertAbout((expiresAt ?? 0) - createdAt, expected, "time from claim to expiry");
+    }
+  }),
+];

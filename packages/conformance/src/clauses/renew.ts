@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { assertAbout, clause, LEASE_MS, newOwner, wrongOwners } from "../bench.ts";
+
+export const renewClauses = [
+  clause("renew.owner", "the owner moves the end of its lease to now + leaseMs", async (bench) => {
+    const subject = bench.subject();
+    const { owner } = await subject.claimed();
+    await bench.elapse(LEASE_MS / 2);
+    assert.equal(await subject.through(bench.second).renew(owner), true);
+    assertAbout((await subject.view()).leaseRemainingMs, LEASE_MS, "longer");
+    assert.equal(await subject.renew(owner, { leaseMs: LEASE_MS / 3 }), true);
+    assertAbout((await subject.view()).leaseRemainingMs, LEASE_MS / 3, "shorter");
+  }),
+  clause("renew.lapsed", "a lapsed lease that nobody took over can be renewed", async (bench) => {
+    const subject = bench.subject();
+    const { owner } = await subject.claimed();
+    await bench.elapse(2 * LEASE_MS);
+    assert.equal(await subject.renew(owner), true);
+    const view = await subject.view();
+    assert.equal(view.state, "in-progress");
+    assert.equal(view.owner, owner);
+  }),
+  clause("renew.fence", "nobody else renews, and nothing is made by renewing", async (bench) => {
+    const absent = bench.subject();
+    assert.equal(await absent.renew(newOwner()), false);
+    assert.equal(await absent.read(), undefined);
+    const subject = bench.subject();
+    await subject.claimed();
+    const before = (await subject.view()).leaseRemainingMs;
+    for (const owner of await wrongOwners(subject)) {
+      const renewed = await subject.renew(owner, {
+        leaseMs: 10 * LEASE_MS,
+        checkpoint: { revision: 9, value: "foreign" },
+      });
+      assert.equal(renewed, false);
+    }
+    const view = await subject.view();
+    assertAbout(view.leaseRemainingMs, before ?? 0, "leaseRemainingMs");
+    assert.equal(view.checkpoint, undefined);
+  }),
+  clause("renew.ended", "a claim that has ended is not renewed", async (bench) => {
+    for (const ending of ["succeeded", "failed", "unknown", "released"] as const) {
+      const subject = bench.subject();
+      const { owner } = await subject.claimed();
+      if (ending === "released") await subject.release(owner);
+      else await subject.complete(owner, { status: ending });
+      const before = await subject.view();
+      assert.equal(await subject.renew(owner), false, ending);
+      assert.deepEqual(await subject.view(), before);
+    }
+  }),
+  clause("renew.checkpoint", "a checkpoint goes forward and never back", async (bench) => {
+    const subject = bench.subject();
+    const { owner } = await subject.claimed({ checkpoint: "zero" });
+    const steps = [
+      { given: { revision: 2, value: "two" }, kept: { revision: 2, value: "two" } },
+      { given: { revision: 1, value: "one" }, kept: { revision: 2, value: "two" } },
+      { given: { revision: 2, value: "again" }, kept: { revision: 2, value: "two" } },
+      { given: { revision: 10, value: "" }, kept: { revision: 10, value: "" } },
+    ];
+    for (const { given, kept } of steps) {
+      assert.equal(await subject.renew(owner, { checkpoint: given }), true);
+      assert.deepEqual((await subject.view()).checkpoint, kept);
+    }
+    await subject.renew(owner);
+    assert.deepEqual((await subject.view()).checkpoint, { revision: 10, value: "" });
+  }),
+  clause("renew.first-checkpoint", "a renewal can bring the first checkpoint", async (bench) => {
+    const subject = bench.subject();
+    const { owner } = await subject.claimed();
+    assert.equal(await subject.renew(owner, { checkpoint: { revision: 0, value: "begun" } }), true);
+    await bench.elapse(LEASE_MS);
+    const { checkpoint } = await subject.claimed({ takeOver: true });
+    assert.deepEqual(checkpoint, { revision: 0, value: "begun" });
+  }),
+];

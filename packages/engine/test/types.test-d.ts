@@ -1,0 +1,142 @@
+import { describe, expectTypeOf, test } from "vitest";
+import {
+  createEngine,
+  type Engine,
+  memoryStore,
+  type Outcome,
+  type Replayed,
+} from "../src/index.ts";
+
+const engine: Engine = createEngine({ store: memoryStore() });
+
+interface Order {
+  readonly sku: string;
+  readonly note?: string | undefined;
+  readonly lines: readonly { readonly quantity: number }[];
+}
+declare const order: Order;
+declare const anything: unknown;
+type OrderId = string & { readonly __brand: "OrderId" };
+type Tree = { readonly children: readonly Tree[] };
+
+describe("execute", () => {
+  test("infers the result from the function", () => {
+    expectTypeOf(engine.execute("s", "k", order, () => ({ id: 1 }))).toEqualTypeOf<
+      Promise<Outcome<{ id: number }>>
+    >();
+    expectTypeOf(engine.execute("s", "k", null, async () => "id" as OrderId)).toEqualTypeOf<
+      Promise<Outcome<OrderId>>
+    >();
+    expectTypeOf(engine.execute("s", "k", null, async () => order)).toEqualTypeOf<
+      Promise<Outcome<Order>>
+    >();
+    expectTypeOf(engine.execute("s", "k", null, () => undefined)).toEqualTypeOf<
+      Promise<Outcome<undefined>>
+    >();
+    expectTypeOf(engine.execute("s", "k", null, async () => {})).toEqualTypeOf<
+      Promise<Outcome<void>>
+    >();
+    expectTypeOf(engine.execute("s", "k", null, () => anything)).toEqualTypeOf<
+      Promise<Outcome<unknown>>
+    >();
+  });
+
+  test("takes payloads that JSON can carry, text and bytes", () => {
+    void engine.execute("s", "k", { a: [1, { b: null }] }, () => 1);
+    void engine.execute("s", "k", [1, 2] as const, () => 1);
+    void engine.execute("s", "k", "text", () => 1);
+    void engine.execute("s", "k", new Uint8Array(), () => 1);
+    void engine.execute("s", "k", Buffer.from(""), () => 1);
+    void engine.execute("s", "k", {} as Tree, () => 1);
+    void engine.execute("s", "k", {} as Record<string, number>, () => 1);
+    void engine.execute("s", "k", anything, () => 1);
+    void engine.execute("s", "k", JSON.parse("{}"), () => 1);
+    void engine.execute(["tenant", "user"], "k", null, () => 1);
+  });
+
+  test("takes functions with more than one return", () => {
+    const run = (isFast: boolean) =>
+      engine.execute("s", "k", null, async () => {
+        if (isFast) return { kind: "fast" as const };
+        return { kind: "slow" as const, ms: 1 };
+      });
+    expectTypeOf<Awaited<ReturnType<typeof run>>["value"]["kind"]>().toEqualTypeOf<
+      "fast" | "slow"
+    >();
+  });
+
+  test("works in generic code", () => {
+    const once = <T extends { readonly id: string }>(fn: () => Promise<T>) =>
+      engine.execute("s", "k", null, fn as () => Promise<never>) as Promise<Outcome<T>>;
+    expectTypeOf(once(async () => ({ id: "1" }))).toEqualTypeOf<Promise<Outcome<{ id: string }>>>();
+  });
+
+  test("refuses payloads that JSON would change or lose", () => {
+    // @ts-expect-error: a Date
+    void engine.execute("s", "k", { at: new Date() }, () => 1);
+    // @ts-expect-error: a BigInt
+    void engine.execute("s", "k", { amount: 1n }, () => 1);
+    // @ts-expect-error: a Map
+    void engine.execute("s", "k", new Map<string, string>(), () => 1);
+    // @ts-expect-error: a function inside
+    void engine.execute("s", "k", { lines: [{ go: () => 1 }] }, () => 1);
+    // @ts-expect-error: a promise that was not awaited
+    void engine.execute("s", "k", Promise.resolve({ a: 1 }), () => 1);
+    // @ts-expect-error: a symbol
+    void engine.execute("s", "k", Symbol("s"), () => 1);
+  });
+
+  test("refuses results that JSON would change or lose", () => {
+    // @ts-expect-error: a Date
+    void engine.execute("s", "k", null, () => ({ at: new Date() }));
+    // @ts-expect-error: a BigInt
+    void engine.execute("s", "k", null, async () => ({ total: 1n }));
+    // @ts-expect-error: a Set
+    void engine.execute("s", "k", null, async () => new Set([1]));
+    // @ts-expect-error: bytes
+    void engine.execute("s", "k", null, async () => new Uint8Array());
+  });
+
+  test("refuses options that are none", () => {
+    // @ts-expect-error: no such guarantee
+    void engine.execute("s", "k", null, () => 1, { guarantee: "exactly-once" });
+    // @ts-expect-error: no such option
+    void engine.execute("s", "k", null, () => 1, { lease: 1 });
+    // @ts-expect-error: a signal is for one call
+    void engine.with({ signal: new AbortController().signal });
+    // @ts-expect-error: the policy for errors is the caller's own in begin
+    void engine.begin("s", "k", null, { onError: "release" });
+    // @ts-expect-error: a scope is required
+    void engine.execute(undefined, "k", null, () => 1);
+  });
+});
+
+describe("an outcome", () => {
+  test("has the time of completion where it was replayed", () => {
+    const outcome = {} as Outcome<number>;
+    expectTypeOf(outcome.completedAt).toEqualTypeOf<number | undefined>();
+    if (outcome.replayed) {
+      expectTypeOf(outcome).toEqualTypeOf<Replayed<number>>();
+      expectTypeOf(outcome.completedAt).toEqualTypeOf<number>();
+      expectTypeOf(outcome.recorded).toEqualTypeOf<true>();
+    }
+  });
+});
+
+describe("begin", () => {
+  test("gives a claim or a replay", async () => {
+    const begun = await engine.begin("s", "k", null);
+    if (begun.kind === "replay") expectTypeOf(begun.value).toEqualTypeOf<unknown>();
+    else expectTypeOf(begun.claim.complete).parameter(0).toEqualTypeOf<unknown>();
+  });
+});
+
+describe("settle", () => {
+  test("wants to know who and why", () => {
+    void engine.settle("s", "k", { as: "released", by: "ann", why: "nothing happened" });
+    // @ts-expect-error: who decides, and why?
+    void engine.settle("s", "k", { as: "released" });
+    // @ts-expect-error: a failure has an error
+    void engine.settle("s", "k", { as: "failed", by: "ann", why: "declined" });
+  });
+});
