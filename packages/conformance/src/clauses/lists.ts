@@ -1,7 +1,5 @@
 import assert from "node:assert/strict";
-import type { RecordView } from "@idemkit/engine";
 import { clause, LEASE_MS, newOwner } from "../bench.ts";
-
 
 export const listsClauses = [
   clause("lists.empty", "an empty list is answered by an empty list", async (bench) => {
@@ -81,8 +79,4 @@ export const listsClauses = [
       completions.map(({ body }) => body),
     );
   }),
-];
-
-function facts({ state, status, body, expiresAt }: RecordView) {
-  return [state, status, body, expiresAt !== undefined
 ];

@@ -149,4 +149,6 @@ export const readClauses = [
   }),
 ];
 
+function facts({ state, status, body, expiresAt }: RecordView) {
+  return [state, status, body, expiresAt !== undefined];
 }
