@@ -332,6 +332,12 @@ const writeMutants: readonly Mutant[] = [
       ),
   ),
   ruled(
+    "lets a late outcome expire at once",
+    "complete.late",
+    "complete",
+    storing((_after, before) => ({ expiresAt: before?.expiresAt ?? 0 })),
+  ),
+  ruled(
     "cuts bodies at 64 KiB",
     "complete.bodies",
     "complete",

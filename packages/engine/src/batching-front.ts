@@ -31,35 +31,35 @@ export class BatchingFront {
     const isSmall = () => ENTRY_OVERHEAD_BYTES;
     this.#claims = new Line<ClaimRequest, ClaimOutcome>(runtime, {
       name: "claim",
-      send: async (requests) => await store.claim(requests),
+      send: async (requests) => store.claim(requests),
       digestOf,
       sizeOf: ({ checkpoint = "" }) => ENTRY_OVERHEAD_BYTES + checkpoint.length,
       problemWith: problemWithOutcome,
     });
     this.#renewals = new Line<Renewal, boolean>(runtime, {
       name: "renew",
-      send: async (renewals) => await store.renew(renewals),
+      send: async (renewals) => store.renew(renewals),
       digestOf,
       sizeOf: ({ checkpoint }) => ENTRY_OVERHEAD_BYTES + (checkpoint?.value.length ?? 0),
       problemWith: problemWithBoolean,
     });
     this.#completions = new Line<Completion, boolean>(runtime, {
       name: "complete",
-      send: async (completions) => await store.complete(completions),
+      send: async (completions) => store.complete(completions),
       digestOf,
       sizeOf: ({ body, note = "" }) => ENTRY_OVERHEAD_BYTES + body.length + note.length,
       problemWith: problemWithBoolean,
     });
     this.#releases = new Line<Claim, boolean>(runtime, {
       name: "release",
-      send: async (claims) => await store.release(claims),
+      send: async (claims) => store.release(claims),
       digestOf,
       sizeOf: isSmall,
       problemWith: problemWithBoolean,
     });
     this.#reads = new Line<RecordId, RecordView | undefined>(runtime, {
       name: "read",
-      send: async (ids) => await store.read(ids),
+      send: async (ids) => store.read(ids),
       digestOf: ({ digest }) => digest,
       sizeOf: isSmall,
       problemWith: problemWithView,

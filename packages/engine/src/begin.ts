@@ -13,7 +13,8 @@ import {
 import { isComparable } from "./fingerprint.ts";
 import type { Asked } from "./flights.ts";
 import { takesOver } from "./options.ts";
-import type { ClaimRequest, Completed, RecordId } from "./store.ts";
+import type { ClaimOutcome, ClaimRequest, Completed, RecordId } from "./store.ts";
+import { TimedOutError, within } from "./timing.ts";
 
 /** A recorded result, given to a duplicate. */
 export interface Replay {
@@ -54,11 +55,14 @@ export async function begin(scope: ClaimScope, call: Call): Promise<Begun> {
   lifetime.enter();
   try {
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
-      call.signal?.throwIfAborted();
-      if (lifetime.isEnded) throw new EngineClosedError();
+      checkWanted(scope, call);
       const { asked, sentAtMs } = await ask(scope, call);
       if (asked.kind === "again") continue;
-      if (asked.kind === "granted") return await execute(scope, asked, sentAtMs);
+      if (asked.kind === "granted") {
+        const claim = await hold(scope, call, asked, sentAtMs);
+        if (claim !== undefined) return { kind: "execute", claim };
+        continue;
+      }
       const running = meet(scope, call, asked);
       if (running.replay !== undefined) return running.replay;
       if (runtime.monotonicMs() >= untilMs) throw refuse(scope, call, running);
@@ -94,34 +98,63 @@ async function ask(
     try {
       return await client.claim(request, storeTimeoutMs);
     } catch (error) {
-      lifetime.enter();
-      void client.giveBack(request, storeTimeoutMs).finally(() => lifetime.leave());
+      void client.giveBack(request, storeTimeoutMs, lifetime);
       throw error;
     }
   };
+  const bound = (answer: Promise<ClaimOutcome>) =>
+    within(runtime, storeTimeoutMs, answer, "The call to claim");
   try {
-    return { asked: await client.flights.ask(request, send), sentAtMs };
-  } catch (error) {
+    return { asked: await client.flights.ask(request, send, bound), sentAtMs };
+  } catch (cause) {
+    const error = cause instanceof TimedOutError ? new StoreError("claim", cause) : cause;
     events.emit("store-error", () => ({ digest: id.digest, operation: "claim", error }));
     throw error;
   }
 }
 
-async function execute(
+/** Whether anybody is still there to run for. */
+function checkWanted({ lifetime }: ClaimScope, { signal }: Call): void {
+  signal?.throwIfAborted();
+  if (lifetime.isEnded) throw new EngineClosedError();
+}
+
+/** The granted claim, held until it ends; or nothing, where it was lost again on its way. */
+async function hold(
   scope: ClaimScope,
+  call: Call,
   { outcome, flight }: Extract<Asked, { kind: "granted" }>,
   sentAtMs: number,
-): Promise<Begun> {
+): Promise<ClaimHandle | undefined> {
+  const { client, runtime, settings, events } = scope;
+  const { leaseMs, storeTimeoutMs } = settings;
+  let countedFromMs = sentAtMs;
+  if (runtime.monotonicMs() - sentAtMs >= leaseMs) {
+    // The answer took longer than the lease: somebody may have taken over already.
+    countedFromMs = runtime.monotonicMs();
+    const { id, owner } = flight.request;
+    const isHeld = await client.renew({ id, owner, leaseMs }, storeTimeoutMs).catch((error) => {
+      client.flights.land(flight);
+      throw error;
+    });
+    if (!isHeld) {
+      client.flights.land(flight);
+      return undefined;
+    }
+  }
   const { attempt, token, takenOver } = outcome;
   const { digest } = flight.request.id;
-  scope.events.emit(takenOver ? "taken-over" : "claimed", () => ({ digest, attempt, token }));
-  const claim = new HeldClaim(scope, flight, outcome, sentAtMs);
-  if (scope.lifetime.isEnded) {
-    // The engine was closed while the claim was under way: nobody would renew it.
-    await claim.release();
-    throw new EngineClosedError();
+  events.emit(takenOver ? "taken-over" : "claimed", () => ({ digest, attempt, token }));
+  const claim = new HeldClaim(scope, flight, outcome, countedFromMs);
+  try {
+    checkWanted(scope, call);
+  } catch (reason) {
+    // Nothing ran. What was taken over is open all the same, and stays so.
+    if (takenOver) claim.abandon();
+    else await claim.release();
+    throw reason;
   }
-  return { kind: "execute", claim };
+  return claim;
 }
 
 interface Running {
@@ -222,9 +255,11 @@ function wait(
     };
     const wake = () => finish(resolve);
     stops.push(runtime.schedule(wake, Math.max(0, untilMs - runtime.monotonicMs())));
-    if (asked.kind === "attached") void asked.flight.ended.then(wake);
+    if (asked.kind === "attached") stops.push(asked.flight.onEnd(wake));
     else stops.push(client.poller.watch(id, settings.storeTimeoutMs, wake));
-    if (signal !== undefined) {
+    if (signal?.aborted) {
+      finish(() => reject(signal.reason));
+    } else if (signal !== undefined) {
       const leave = () => finish(() => reject(signal.reason));
       signal.addEventListener("abort", leave, { once: true });
       stops.push(() => signal.removeEventListener("abort", leave));

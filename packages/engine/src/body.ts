@@ -1,5 +1,5 @@
 import { types } from "node:util";
-import { NotJsonError, writeJson } from "./json.ts";
+import { NotJsonError, TooLongError, writeJson } from "./json.ts";
 
 /**
  * The body of a record is text with its format in front, so that a later release can add formats:
@@ -14,8 +14,10 @@ const THROWN = "error:";
 
 const RESULT_STYLE = { root: "the result", canonical: false } as const;
 const ERROR_STYLE = { root: "the error", canonical: false } as const;
+const NOT_DESCRIBED = `${THROWN}{"name":"Error","message":"What was thrown could not be kept.","properties":{}}`;
 const ERROR_TEXT_LENGTH_MAX = 16_384;
 const ERROR_PROPERTIES_MAX = 64;
+const PROPERTY_STYLE = { ...ERROR_STYLE, lengthMax: ERROR_TEXT_LENGTH_MAX } as const;
 
 export interface EncodedValue {
   readonly body: string;
@@ -27,12 +29,15 @@ export interface EncodedValue {
 export function encodeValue(value: unknown, bytesMax: number): EncodedValue {
   if (value === undefined) return { body: VALUE };
   try {
-    const body = VALUE + writeJson(value, RESULT_STYLE);
-    const bytes = Buffer.byteLength(body) - VALUE.length;
-    if (bytes <= bytesMax) return { body };
-    return notKept(`the result has ${bytes} bytes, and \`maxResultBytes\` is ${bytesMax}`);
+    // A text of more characters has more bytes as well, and is given up early.
+    const body = VALUE + writeJson(value, { ...RESULT_STYLE, lengthMax: bytesMax });
+    if (Buffer.byteLength(body) - VALUE.length > bytesMax) throw new TooLongError();
+    return { body };
   } catch (error) {
-    // A getter or proxy of the user's may throw anything, also where the text grows too long.
+    // A getter or proxy of the user's may throw anything.
+    if (error instanceof TooLongError) {
+      return notKept(`the result has more than ${bytesMax} bytes, see \`maxResultBytes\``);
+    }
     if (error instanceof NotJsonError) return notKept(error.message.replace(/\.$/, ""));
     return notKept("reading the result threw an error");
   }
@@ -64,13 +69,20 @@ interface StoredError {
   readonly properties: Readonly<Record<string, unknown>>;
 }
 
-/** Encodes what a function threw: name, message, code, and own properties that JSON can carry. */
+/**
+ * Encodes what a function threw: name, message, code, and own properties that JSON can carry.
+ * It never throws itself, whatever it is given: a claim has to end.
+ */
 export function encodeError(thrown: unknown): string {
+  return attempt(() => describedError(thrown)) ?? NOT_DESCRIBED;
+}
+
+function describedError(thrown: unknown): string {
   if (!types.isNativeError(thrown) && !(thrown instanceof Error)) {
     const { body, notKeptBecause } = encodeValue(thrown, ERROR_TEXT_LENGTH_MAX);
     if (notKeptBecause === undefined)
       return `${THROWN}{"thrown":${body.slice(VALUE.length) || "null"}}`;
-    return encodeError(new Error("A value was thrown that could not be kept."));
+    return NOT_DESCRIBED;
   }
   const stored: StoredError = {
     name: text(() => thrown.name, "Error"),
@@ -100,7 +112,7 @@ function propertiesOf(error: Error): Readonly<Record<string, unknown>> {
   const properties = Object.create(null) as Record<string, unknown>;
   for (const name of names.slice(0, ERROR_PROPERTIES_MAX)) {
     const value = attempt(() => (error as unknown as Readonly<Record<string, unknown>>)[name]);
-    const json = value === undefined ? undefined : attempt(() => writeJson(value, ERROR_STYLE));
+    const json = value === undefined ? undefined : attempt(() => writeJson(value, PROPERTY_STYLE));
     if (json !== undefined) properties[name] = JSON.parse(json);
   }
   return properties;
@@ -113,6 +125,13 @@ function attempt<T>(read: () => T): T | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Encodes what is known of an unknown outcome: an error, or any value. */
+export function encodeEvidence(evidence: unknown, bytesMax: number): string {
+  // What cannot even be asked is described as far as it can be.
+  const isError = attempt(() => evidence instanceof Error) ?? true;
+  return isError ? encodeError(evidence) : encodeValue(evidence, bytesMax).body;
 }
 
 /** @throws SyntaxError where the body is none that {@link encodeError} wrote */

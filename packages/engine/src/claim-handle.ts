@@ -1,4 +1,4 @@
-import { encodeError, encodeValue } from "./body.ts";
+import { encodeError, encodeEvidence, encodeValue } from "./body.ts";
 import { EngineClosedError, LeaseLostError } from "./errors.ts";
 import type { Events } from "./events.ts";
 import type { Flight } from "./flights.ts";
@@ -29,7 +29,7 @@ export interface Context {
 
 /**
  * A claim that was granted by `begin`. Exactly one of its four endings has to be called, once;
- * until then it is renewed. Each throws LeaseLostError where the claim was lost meanwhile.
+ * until then it is renewed. All but `release` throw LeaseLostError where the claim was lost.
  */
 export interface ClaimHandle extends Context {
   /** Whether somebody else's lapsed claim was taken over: its effects may have happened in part. */
@@ -40,7 +40,10 @@ export interface ClaimHandle extends Context {
   complete(value: unknown): Promise<Written>;
   /** Records the failure. Duplicates get ReplayedError with it as the cause. */
   fail(error: unknown): Promise<Written>;
-  /** Gives the key back: the next caller runs. Only right where nothing happened. */
+  /**
+   * Gives the key back: the next caller runs. Only right where nothing happened. Does not throw
+   * where the claim was lost meanwhile: then there is nothing to give back (`recorded: false`).
+   */
   release(): Promise<Written>;
   /** Records the outcome as unknown, with what is known of it, for an operator to settle. */
   hold(evidence: unknown): Promise<Written>;
@@ -54,9 +57,6 @@ export interface ClaimScope {
   readonly lifetime: Lifetime;
   readonly settings: Settings;
 }
-
-/** Runs longer than this share of the retention have it counted anew from their end. */
-const LONG_RUN_SHARE = 1 / 10;
 
 export class HeldClaim implements ClaimHandle {
   readonly token: number;
@@ -93,7 +93,7 @@ export class HeldClaim implements ClaimHandle {
       onOver: () => this.#lose("lease over"),
       onError: (error) => events.emit("store-error", () => ({ digest, operation: "renew", error })),
     });
-    this.#withdraw = lifetime.onEnd(() => this.#abandon());
+    this.#withdraw = lifetime.onEnd(() => this.#outlive());
   }
 
   /** Made when first asked for: most functions never ask. */
@@ -133,9 +133,7 @@ export class HeldClaim implements ClaimHandle {
 
   async hold(evidence: unknown): Promise<Written> {
     this.#startEnding("hold");
-    const isError = evidence instanceof Error;
-    const { maxResultBytes } = this.#scope.settings;
-    const body = isError ? encodeError(evidence) : encodeValue(evidence, maxResultBytes).body;
+    const body = encodeEvidence(evidence, this.#scope.settings.maxResultBytes);
     const written = await this.#write({ status: "unknown", body }, { cause: evidence });
     if (written.recorded) {
       this.#scope.events.emit("unknown", () => ({ ...this.#about(), reason: "held" }));
@@ -146,48 +144,51 @@ export class HeldClaim implements ClaimHandle {
   async release(): Promise<Written> {
     this.#startEnding("release");
     const { client, settings, events } = this.#scope;
-    const written = await this.#end(
-      client.release(this.#flight.request, settings.storeTimeoutMs),
-      {},
-    );
-    if (written.recorded) {
+    const asked = client.release(this.#flight.request, settings.storeTimeoutMs);
+    const answer = await this.#end("release", asked);
+    if (answer === "true") {
       events.emit("released", () => ({ ...this.#about(), ranMs: this.#ranMs() }));
     }
-    return written;
+    return { recorded: answer === "true" };
   }
 
-  #write(
+  /** Ends without a word to the store: the lease lapses, and what it stood for stays open. */
+  abandon(): void {
+    this.#startEnding("abandon");
+    this.#letGo();
+  }
+
+  async #write(
     outcome: Pick<Completion, "status" | "body">,
     late: { readonly value?: unknown; readonly cause?: unknown },
   ): Promise<Written> {
-    const { client, settings } = this.#scope;
+    const { client, settings, events } = this.#scope;
     const { id, owner } = this.#flight.request;
-    const isLong = this.#ranMs() > settings.replayMs * LONG_RUN_SHARE;
-    const retention = isLong ? { retentionMs: settings.replayMs } : {};
-    const completion = { id, owner, ...outcome, ...retention };
-    return this.#end(client.complete(completion, settings.storeTimeoutMs), late);
+    const { replayMs: retentionMs, storeTimeoutMs } = settings;
+    const completion = { id, owner, ...outcome, retentionMs };
+    const answer = await this.#end("complete", client.complete(completion, storeTimeoutMs));
+    if (answer === "false") throw new LeaseLostError({ token: this.token, ...late });
+    if (answer === "true") return { recorded: true };
+    events.emit("completion-lost", () => ({ ...this.#about(), error: answer.error }));
+    return { recorded: false };
   }
 
   /** Waits for the store's word on the end, renewing until it comes, and stops all that runs. */
   async #end(
+    operation: "complete" | "release",
     asked: Promise<boolean>,
-    late: { readonly value?: unknown; readonly cause?: unknown },
-  ): Promise<Written> {
+  ): Promise<"true" | "false" | { readonly error: unknown }> {
     try {
-      if (await asked) return { recorded: true };
+      if (await asked) return "true";
     } catch (error) {
-      const { events } = this.#scope;
       const { digest } = this.#about();
-      const isRelease = this.#ending === "release";
-      const operation = isRelease ? "release" : "complete";
-      events.emit("store-error", () => ({ digest, operation, error }));
-      if (!isRelease) events.emit("completion-lost", () => ({ ...this.#about(), error }));
-      return { recorded: false };
+      this.#scope.events.emit("store-error", () => ({ digest, operation, error }));
+      return { error };
     } finally {
       this.#letGo();
     }
     this.#lose("refused");
-    throw new LeaseLostError({ token: this.token, ...late });
+    return "false";
   }
 
   #startEnding(ending: string): void {
@@ -219,7 +220,7 @@ export class HeldClaim implements ClaimHandle {
   }
 
   /** The engine was closed and its grace is over: the function runs on, but nobody renews. */
-  #abandon(): void {
+  #outlive(): void {
     this.#abort(new EngineClosedError());
     this.#stopBeating();
     this.#scope.client.flights.land(this.#flight);

@@ -24,6 +24,7 @@ import {
   type EngineOptions,
   type ErrorPolicy,
   errorPolicy,
+  OPERATION_OPTIONS,
   type OperationOptions,
   type Settings,
   withOptions,
@@ -43,7 +44,7 @@ const GRACE_MS_MAX = 86_400_000;
  * @throws TypeError that says which option is wrong, what was expected and what came
  */
 export function createEngine(options: EngineOptions): Engine {
-  checkNames(options, ["store", "runtime"]);
+  checkNames(options, [...OPERATION_OPTIONS, "store", "runtime"]);
   const { store, runtime = nodeRuntime } = options;
   checkStore(store);
   return new StoreEngine({
@@ -100,7 +101,7 @@ class StoreEngine implements Engine {
   }
 
   with(options: OperationOptions): Engine {
-    checkNames(options, []);
+    checkNames(options, OPERATION_OPTIONS);
     const { lifetime, runtime, settings } = this.#scope;
     return new StoreEngine({
       ...this.#scope,
@@ -114,22 +115,29 @@ class StoreEngine implements Engine {
   }
 
   async inspect(scope: Scope, key: string): Promise<InspectedRecord | undefined> {
+    this.#scope.lifetime.checkOpen();
     return await inspect(this.#scope, recordId(scope, key));
   }
 
   async settle(scope: Scope, key: string, decision: Decision): Promise<void> {
+    this.#scope.lifetime.checkOpen();
     await settle(this.#scope, recordId(scope, key), decision);
   }
 
   async list(options: ListOptions) {
-    return await list(this.#scope, { limit: LIST_LIMIT, ...options });
+    this.#scope.lifetime.checkOpen();
+    checkNames(options, ["state", "after", "limit"]);
+    const { state, after, limit = LIST_LIMIT } = options;
+    return await list(this.#scope, { state, limit, ...(after !== undefined && { after }) });
   }
 
   async remove(scope: Scope, key: string): Promise<boolean> {
+    this.#scope.lifetime.checkOpen();
     return await remove(this.#scope, recordId(scope, key));
   }
 
   async purge({ limit = PURGE_LIMIT }: { readonly limit?: number } = {}): Promise<number> {
+    this.#scope.lifetime.checkOpen();
     return await purge(this.#scope, limit);
   }
 
@@ -151,12 +159,14 @@ class StoreEngine implements Engine {
     this.#scope.lifetime.checkOpen();
     const id = recordId(scope, key);
     const fingerprint = fingerprintOf(payload, settings.exclude);
-    return await begin({ ...this.#scope, settings }, { id, fingerprint, signal });
+    const { client, runtime, events, lifetime } = this.#scope;
+    const call = { id, fingerprint, signal };
+    return await begin({ client, runtime, events, lifetime, settings }, call);
   }
 
   #settingsOf(options: CallOptions | undefined): Settings {
     if (options === undefined) return this.#scope.settings;
-    checkNames(options, ["signal"]);
+    checkNames(options, [...OPERATION_OPTIONS, "signal"]);
     checkSignal(options.signal);
     return withOptions(this.#scope.settings, options);
   }

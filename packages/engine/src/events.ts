@@ -55,22 +55,36 @@ export type EventName = keyof EventMap;
 
 export type Listener<Name extends EventName> = (event: EventMap[Name]) => void;
 
-const CHANNEL_PREFIX = "idemkit:";
-const channels = new Map<EventName, Channel>();
+/** Each event's process-wide channel. */
+const CHANNELS: Readonly<Record<EventName, Channel>> = {
+  claimed: channel("idemkit:claimed"),
+  "taken-over": channel("idemkit:taken-over"),
+  replayed: channel("idemkit:replayed"),
+  conflict: channel("idemkit:conflict"),
+  "in-progress": channel("idemkit:in-progress"),
+  waited: channel("idemkit:waited"),
+  completed: channel("idemkit:completed"),
+  failed: channel("idemkit:failed"),
+  released: channel("idemkit:released"),
+  unknown: channel("idemkit:unknown"),
+  settled: channel("idemkit:settled"),
+  "lease-lost": channel("idemkit:lease-lost"),
+  "completion-lost": channel("idemkit:completion-lost"),
+  "store-error": channel("idemkit:store-error"),
+};
 
-function channelOf(name: EventName): Channel {
-  const known = channels.get(name);
-  if (known !== undefined) return known;
-  const made = channel(CHANNEL_PREFIX + name);
-  channels.set(name, made);
-  return made;
-}
+const EVENT_NAMES = Object.keys(CHANNELS) as readonly EventName[];
 
 /** Events to an engine's own listeners and to the process-wide diagnostics channels. */
 export class Events {
   readonly #listeners = new Map<EventName, Set<(event: never) => void>>();
 
+  /** @throws TypeError where there is no such event, or the listener is no function */
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
+    if (!EVENT_NAMES.includes(name)) {
+      throw new TypeError(`on: no such event. Expected one of ${EVENT_NAMES.join(", ")}.`);
+    }
+    if (typeof listener !== "function") throw new TypeError("on: expected a function as listener.");
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners.add(listener));
     return () => listeners.delete(listener);
@@ -78,7 +92,7 @@ export class Events {
 
   /** The event is made only where somebody listens. */
   emit<Name extends EventName>(name: Name, make: () => EventMap[Name]): void {
-    const to = channelOf(name);
+    const to = CHANNELS[name];
     const listeners = this.#listeners.get(name);
     if (!to.hasSubscribers && !listeners?.size) return;
     const event: EventMap[Name] = make();

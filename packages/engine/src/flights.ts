@@ -1,42 +1,41 @@
 import type { Claimed, ClaimOutcome, ClaimRequest } from "./store.ts";
-
-/** A promise with its ends in hand. */
-interface Deferred<T> {
-  readonly promise: Promise<T>;
-  readonly resolve: (value: T) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-function deferred<T>(): Deferred<T> {
-  let ends: Omit<Deferred<T>, "promise"> | undefined;
-  const promise = new Promise<T>((resolve, reject) => {
-    ends = { resolve, reject };
-  });
-  // Nobody may be waiting, and then a rejection concerns nobody.
-  promise.catch(() => undefined);
-  return { promise, ...(ends as Omit<Deferred<T>, "promise">) };
-}
+import { TimedOutError } from "./timing.ts";
 
 /** A claim that this process has sent, and the run that follows if it is granted. */
 export class Flight {
   readonly request: ClaimRequest;
-  readonly answer = deferred<ClaimOutcome>();
-  readonly #end = deferred<void>();
+  /** The store's answer. */
+  readonly answer: Promise<ClaimOutcome>;
   isSent = false;
   /** Set once the claim was granted: from then on its function runs in this process. */
   granted: Claimed | undefined;
+  #isOver = false;
+  #onEnd: Set<() => void> | undefined;
 
-  constructor(request: ClaimRequest) {
+  /** @param send sends the claim */
+  constructor(request: ClaimRequest, send: () => Promise<ClaimOutcome>) {
     this.request = request;
+    this.answer = this.#take(send);
   }
 
-  /** Resolves when the run is over or its claim is lost: the store then knows more than we do. */
-  get ended(): Promise<void> {
-    return this.#end.promise;
+  /**
+   * Calls back when the run is over or its claim is lost: the store then knows more than we do. The
+   * answered function takes it back.
+   */
+  onEnd(callback: () => void): () => void {
+    if (this.#isOver) {
+      queueMicrotask(callback);
+      return () => undefined;
+    }
+    this.#onEnd ??= new Set();
+    this.#onEnd.add(callback);
+    return () => this.#onEnd?.delete(callback);
   }
 
   end(): void {
-    this.#end.resolve();
+    this.#isOver = true;
+    for (const callback of this.#onEnd ?? []) callback();
+    this.#onEnd = undefined;
   }
 
   /** Whether the store's answer to this claim will be the answer to that request as well. */
@@ -46,6 +45,15 @@ export class Flight {
       this.request.fingerprint === request.fingerprint &&
       this.request.takeOver === request.takeOver
     );
+  }
+
+  async #take(send: () => Promise<ClaimOutcome>): Promise<ClaimOutcome> {
+    // Calls that are made in the same turn join before the claim is sent.
+    await undefined;
+    this.isSent = true;
+    const outcome = await send();
+    if (outcome.outcome === "claimed") this.granted = outcome;
+    return outcome;
   }
 }
 
@@ -66,16 +74,23 @@ export type Asked =
 export class Flights {
   readonly #flights = new Map<string, Flight>();
 
-  /** @param send sends the claim, if this call is the one to do so */
-  async ask(request: ClaimRequest, send: () => Promise<ClaimOutcome>): Promise<Asked> {
+  /**
+   * @param send sends the claim, if this call is the one to do so
+   * @param bound limits the wait for an answer that another call has asked for
+   */
+  async ask(
+    request: ClaimRequest,
+    send: () => Promise<ClaimOutcome>,
+    bound: (answer: Promise<ClaimOutcome>) => Promise<ClaimOutcome>,
+  ): Promise<Asked> {
     const flight = this.#flights.get(request.id.digest);
     if (flight === undefined) return await this.#lead(request, send);
     if (flight.granted !== undefined) return attachedTo(flight, flight.granted);
     if (!flight.answers(request)) {
-      await flight.answer.promise.catch(() => undefined);
+      await bound(flight.answer).catch(rethrowTimeOut);
       return { kind: "again" };
     }
-    const outcome = await flight.answer.promise;
+    const outcome = await bound(flight.answer);
     if (outcome.outcome === "claimed") return attachedTo(flight, outcome);
     return { kind: "answered", outcome };
   }
@@ -88,27 +103,23 @@ export class Flights {
   }
 
   async #lead(request: ClaimRequest, send: () => Promise<ClaimOutcome>): Promise<Asked> {
-    const flight = new Flight(request);
+    const flight = new Flight(request, send);
     this.#flights.set(request.id.digest, flight);
     try {
-      // Calls that are made in the same turn join before the claim is sent.
-      await Promise.resolve();
-      flight.isSent = true;
-      const outcome = await send();
-      if (outcome.outcome === "claimed") {
-        flight.granted = outcome;
-        flight.answer.resolve(outcome);
-        return { kind: "granted", outcome, flight };
-      }
+      const outcome = await flight.answer;
+      if (outcome.outcome === "claimed") return { kind: "granted", outcome, flight };
       this.land(flight);
-      flight.answer.resolve(outcome);
       return { kind: "answered", outcome };
     } catch (error) {
       this.land(flight);
-      flight.answer.reject(error);
       throw error;
     }
   }
+}
+
+/** Another call's trouble with the store is not this call's, unless it takes up all its time. */
+function rethrowTimeOut(error: unknown): void {
+  if (error instanceof TimedOutError) throw error;
 }
 
 function attachedTo(flight: Flight, { attempt }: Claimed): Asked {

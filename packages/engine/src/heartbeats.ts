@@ -99,12 +99,13 @@ export class Heartbeats {
   }
 }
 
-/** The claims of one lease length, in the order in which they come due. One timer serves all. */
+/** The claims of one lease length. One timer serves all of them. */
 class Round {
   readonly #runtime: Runtime;
   readonly #renew: (beat: Beat) => Promise<void>;
   readonly #beats = new Set<Beat>();
   #cancel: (() => void) | undefined;
+  #firesAtMs = Number.POSITIVE_INFINITY;
 
   constructor(runtime: Runtime, renew: (beat: Beat) => Promise<void>) {
     this.#runtime = runtime;
@@ -117,7 +118,7 @@ class Round {
 
   add(beat: Beat): void {
     this.#beats.add(beat);
-    this.#arm();
+    this.#fireBy(beat.dueAtMs);
   }
 
   delete(beat: Beat): void {
@@ -125,27 +126,33 @@ class Round {
     if (this.isEmpty) this.#disarm();
   }
 
-  #arm(): void {
-    const [first] = this.#beats;
-    if (first === undefined || this.#cancel !== undefined) return;
-    const delayMs = Math.max(0, first.dueAtMs - this.#runtime.monotonicMs());
+  #fireBy(dueAtMs: number): void {
+    if (dueAtMs >= this.#firesAtMs) return;
+    this.#disarm();
+    this.#firesAtMs = dueAtMs;
+    const delayMs = Math.max(0, dueAtMs - this.#runtime.monotonicMs());
     this.#cancel = this.#runtime.schedule(() => this.#fire(), delayMs);
   }
 
   #disarm(): void {
     this.#cancel?.();
     this.#cancel = undefined;
+    this.#firesAtMs = Number.POSITIVE_INFINITY;
   }
 
   #fire(): void {
-    this.#cancel = undefined;
+    this.#disarm();
     // Those that come due soon go along, so that claims begun one by one share lists later on.
     const nowMs = this.#runtime.monotonicMs();
+    let nextAtMs = Number.POSITIVE_INFINITY;
     for (const beat of this.#beats) {
-      if (beat.dueAtMs - beat.leaseMs / RETRIES_PER_LEASE > nowMs) break;
-      this.#beats.delete(beat);
-      void this.#renew(beat);
+      if (beat.dueAtMs - beat.leaseMs / RETRIES_PER_LEASE > nowMs) {
+        nextAtMs = Math.min(nextAtMs, beat.dueAtMs);
+      } else {
+        this.#beats.delete(beat);
+        void this.#renew(beat);
+      }
     }
-    this.#arm();
+    if (this.#beats.size > 0) this.#fireBy(nextAtMs);
   }
 }

@@ -5,6 +5,11 @@ export class NotJsonError extends TypeError {
   override readonly name = "NotJsonError";
 }
 
+/** The text grows longer than it may. */
+export class TooLongError extends TypeError {
+  override readonly name = "TooLongError";
+}
+
 export interface JsonStyle {
   /** What the value is called in error messages. */
   readonly root: string;
@@ -15,9 +20,14 @@ export interface JsonStyle {
   readonly canonical: boolean;
   /** Values to leave out, as JSON Pointers (RFC 6901). */
   readonly exclude?: ReadonlySet<string>;
+  /** The most characters that the text may have. Default: 67,108,864. */
+  readonly lengthMax?: number;
 }
 
 const DEPTH_MAX = 500;
+const LENGTH_MAX = 64 * 1024 * 1024;
+/** Insertion sort is the fastest up to about this many names, and most objects have fewer. */
+const SORTED_BY_INSERTION_MAX = 16;
 const PATH_STEPS_SHOWN_MAX = 20;
 
 /**
@@ -25,11 +35,13 @@ const PATH_STEPS_SHOWN_MAX = 20;
  * class instances, BigInts, NaN, functions, cycles and holes are refused; `toJSON` is not asked.
  * A member that is `undefined` counts as absent, as it reads the same.
  *
- * @throws NotJsonError for the first value that would not survive
+ * @throws NotJsonError for the first value that would not survive, TooLongError
  */
 export function writeJson(value: unknown, style: JsonStyle): string {
   try {
-    return write(value, style, [], style.exclude?.size ? "" : undefined);
+    const text = write(value, style, [], style.exclude?.size ? "" : undefined);
+    checkLength(text, style);
+    return text;
   } catch (error) {
     if (error instanceof Refusal) throw new NotJsonError(error.message(style.root));
     throw error;
@@ -46,8 +58,9 @@ class Refusal {
   }
 
   within(step: string | number): this {
+    // What is no identifier may be somebody's data, and is not for messages and logs.
     const isName = typeof step === "string" && /^[A-Za-z_$][\w$]{0,63}$/.test(step);
-    this.#path.push(isName ? `.${step}` : `[${JSON.stringify(step).slice(0, 64)}]`);
+    this.#path.push(isName ? `.${step}` : `[${typeof step === "number" ? step : "…"}]`);
     return this;
   }
 
@@ -90,7 +103,16 @@ function write(
   }
 }
 
+/** Printable ASCII but for quotes and backslashes stands for itself. */
+const PLAIN_TEXT = /^[ !#-[\]-~]*$/;
+
+function checkLength(text: string, { root, lengthMax = LENGTH_MAX }: JsonStyle): void {
+  if (text.length <= lengthMax) return;
+  throw new TooLongError(`${root} has more than ${lengthMax} characters as JSON.`);
+}
+
 function writeString(text: string, canonical: boolean): string {
+  if (PLAIN_TEXT.test(text)) return `"${text}"`;
   if (canonical && !text.isWellFormed()) throw new Refusal("contains a lone surrogate");
   return JSON.stringify(text);
 }
@@ -107,6 +129,9 @@ function writeArray(
   ancestors: object[],
   pointer: string | undefined,
 ): string {
+  if (Object.keys(array).length > array.length) {
+    throw new Refusal("is a list with members of its own, which JSON cannot carry");
+  }
   let text = "[";
   let index = 0;
   try {
@@ -116,6 +141,7 @@ function writeArray(
       const element = array[index];
       if (element === undefined) throw new Refusal("is undefined; in a list use null");
       text += (text.length > 1 ? "," : "") + write(element, style, ancestors, at);
+      checkLength(text, style);
     }
   } catch (error) {
     throw error instanceof Refusal ? error.within(index) : error;
@@ -131,7 +157,7 @@ function writeObject(
 ): string {
   refuseUnlessPlain(object);
   const names = Object.keys(object);
-  if (style.canonical) names.sort();
+  if (style.canonical) sortNames(names);
   let text = "{";
   let name = "";
   try {
@@ -142,11 +168,26 @@ function writeObject(
       if (member === undefined) continue;
       const label = writeString(name, style.canonical);
       text += `${text.length > 1 ? "," : ""}${label}:${write(member, style, ancestors, at)}`;
+      checkLength(text, style);
     }
   } catch (error) {
     throw error instanceof Refusal ? error.within(name) : error;
   }
   return `${text}}`;
+}
+
+/** Sorts by UTF-16 code units (RFC 8785, section 3.2.3), which is how JavaScript compares text. */
+function sortNames(names: string[]): void {
+  if (names.length > SORTED_BY_INSERTION_MAX) {
+    names.sort();
+    return;
+  }
+  for (let index = 1; index < names.length; index += 1) {
+    const name = names[index] as string;
+    let at = index;
+    for (; at > 0 && (names[at - 1] as string) > name; at -= 1) names[at] = names[at - 1] as string;
+    names[at] = name;
+  }
 }
 
 function refuseUnlessPlain(object: object): void {

@@ -58,7 +58,7 @@ export class Lifetime {
   /** Refuses what comes, waits for what runs, and ends the rest after graceMs. */
   async close(graceMs: number): Promise<void> {
     if (this.#state === "open") this.#state = "closing";
-    if (this.#running > 0) await this.#idleOr(graceMs);
+    if (this.#running > 0 && this.#state !== "ended") await this.#idleOr(graceMs);
     this.#state = "ended";
     for (const callback of [...this.#onEnd]) callback();
     this.#onEnd.clear();

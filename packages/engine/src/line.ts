@@ -21,6 +21,7 @@ export class FaultyStoreError extends Error {
 
 interface Waiting<Entry, Answer> {
   readonly entry: Entry;
+  readonly timeoutMs: number;
   readonly deadlineMs: number;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: unknown) => void;
@@ -30,6 +31,10 @@ const LIST_ENTRIES_MAX = 256;
 const LIST_BYTES_MAX = 1024 * 1024;
 const LISTS_IN_FLIGHT_MAX = 2;
 const QUEUE_LENGTH_MAX = 100_000;
+/** How far a list looks for entries that fit, so that a flood for one record costs no more. */
+const QUEUE_SCANNED_MAX = 1_024;
+/** A list ends with its most impatient call: those of very different patience do not share one. */
+const PATIENCE_RATIO_MAX = 2;
 const ASKED_ALONE_AT_ONCE_MAX = 16;
 const TRIES_MAX = 3;
 const FIRST_PAUSE_MS = 20;
@@ -49,6 +54,7 @@ export class Line<Entry, Answer> {
   #queue: Waiting<Entry, Answer>[] = [];
   #inFlight = 0;
   #flushIsPlanned = false;
+  #sweepAtMs = Number.POSITIVE_INFINITY;
   #cancelSweep: (() => void) | undefined;
 
   constructor(runtime: Runtime, spec: LineSpec<Entry, Answer>) {
@@ -64,40 +70,46 @@ export class Line<Entry, Answer> {
         return;
       }
       const deadlineMs = this.#runtime.monotonicMs() + timeoutMs;
-      this.#queue.push({ entry, deadlineMs, resolve, reject });
-      this.#planFlush();
+      this.#queue.push({ entry, timeoutMs, deadlineMs, resolve, reject });
+      if (this.#inFlight < LISTS_IN_FLIGHT_MAX) this.#planFlush();
+      else this.#sweepBy(deadlineMs);
     });
   }
 
   /** Waits for the end of the present turn, so that calls made together leave together. */
   #planFlush(): void {
     if (this.#flushIsPlanned) return;
-    if (this.#inFlight === LISTS_IN_FLIGHT_MAX) {
-      this.#planSweep();
-      return;
-    }
     this.#flushIsPlanned = true;
     queueMicrotask(() => {
       this.#flushIsPlanned = false;
       while (this.#queue.length > 0 && this.#inFlight < LISTS_IN_FLIGHT_MAX) {
         void this.#run(this.#takeList());
       }
-      this.#planSweep();
+      if (this.#queue.length > 0) this.#sweepBy(soonest(this.#queue));
+      else this.#stopSweeping();
     });
   }
 
   /** The next list: in order, within bounds, and no id twice. A body over the bound goes alone. */
   #takeList(): readonly Waiting<Entry, Answer>[] {
+    const queue = this.#queue;
+    if (queue.length === 1) {
+      this.#queue = [];
+      return queue;
+    }
+    const { digestOf, sizeOf } = this.#spec;
     const list: Waiting<Entry, Answer>[] = [];
     const left: Waiting<Entry, Answer>[] = [];
     const seen = new Set<string>();
+    const scanned = Math.min(queue.length, QUEUE_SCANNED_MAX);
     let bytes = 0;
     let index = 0;
-    for (; index < this.#queue.length && list.length < LIST_ENTRIES_MAX; index += 1) {
-      const waiting = this.#queue[index] as Waiting<Entry, Answer>;
-      const digest = this.#spec.digestOf(waiting.entry);
-      const size = this.#spec.sizeOf(waiting.entry);
-      const fits = list.length === 0 || bytes + size <= LIST_BYTES_MAX;
+    for (; index < scanned && list.length < LIST_ENTRIES_MAX; index += 1) {
+      const waiting = queue[index] as Waiting<Entry, Answer>;
+      const digest = digestOf(waiting.entry);
+      const size = sizeOf(waiting.entry);
+      const fits =
+        list[0] === undefined || (bytes + size <= LIST_BYTES_MAX && isAlike(list[0], waiting));
       if (fits && !seen.has(digest)) {
         bytes += size;
         list.push(waiting);
@@ -107,7 +119,7 @@ export class Line<Entry, Answer> {
       // What stays behind also holds back later calls for its record: they keep their order.
       seen.add(digest);
     }
-    this.#queue = left.concat(this.#queue.slice(index));
+    this.#queue = left.concat(queue.slice(index));
     return list;
   }
 
@@ -115,34 +127,36 @@ export class Line<Entry, Answer> {
     this.#inFlight += 1;
     try {
       // Half of the time is kept for asking again.
-      const timeoutMs = this.#shortestMs(list) / 2;
+      const timeoutMs = (soonest(list) - this.#runtime.monotonicMs()) / 2;
       const answers = await this.#send(list, timeoutMs);
-      for (const [index, waiting] of list.entries()) waiting.resolve(answers[index] as Answer);
+      for (let index = 0; index < list.length; index += 1) {
+        this.#settle(list[index] as Waiting<Entry, Answer>, answers[index] as Answer);
+      }
     } catch (error) {
       for (const waiting of list) void this.#askAgain(waiting, error, list.length === 1);
-    } finally {
-      this.#inFlight -= 1;
-      if (this.#queue.length > 0) this.#planFlush();
     }
+    this.#inFlight -= 1;
+    if (this.#queue.length > 0) this.#planFlush();
   }
 
   async #send(
     list: readonly Waiting<Entry, Answer>[],
     timeoutMs: number,
   ): Promise<readonly Answer[]> {
-    const { name, send, problemWith } = this.#spec;
+    const { name, send } = this.#spec;
     const sent = send(list.map(({ entry }) => entry));
     const answers = await within(this.#runtime, timeoutMs, sent, `The call to ${name}`);
-    if (!Array.isArray(answers) || answers.length !== list.length) {
-      throw new FaultyStoreError(
-        `${name}: expected one answer for each of ${list.length} entries, in their order.`,
-      );
-    }
-    for (const answer of answers) {
-      const problem = problemWith(answer);
-      if (problem !== undefined) throw new FaultyStoreError(`${name}: ${problem}.`);
-    }
-    return answers;
+    if (Array.isArray(answers) && answers.length === list.length) return answers;
+    throw new FaultyStoreError(
+      `${name}: expected one answer for each of ${list.length} entries, in their order.`,
+    );
+  }
+
+  /** A faulty answer is its own entry's trouble: what the others were told holds. */
+  #settle(waiting: Waiting<Entry, Answer>, answer: Answer): void {
+    const problem = this.#spec.problemWith(answer);
+    if (problem === undefined) waiting.resolve(answer);
+    else waiting.reject(new FaultyStoreError(`${this.#spec.name}: ${problem}.`));
   }
 
   /** Settles an entry of a list that failed, within what is left of its time. */
@@ -153,8 +167,8 @@ export class Line<Entry, Answer> {
   ): Promise<void> {
     try {
       const asked = this.#askAlone(waiting, error, wasAlone);
-      const { name } = this.#spec;
-      waiting.resolve(await within(this.#runtime, this.#remainingMs(waiting), asked, name));
+      const answer = await within(this.#runtime, this.#leftMs(waiting), asked, this.#spec.name);
+      this.#settle(waiting, answer);
     } catch (lastError) {
       // What made the call fail says more than that its time ran out in the end.
       waiting.reject(lastError instanceof TimedOutError ? error : lastError);
@@ -174,7 +188,7 @@ export class Line<Entry, Answer> {
       pauseMs = pauseMs * PAUSE_GROWTH || FIRST_PAUSE_MS;
       try {
         return await this.#aloneTurns.take(async () => {
-          const timeoutMs = this.#remainingMs(waiting) / (TRIES_MAX - tried);
+          const timeoutMs = this.#leftMs(waiting) / (TRIES_MAX - tried);
           if (timeoutMs <= 0) throw error;
           const [answer] = await this.#send([waiting], timeoutMs);
           return answer as Answer;
@@ -186,38 +200,47 @@ export class Line<Entry, Answer> {
     throw error;
   }
 
-  #remainingMs(waiting: Waiting<Entry, Answer>): number {
-    return Math.max(0, waiting.deadlineMs - this.#runtime.monotonicMs());
-  }
-
-  #shortestMs(calls: readonly Waiting<Entry, Answer>[]): number {
-    let earliestMs = Number.POSITIVE_INFINITY;
-    for (const { deadlineMs } of calls) earliestMs = Math.min(earliestMs, deadlineMs);
-    return Math.max(0, earliestMs - this.#runtime.monotonicMs());
+  #leftMs({ deadlineMs }: Waiting<Entry, Answer>): number {
+    return Math.max(0, deadlineMs - this.#runtime.monotonicMs());
   }
 
   /** While calls wait for lists under way, sees to it that none waits past its deadline. */
-  #planSweep(): void {
-    const [first] = this.#queue;
-    if (first === undefined) {
-      this.#cancelSweep?.();
-      this.#cancelSweep = undefined;
-    } else if (this.#cancelSweep === undefined) {
-      const soonestMs = this.#shortestMs(this.#queue);
-      this.#cancelSweep = this.#runtime.schedule(() => this.#sweep(), soonestMs);
-    }
+  #sweepBy(deadlineMs: number): void {
+    if (deadlineMs >= this.#sweepAtMs) return;
+    this.#cancelSweep?.();
+    this.#sweepAtMs = deadlineMs;
+    const delayMs = Math.max(0, deadlineMs - this.#runtime.monotonicMs());
+    this.#cancelSweep = this.#runtime.schedule(() => this.#sweep(), delayMs);
+  }
+
+  #stopSweeping(): void {
+    this.#cancelSweep?.();
+    this.#cancelSweep = undefined;
+    this.#sweepAtMs = Number.POSITIVE_INFINITY;
   }
 
   #sweep(): void {
-    this.#cancelSweep = undefined;
-    const isOver = (waiting: Waiting<Entry, Answer>) => this.#remainingMs(waiting) === 0;
-    const late = this.#queue.filter(isOver);
-    this.#queue = this.#queue.filter((waiting) => !isOver(waiting));
+    this.#stopSweeping();
+    const late = this.#queue.filter((waiting) => this.#leftMs(waiting) === 0);
+    this.#queue = this.#queue.filter((waiting) => this.#leftMs(waiting) > 0);
     for (const waiting of late) {
       waiting.reject(
         new TimedOutError(`The call to ${this.#spec.name} waited too long to be sent.`),
       );
     }
-    this.#planSweep();
+    if (this.#queue.length > 0) this.#sweepBy(soonest(this.#queue));
   }
+}
+
+function soonest(calls: readonly { readonly deadlineMs: number }[]): number {
+  let soonestMs = Number.POSITIVE_INFINITY;
+  for (const { deadlineMs } of calls) soonestMs = Math.min(soonestMs, deadlineMs);
+  return soonestMs;
+}
+
+function isAlike(
+  { timeoutMs: one }: { readonly timeoutMs: number },
+  { timeoutMs: other }: { readonly timeoutMs: number },
+): boolean {
+  return one <= other * PATIENCE_RATIO_MAX && other <= one * PATIENCE_RATIO_MAX;
 }

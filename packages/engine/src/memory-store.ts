@@ -1,6 +1,6 @@
 import { modelStore } from "./model-store.ts";
-import { transition } from "./record.ts";
 import type { Store } from "./store.ts";
+import { transition } from "./transition.ts";
 
 export interface MemoryStoreOptions {
   /** The store's clock in epoch milliseconds. Default: `Date.now`. Tests hand in one they can move. */

@@ -1,12 +1,6 @@
-import {
-  type Answer,
-  type Given,
-  type OperationName,
-  type StoredRecord,
-  type Transition,
-  viewOf,
-} from "./record.ts";
+import { type StoredRecord, viewOf } from "./record.ts";
 import type { RecordView, Store } from "./store.ts";
+import type { Answer, Given, OperationName, Transition } from "./transition.ts";
 
 export interface ModelStoreOptions {
   /** The rules: {@link transition}, or a broken variant of it whose discovery is to be tested. */

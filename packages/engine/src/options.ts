@@ -126,13 +126,10 @@ export function withOptions(base: Settings, options: OperationOptions): Settings
   return Object.freeze(settings);
 }
 
-export type OptionName = keyof CallOptions | keyof EngineOptions;
-
-const OPERATION_OPTIONS = Object.keys(DEFAULTS);
+export const OPERATION_OPTIONS: readonly string[] = Object.keys(DEFAULTS);
 
 /** Refuses misspelt options: a guarantee that is silently not applied is worse than an error. */
-export function checkNames(options: unknown, more: readonly OptionName[]): void {
-  const known = [...OPERATION_OPTIONS, ...more];
+export function checkNames(options: unknown, known: readonly string[]): void {
   for (const name of Object.keys(checkedObject(options))) {
     if (known.includes(name)) continue;
     throw new TypeError(`${name}: no such option. Expected one of ${known.join(", ")}.`);
@@ -153,8 +150,10 @@ export function takesOver({ guarantee, onAbandoned }: Settings): boolean {
 export function errorPolicy({ guarantee, onError }: Settings, error: unknown): ErrorPolicy {
   if (onError === undefined) return guarantee === "at-least-once" ? "release" : "record";
   if (typeof onError === "string") return onError;
-  const answer = onError(error);
-  return ERROR_POLICIES.includes(answer) ? answer : "unknown";
+  const answer: unknown = onError(error);
+  // Whatever becomes of a promise is too late to decide anything.
+  if (answer instanceof Promise) answer.catch(() => undefined);
+  return ERROR_POLICIES.find((policy) => policy === answer) ?? "unknown";
 }
 
 const ERROR_POLICIES: readonly ErrorPolicy[] = ["record", "release", "unknown"];

@@ -26,6 +26,7 @@ export class Poller {
   readonly #runtime: Runtime;
   readonly #watches = new Map<string, Watch>();
   #cancel: (() => void) | undefined;
+  #pollsAtMs = Number.POSITIVE_INFINITY;
 
   constructor(front: BatchingFront, runtime: Runtime) {
     this.#front = front;
@@ -40,7 +41,7 @@ export class Poller {
     const known = this.#watches.get(id.digest);
     const watch = known ?? this.#newWatch(id, timeoutMs);
     watch.wake.add(wake);
-    this.#arm();
+    this.#pollBy(watch.dueAtMs);
     return () => {
       watch.wake.delete(wake);
       const isCurrent = this.#watches.get(id.digest) === watch;
@@ -56,28 +57,33 @@ export class Poller {
     return watch;
   }
 
-  #arm(): void {
+  #pollBy(dueAtMs: number): void {
+    if (dueAtMs >= this.#pollsAtMs) return;
     this.#disarm();
-    let soonestMs = Number.POSITIVE_INFINITY;
-    for (const { dueAtMs } of this.#watches.values()) soonestMs = Math.min(soonestMs, dueAtMs);
-    if (soonestMs === Number.POSITIVE_INFINITY) return;
-    const delayMs = Math.max(0, soonestMs - this.#runtime.monotonicMs());
+    this.#pollsAtMs = dueAtMs;
+    const delayMs = Math.max(0, dueAtMs - this.#runtime.monotonicMs());
     this.#cancel = this.#runtime.schedule(() => this.#poll(), delayMs);
   }
 
   #disarm(): void {
     this.#cancel?.();
     this.#cancel = undefined;
+    this.#pollsAtMs = Number.POSITIVE_INFINITY;
   }
 
   #poll(): void {
+    this.#disarm();
     const nowMs = this.#runtime.monotonicMs();
+    let nextAtMs = Number.POSITIVE_INFINITY;
     for (const watch of this.#watches.values()) {
-      if (watch.dueAtMs > nowMs + GATHER_MS) continue;
-      watch.dueAtMs = Number.POSITIVE_INFINITY;
-      void this.#read(watch);
+      if (watch.dueAtMs > nowMs + GATHER_MS) {
+        nextAtMs = Math.min(nextAtMs, watch.dueAtMs);
+      } else {
+        watch.dueAtMs = Number.POSITIVE_INFINITY;
+        void this.#read(watch);
+      }
     }
-    this.#arm();
+    this.#pollBy(nextAtMs);
   }
 
   async #read(watch: Watch): Promise<void> {
@@ -90,7 +96,7 @@ export class Poller {
       watch.delayMs = Math.min(watch.delayMs * DELAY_GROWTH, DELAY_MS_MAX);
       const jitter = 1 - JITTER + 2 * JITTER * this.#runtime.random();
       watch.dueAtMs = this.#runtime.monotonicMs() + watch.delayMs * jitter;
-      this.#arm();
+      this.#pollBy(watch.dueAtMs);
       return;
     }
     this.#watches.delete(watch.id.digest);

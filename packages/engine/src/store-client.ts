@@ -2,6 +2,8 @@ import { BatchingFront } from "./batching-front.ts";
 import { StoreError, type StoreOperation } from "./errors.ts";
 import { Flights } from "./flights.ts";
 import { Heartbeats } from "./heartbeats.ts";
+import type { Lifetime } from "./lifetime.ts";
+import { FaultyStoreError } from "./line.ts";
 import { Poller } from "./poller.ts";
 import type { Runtime } from "./runtime.ts";
 import type {
@@ -13,13 +15,14 @@ import type {
   RecordId,
   RecordPage,
   RecordView,
+  Renewal,
   Store,
 } from "./store.ts";
 import { pause, within } from "./timing.ts";
 
-const GIVE_BACK_TRIES_MAX = 4;
-const GIVE_BACK_PAUSE_MS = 250;
-const GIVE_BACK_GROWTH = 3;
+const GIVE_BACK_TRIES_MAX = 3;
+const GIVE_BACK_PAUSE_MS = 100;
+const GIVE_BACK_GROWTH = 5;
 
 /**
  * What all engines of a process share that work on the same store object: its batching front, its
@@ -45,6 +48,10 @@ export class StoreClient {
     return orStoreError("claim", this.#front.claim(request, timeoutMs));
   }
 
+  renew(renewal: Renewal, timeoutMs: number): Promise<boolean> {
+    return orStoreError("renew", this.#front.renew(renewal, timeoutMs));
+  }
+
   complete(completion: Completion, timeoutMs: number): Promise<boolean> {
     return orStoreError("complete", this.#front.complete(completion, timeoutMs));
   }
@@ -58,41 +65,63 @@ export class StoreClient {
   }
 
   list(query: ListQuery, timeoutMs: number): Promise<RecordPage> {
-    return this.#once("list", timeoutMs, async () => await this.#store.list(query));
+    const ask = async () => this.#store.list(query);
+    return this.#once("list", timeoutMs, ask, (page) => Array.isArray(page?.records));
   }
 
   remove(id: RecordId, token: number, timeoutMs: number): Promise<boolean> {
-    return this.#once("remove", timeoutMs, async () => await this.#store.remove(id, token));
+    const ask = async () => this.#store.remove(id, token);
+    return this.#once("remove", timeoutMs, ask, (answer) => typeof answer === "boolean");
   }
 
   purge(limit: number, timeoutMs: number): Promise<number> {
-    return this.#once("purge", timeoutMs, async () => await this.#store.purge(limit));
+    const ask = async () => this.#store.purge(limit);
+    return this.#once("purge", timeoutMs, ask, (count) => Number.isSafeInteger(count));
   }
 
   /**
    * Gives back a claim whose answer never came. It may have been granted, or may still be on its
    * way, so it is asked for once more as the same owner: once released, a delayed duplicate of it
    * finds its own release and changes nothing. If the store stays away, the lease lapses instead.
+   *
+   * A claim that took over is left to lapse: what it took over was open, and still is.
    */
-  async giveBack(request: ClaimRequest, timeoutMs: number): Promise<void> {
+  async giveBack(request: ClaimRequest, timeoutMs: number, lifetime: Lifetime): Promise<void> {
+    lifetime.enter();
     let pauseMs = GIVE_BACK_PAUSE_MS;
-    for (let tried = 0; tried < GIVE_BACK_TRIES_MAX; tried += 1) {
-      try {
-        const again = await this.#front.claim({ ...request, takeOver: false }, timeoutMs);
-        if (again.outcome === "claimed") await this.#front.release(request, timeoutMs);
-        return;
-      } catch {
-        // Whoever made the call was told already; this is only about freeing the key early.
-        await pause(this.#runtime, pauseMs * (0.5 + this.#runtime.random()));
-        pauseMs *= GIVE_BACK_GROWTH;
-      }
+    for (let tried = 0; tried < GIVE_BACK_TRIES_MAX && !lifetime.isEnded; tried += 1) {
+      const jitter = 0.5 + this.#runtime.random();
+      await pause(this.#runtime, pauseMs * jitter, (stop) => lifetime.onEnd(stop));
+      pauseMs *= GIVE_BACK_GROWTH;
+      if (await this.#claimAndRelease({ ...request, takeOver: false }, timeoutMs)) break;
+    }
+    lifetime.leave();
+  }
+
+  async #claimAndRelease(request: ClaimRequest, timeoutMs: number): Promise<boolean> {
+    try {
+      const again = await this.#front.claim(request, timeoutMs);
+      const isNew = again.outcome === "claimed" && !again.takenOver;
+      if (isNew) await this.#front.release(request, timeoutMs);
+      return true;
+    } catch {
+      // Whoever made the call was told already; this is only about freeing the key early.
+      return false;
     }
   }
 
   /** A rare call, outside the front. */
-  #once<T>(operation: StoreOperation, timeoutMs: number, ask: () => Promise<T>): Promise<T> {
+  async #once<T>(
+    operation: StoreOperation,
+    timeoutMs: number,
+    ask: () => Promise<T>,
+    isSound: (answer: T) => boolean,
+  ): Promise<T> {
     const call = within(this.#runtime, timeoutMs, ask(), `The call to ${operation}`);
-    return orStoreError(operation, call);
+    const answer = await orStoreError(operation, call);
+    if (isSound(answer)) return answer;
+    const why = `${operation}: the store's answer is not of the contract's shape.`;
+    throw new StoreError(operation, new FaultyStoreError(why));
   }
 }
 

@@ -79,7 +79,11 @@ export interface Completion extends Claim {
   readonly status: Status;
   /** An opaque well-formed string without U+0000. 4 MiB MUST pass, and so MUST the empty string. */
   readonly body: string;
-  /** The record then lives until the later of its present expiry and now + retentionMs. */
+  /**
+   * How long the outcome is to live from now on. Where less than nine tenths of it are left by the
+   * store's clock, the expiry moves to now + retentionMs; otherwise it stays as the claim set it,
+   * which saves an index entry. It never moves back.
+   */
   readonly retentionMs?: number;
   /** An opaque well-formed string without U+0000: who decided, and why. */
   readonly note?: string;

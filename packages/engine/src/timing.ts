@@ -34,9 +34,20 @@ export function within<T>(
   });
 }
 
-export function pause(runtime: Runtime, delayMs: number): Promise<void> {
+/** Lets time pass, or less of it: `onStop` takes a callback that ends the pause early. */
+export function pause(
+  runtime: Runtime,
+  delayMs: number,
+  onStop: (stop: () => void) => () => void = () => () => undefined,
+): Promise<void> {
   return new Promise((resolve) => {
-    runtime.schedule(resolve, delayMs);
+    const finish = () => {
+      cancel();
+      withdraw();
+      resolve();
+    };
+    const cancel = runtime.schedule(finish, delayMs);
+    const withdraw = onStop(() => queueMicrotask(finish));
   });
 }
 

@@ -225,11 +225,11 @@ describe("a result that cannot be kept", () => {
     ["a cycle", cyclic, "the result.self refers back"],
     ["a member named by a symbol", { [Symbol("s")]: 1 }, "members named by symbols"],
     ["an instance of a class", new (class Order {})(), "the result is an instance of Order"],
-    ["a name that is no identifier", { "a b": 1n }, 'the result["a b"] is a BigInt'],
+    ["a name that is no identifier", { "a b": 1n }, "the result[…] is a BigInt"],
     [
       "something too large",
       "x".repeat(200),
-      "the result has 202 bytes, and `maxResultBytes` is 100",
+      "the result has more than 100 bytes, see `maxResultBytes`",
     ],
     [
       "something that throws when read",

@@ -77,10 +77,15 @@ const payloads: readonly (readonly [string, unknown, string])[] = [
   ["is text with a lone surrogate", "\ud800", "payload contains a lone surrogate"],
   ["has such text inside", { a: "\ud800" }, "payload.a contains a lone surrogate"],
   ["has such a name", { "\ud800": 1 }, "contains a lone surrogate"],
+  [
+    "is a list with members of its own",
+    Object.assign([1], { total: 5 }),
+    "payload is a list with members",
+  ],
   ["is an Error", new Error("x"), "payload is an instance of Error"],
   ["is a promise", Promise.resolve(1), "payload is an instance of Promise"],
   ["is an instance of a class", new (class Money {})(), "payload is an instance of Money"],
-  ["has a name that is no identifier", { "a b": { c: 1n } }, 'payload["a b"].c is a BigInt'],
+  ["has a name that is no identifier", { "a b": { c: 1n } }, "payload[…].c is a BigInt"],
 ];
 
 describe("a key that", () => {
@@ -125,6 +130,7 @@ describe("messages", () => {
       refusal((engine, fn) => engine.execute("s", `${canary}${"x".repeat(300)}`, null, fn)),
       refusal((engine, fn) => engine.execute([canary, ""], "k", null, fn)),
       refusal((engine, fn) => engine.execute("s", canary, [canary, 1n] as never, fn)),
+      refusal((engine, fn) => engine.execute("s", "k", { "4111 canary-4711": 1n } as never, fn)),
       refusal((engine, fn) => engine.execute(canary, `${canary}\u0000`, canary, fn)),
     ]);
     for (const error of errors) expect(`${error.message} ${error.stack}`).not.toContain(canary);

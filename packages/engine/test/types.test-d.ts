@@ -17,6 +17,9 @@ interface Order {
 declare const order: Order;
 declare const anything: unknown;
 type OrderId = string & { readonly __brand: "OrderId" };
+type Json = string | number | boolean | null | Json[] | { [name: string]: Json };
+declare const json: Json;
+declare const optional: { readonly a: number } | undefined;
 type Tree = { readonly children: readonly Tree[] };
 
 describe("execute", () => {
@@ -29,6 +32,9 @@ describe("execute", () => {
     >();
     expectTypeOf(engine.execute("s", "k", null, async () => order)).toEqualTypeOf<
       Promise<Outcome<Order>>
+    >();
+    expectTypeOf(engine.execute("s", "k", null, async () => json)).toEqualTypeOf<
+      Promise<Outcome<Json>>
     >();
     expectTypeOf(engine.execute("s", "k", null, () => undefined)).toEqualTypeOf<
       Promise<Outcome<undefined>>
@@ -49,6 +55,8 @@ describe("execute", () => {
     void engine.execute("s", "k", Buffer.from(""), () => 1);
     void engine.execute("s", "k", {} as Tree, () => 1);
     void engine.execute("s", "k", {} as Record<string, number>, () => 1);
+    void engine.execute("s", "k", json, () => 1);
+    void engine.execute("s", "k", { id: "1", body: json }, () => 1);
     void engine.execute("s", "k", anything, () => 1);
     void engine.execute("s", "k", JSON.parse("{}"), () => 1);
     void engine.execute(["tenant", "user"], "k", null, () => 1);
@@ -82,6 +90,12 @@ describe("execute", () => {
     void engine.execute("s", "k", { lines: [{ go: () => 1 }] }, () => 1);
     // @ts-expect-error: a promise that was not awaited
     void engine.execute("s", "k", Promise.resolve({ a: 1 }), () => 1);
+    // @ts-expect-error: nothing, where null is meant
+    void engine.execute("s", "k", undefined, () => 1);
+    // @ts-expect-error: perhaps nothing
+    void engine.execute("s", "k", optional, () => 1);
+    // @ts-expect-error: undefined in a list
+    void engine.execute("s", "k", [1, undefined], () => 1);
     // @ts-expect-error: a symbol
     void engine.execute("s", "k", Symbol("s"), () => 1);
   });

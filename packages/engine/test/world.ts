@@ -79,9 +79,13 @@ export type Fault =
 export class Wire {
   readonly store: Store;
   readonly calls: { readonly operation: keyof Store; readonly given: unknown }[] = [];
+  readonly #delays = new Map<
+    keyof Store,
+    { readonly ms: number; readonly of: "request" | "answer" }
+  >();
   readonly #faults: { readonly operation: keyof Store; readonly fault: Fault; left: number }[] = [];
 
-  constructor(target: Store) {
+  constructor(target: Store, time: VirtualTime) {
     const through = <Name extends keyof Store>(operation: Name): Store[Name] => {
       const call = async (...given: never[]): Promise<unknown> => {
         this.calls.push({ operation, given: given[0] });
@@ -89,7 +93,10 @@ export class Wire {
         if (planned) planned.left -= 1;
         if (planned?.fault === "hangs") return await new Promise(() => undefined);
         if (planned?.fault === "refused") throw wireError("ECONNREFUSED");
+        const delay = this.#delays.get(operation);
+        if (delay?.of === "request") await passing(time, delay.ms);
         const answer = await (target[operation] as (...all: never[]) => unknown)(...given);
+        if (delay?.of === "answer") await passing(time, delay.ms);
         if (planned?.fault === "answer lost") throw wireError("ECONNRESET");
         return answer;
       };
@@ -112,6 +119,12 @@ export class Wire {
     this.#faults.push({ operation, fault, left: times });
   }
 
+  /** Calls of the operation take so long from now on, on the way there or on the way back. */
+  delay(operation: keyof Store, ms: number, of: "request" | "answer" = "request"): void {
+    if (ms === 0) this.#delays.delete(operation);
+    else this.#delays.set(operation, { ms, of });
+  }
+
   heal(): void {
     this.#faults.length = 0;
   }
@@ -119,6 +132,12 @@ export class Wire {
   count(operation: keyof Store): number {
     return this.calls.filter((call) => call.operation === operation).length;
   }
+}
+
+function passing(time: VirtualTime, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    time.runtime.schedule(resolve, ms);
+  });
 }
 
 function wireError(code: string): Error {
@@ -129,7 +148,7 @@ function wireError(code: string): Error {
 export function world(options: Omit<EngineOptions, "store" | "runtime"> = {}) {
   const time = new VirtualTime();
   const memory = memoryStore({ clock: time.clock });
-  const wire = new Wire(memory);
+  const wire = new Wire(memory, time);
   const engine = createEngine({ store: wire.store, runtime: time.runtime, ...options });
   return { time, memory, wire, engine, events: recordEvents(engine) };
 }
@@ -139,7 +158,7 @@ export function otherProcess(
   { time, memory }: { readonly time: VirtualTime; readonly memory: Store },
   options: Omit<EngineOptions, "store" | "runtime"> = {},
 ) {
-  const wire = new Wire(memory);
+  const wire = new Wire(memory, time);
   const newOwner = () => `f${time.runtime.newOwner().slice(1)}`;
   const runtime = { ...time.runtime, newOwner };
   const engine = createEngine({ store: wire.store, runtime, ...options });

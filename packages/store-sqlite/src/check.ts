@@ -57,7 +57,7 @@ export function check(
   }
   const schemaVersion = versionOf(db);
   const report = { ...durabilityOf(db), ...(schemaVersion !== undefined && { schemaVersion }) };
-  const problems = [...schemaProblems(db, schemaVersion)];
+  const problems = [...schemaProblems(db, schemaVersion), ...handleProblems(db, report)];
   if (LEVELS.indexOf(report.durability) < LEVELS.indexOf(durability)) {
     problems.push(
       `An acknowledged outcome survives '${report.durability}' and has to survive ` +
@@ -77,6 +77,20 @@ function durabilityOf(db: SqliteHandle): Omit<CheckReport, "schemaVersion"> {
   return { durability: isKept ? kept : "none", journalMode, synchronous };
 }
 
+function handleProblems(db: SqliteHandle, { journalMode }: CheckReport): readonly string[] {
+  const problems: string[] = [];
+  if (db.readonly || Number(db.pragma("query_only", { simple: true })) === 1) {
+    problems.push("The handle is read-only: open the file for writing.");
+  }
+  if (!db.memory && journalMode !== "wal") {
+    problems.push(
+      `Its journal_mode is ${journalMode}, in which readers and writers stop each other: ` +
+        "set it to WAL, or open the file with openSqlite(path).",
+    );
+  }
+  return problems;
+}
+
 /** Missing where the tables were made by other means than {@link migrate}. */
 function versionOf(db: SqliteHandle): number | undefined {
   const table = "SELECT 1 FROM sqlite_schema WHERE name = 'idemkit_migrations'";
@@ -94,12 +108,16 @@ function schemaProblems(db: SqliteHandle, version = LATEST_VERSION): readonly st
     readonly name: string;
     readonly type: string;
     readonly notnull: number | bigint;
+    readonly pk: number | bigint;
   }[];
   if (columns.length === 0) return ["Its tables are missing: call `await migrate(db)` once."];
   const found = columns.map(
     ({ name, type, notnull }) =>
       `${name} ${type.toUpperCase()}${Number(notnull) === 1 ? " NOT NULL" : ""}`,
   );
+  // Without it, nothing would keep two claims of one record apart.
+  const key = columns.filter(({ pk }) => Number(pk) > 0).map(({ name }) => name);
+  if (key.join() !== "digest") return ["The table idemkit_records lacks PRIMARY KEY (digest)."];
   const lacking = COLUMNS.filter((column) => !found.includes(column));
   return lacking.map((column) => `The table idemkit_records lacks the column ${column}.`);
 }

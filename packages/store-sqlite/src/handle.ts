@@ -5,6 +5,7 @@
 export interface SqliteHandle {
   readonly inTransaction: boolean;
   readonly memory: boolean;
+  readonly readonly: boolean;
   prepare(sql: string): SqliteStatement;
   exec(sql: string): unknown;
   pragma(source: string, options?: { readonly simple?: boolean }): unknown;

@@ -48,6 +48,11 @@ const MIGRATIONS_TABLE = `
 
 const APPLIED = "SELECT ifnull(max(version), 0) AS version FROM idemkit_migrations";
 
+/** A table that was dropped by hand has to be made again, whatever was noted. */
+const FORGET_DROPPED = `
+  DELETE FROM idemkit_migrations
+  WHERE NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'idemkit_records')`;
+
 const RECORD_APPLIED = `
   INSERT INTO idemkit_migrations (version, applied_at)
   VALUES (@version, CAST(round(unixepoch('subsec') * 1000) AS INTEGER))`;
@@ -62,6 +67,7 @@ const RECORD_APPLIED = `
 export async function migrate(db: SqliteHandle): Promise<readonly number[]> {
   return await withWriteLock(db, () => {
     db.exec(MIGRATIONS_TABLE);
+    db.exec(FORGET_DROPPED);
     const applied = appliedVersion(db);
     if (applied > LATEST_VERSION) {
       throw new Error(

@@ -76,14 +76,19 @@ export const RENEW = `
       ifnull(checkpoint_revision, @revision))
   WHERE digest = @digest AND owner = @owner AND status = 'claimed'`;
 
-/** Parameters: digest, owner, status, body, note, retentionMs, now. */
+/**
+ * The expiry stays as the claim set it while nine tenths of the retention are left: most runs are
+ * short, and an index entry is saved. Parameters: digest, owner, status, body, note, retentionMs,
+ * now.
+ */
 export const COMPLETE = `
   UPDATE idemkit_records SET
     status = @status,
     body = @body,
     note = @note,
     completed_at = @now,
-    expires_at = max(expires_at, @now + @retentionMs)
+    expires_at = iif((expires_at - @now) * 10 < @retentionMs * 9,
+      max(expires_at, @now + @retentionMs), expires_at)
   WHERE digest = @digest AND owner = @owner AND status IN ('claimed', 'unknown')`;
 
 /** Whether this owner's outcome stands there already. Parameters: digest, owner, status, body, now. */
@@ -115,15 +120,25 @@ export const REMOVE = `
   WHERE digest = @digest AND token = @token
     AND (status IN ('claimed', 'unknown') OR expires_at > @now)`;
 
-/** Parameters: state, after, limit, now. */
+/**
+ * The open records among so many that follow a digest. There is no index on them, as it would cost
+ * two writes a call: a scan in steps costs operators a little instead. Parameters: state, after,
+ * scanned, limit, now.
+ */
 export const LIST = `
-  SELECT ${COLUMNS} FROM idemkit_records
-  WHERE digest > @after AND CASE @state
+  SELECT ${COLUMNS} FROM (
+    SELECT * FROM idemkit_records WHERE digest > @after ORDER BY digest LIMIT @scanned)
+  WHERE CASE @state
     WHEN 'in-progress' THEN status = 'claimed' AND lease_ends_at > @now
     WHEN 'lapsed' THEN status = 'claimed' AND lease_ends_at <= @now
     WHEN 'unknown' THEN status = 'unknown' END
   ORDER BY digest
   LIMIT @limit`;
+
+/** The last digest of such a step, or NULL after the last one. Parameters: after, scanned. */
+export const LIST_STEP = `
+  SELECT digest FROM idemkit_records WHERE digest > @after
+  ORDER BY digest LIMIT 1 OFFSET @scanned - 1`;
 
 /**
  * Deletes expired records, the oldest first, but for those whose token is ahead of the clock: it

@@ -7,6 +7,8 @@ import { type ClaimedRow, claimedOf, digestOf, type Row, recordOf } from "./rows
 import { type Statements, statementsOf } from "./statements.ts";
 import { onOneSnapshot, withWriteLock } from "./write-lock.ts";
 
+const LIST_STEP_ROWS = 2_000;
+
 /** A store in a SQLite database, through a handle that stays the user's. */
 export interface SqliteStore extends Store {
   /**
@@ -22,8 +24,8 @@ export interface SqliteStore extends Store {
  * Makes a store on a better-sqlite3 database whose tables {@link migrate} has made. It opens, sets
  * and creates nothing. Every list is one transaction; a list of replays takes no write lock.
  *
- * The handle may be shared with the application, as long as no transaction of it stays open from
- * one turn of the event loop to the next.
+ * The handle may be shared with the application, as long as no transaction and no iteration over
+ * rows stays open from one turn of the event loop to the next: calls wait a second for it to end.
  */
 export function sqliteStore(db: SqliteHandle): SqliteStore {
   let prepared: Statements | undefined;
@@ -42,14 +44,14 @@ export function sqliteStore(db: SqliteHandle): SqliteStore {
 
   async function read<T>(work: (statements: Statements, nowMs: number) => T): Promise<T> {
     const statements = await ready();
-    return onOneSnapshot(db, () => work(statements, statements.now()));
+    return await onOneSnapshot(db, () => work(statements, statements.now()));
   }
 
   return {
     async claim(requests) {
       if (requests.length === 0) return [];
       const statements = await ready();
-      const replays = onOneSnapshot(db, () => {
+      const replays = await onOneSnapshot(db, () => {
         const nowMs = statements.now();
         return requests.map((request) => replayOf(statements, request, nowMs));
       });
@@ -115,14 +117,25 @@ export function sqliteStore(db: SqliteHandle): SqliteStore {
     },
 
     async list({ state, after = "", limit }) {
-      return await read((statements, nowMs) => {
-        const page = { state, after: Buffer.from(after, "hex"), now: nowMs };
-        // One more than asked for tells whether there is a next page.
-        const rows = statements.list({ ...page, limit: limit + 1 });
-        const records = rows.slice(0, limit).map((row) => viewOf(recordOf(row), nowMs));
-        const next = rows.length > limit ? lastDigest(records) : undefined;
-        return { records, ...(next !== undefined && { next }) };
-      });
+      const records: RecordView[] = [];
+      let from: Buffer | undefined = Buffer.from(after, "hex");
+      // A turn of the event loop for each step: a large table must not stop live calls.
+      while (from !== undefined && records.length <= limit) {
+        const step: { readonly after: Buffer; readonly scanned: number } = {
+          after: from,
+          scanned: LIST_STEP_ROWS,
+        };
+        from = await read((statements, nowMs) => {
+          // One more than asked for tells whether there is a next page.
+          const wanted = limit + 1 - records.length;
+          const rows = statements.list({ ...step, state, limit: wanted, now: nowMs });
+          records.push(...rows.map((row) => viewOf(recordOf(row), nowMs)));
+          return statements.listStep(step);
+        });
+      }
+      const page = records.slice(0, limit);
+      const next = records.length > limit ? page.at(-1)?.id.digest : undefined;
+      return { records: page, ...(next !== undefined && { next }) };
     },
 
     async remove(id, token) {
@@ -147,7 +160,9 @@ function replayOf(
   request: ClaimRequest,
   nowMs: number,
 ): ClaimOutcome | undefined {
-  const answer = answerFrom(statements.read(digestOf(request.id)), request, nowMs);
+  const row = statements.read(digestOf(request.id));
+  if (row === undefined) return undefined;
+  const answer = answerFrom(row, request, nowMs);
   return answer.outcome === "completed" ? answer : undefined;
 }
 
@@ -180,8 +195,4 @@ function claimOne(statements: Statements, request: ClaimRequest, nowMs: number):
 /** What the contract says of a row. It grants nothing: only the claiming statements do. */
 function answerFrom(row: Row | undefined, request: ClaimRequest, nowMs: number): ClaimOutcome {
   return transition(row && recordOf(row), "claim", request, nowMs).answer;
-}
-
-function lastDigest(views: readonly RecordView[]): string | undefined {
-  return views.at(-1)?.id.digest;
 }

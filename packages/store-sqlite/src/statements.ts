@@ -18,6 +18,8 @@ export interface Statements {
   isReleased(parameters: Parameters): boolean;
   remove(parameters: Parameters): boolean;
   list(parameters: Parameters): readonly Row[];
+  /** Where the next step of a list begins, unless this is the last one. */
+  listStep(parameters: Parameters): Buffer | undefined;
   purge(parameters: Parameters): number;
 }
 
@@ -44,6 +46,7 @@ export function statementsOf(db: SqliteHandle): Statements {
   const now = prepare(sql.NOW);
   const read = one<Row>(sql.READ);
   const list = prepare(sql.LIST);
+  const listStep = one<{ readonly digest: Buffer }>(sql.LIST_STEP);
   return {
     now: () => (now.get() as { readonly now: number }).now,
     read: (digest) => read({ digest }),
@@ -57,6 +60,7 @@ export function statementsOf(db: SqliteHandle): Statements {
     isReleased: is(sql.IS_RELEASED),
     remove: hasChanged(sql.REMOVE),
     list: (parameters) => list.all(parameters) as Row[],
+    listStep: (parameters) => listStep(parameters)?.digest,
     purge: changes(sql.PURGE),
   };
 }

@@ -1,10 +1,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SqliteHandle } from "./handle.ts";
 
-const WAIT_MS_MAX = 10_000;
+const BUSY_WAIT_MS_MAX = 10_000;
+/** Shorter, so that the advice reaches the caller before the engine's own patience ends. */
+const OCCUPIED_WAIT_MS_MAX = 1_000;
 const FIRST_PAUSE_MS = 1;
 const PAUSE_MS_MAX = 16;
 const PAUSE_GROWTH = 2;
+
+/** The application itself is using the handle in a way that shuts us out. */
+class OccupiedError extends Error {
+  override readonly name = "OccupiedError";
+}
 
 /**
  * Runs `work` in one IMMEDIATE transaction, which is one commit. Another process may hold the write
@@ -16,26 +23,39 @@ const PAUSE_GROWTH = 2;
  * @throws the driver's error, SQLITE_BUSY among them once the time is over
  */
 export async function withWriteLock<T>(db: SqliteHandle, work: () => T): Promise<T> {
+  return await patiently(() =>
+    withoutBlocking(db, () => inTransaction(db, "BEGIN IMMEDIATE", work)),
+  );
+}
+
+/** Runs `work` on one snapshot of the database, without a write lock. */
+export async function onOneSnapshot<T>(db: SqliteHandle, work: () => T): Promise<T> {
+  return await patiently(() => inTransaction(db, "BEGIN", work));
+}
+
+/** Tries until it works, or fails for good, or the time is over. */
+async function patiently<T>(attempt: () => T): Promise<T> {
   let pauseMs = FIRST_PAUSE_MS;
   for (let waitedMs = 0; ; waitedMs += pauseMs) {
     try {
-      return withoutBlocking(db, () => inTransaction(db, "BEGIN IMMEDIATE", work));
+      return attempt();
     } catch (error) {
-      if (!isBusy(error) || waitedMs >= WAIT_MS_MAX) throw error;
+      if (waitedMs >= patienceMs(error)) throw error;
     }
     await sleep(pauseMs * (0.5 + Math.random()));
     pauseMs = Math.min(pauseMs * PAUSE_GROWTH, PAUSE_MS_MAX);
   }
 }
 
-/** Runs `work` on one snapshot of the database, without a write lock. */
-export function onOneSnapshot<T>(db: SqliteHandle, work: () => T): T {
-  return inTransaction(db, "BEGIN", work);
+function patienceMs(error: unknown): number {
+  if (error instanceof OccupiedError) return OCCUPIED_WAIT_MS_MAX;
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" && code.startsWith("SQLITE_BUSY") ? BUSY_WAIT_MS_MAX : 0;
 }
 
 function inTransaction<T>(db: SqliteHandle, begin: string, work: () => T): T {
   refuseOpenTransaction(db);
-  db.exec(begin);
+  execute(db, begin);
   try {
     const result = work();
     db.exec("COMMIT");
@@ -49,24 +69,34 @@ function inTransaction<T>(db: SqliteHandle, begin: string, work: () => T): T {
 /** Our commits would otherwise commit, or be undone with, what the user has begun. */
 function refuseOpenTransaction(db: SqliteHandle): void {
   if (!db.inTransaction) return;
-  throw new Error(
+  throw new OccupiedError(
     "The SQLite handle has an open transaction. Give idemkit a handle of its own, " +
       "or end transactions in the turn of the event loop that began them.",
   );
 }
 
+/** better-sqlite3 refuses everything but reading while a statement's rows are being iterated. */
+function execute(db: SqliteHandle, sql: string): void {
+  try {
+    db.exec(sql);
+  } catch (error) {
+    const isIterating = error instanceof TypeError && /busy executing a query/.test(error.message);
+    if (!isIterating) throw error;
+    throw new OccupiedError(
+      "The SQLite handle is in the middle of iterating over rows. Give idemkit a handle of its " +
+        "own, or read rows with all().",
+      { cause: error },
+    );
+  }
+}
+
 function withoutBlocking<T>(db: SqliteHandle, work: () => T): T {
   const timeoutMs = db.pragma("busy_timeout", { simple: true });
-  if (timeoutMs === 0) return work();
+  if (Number(timeoutMs) === 0) return work();
   db.pragma("busy_timeout = 0");
   try {
     return work();
   } finally {
     db.pragma(`busy_timeout = ${Number(timeoutMs)}`);
   }
-}
-
-function isBusy(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return typeof code === "string" && code.startsWith("SQLITE_BUSY");
 }

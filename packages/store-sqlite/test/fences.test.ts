@@ -120,9 +120,15 @@ const breaks: readonly Break[] = [
   },
   {
     statement: "COMPLETE",
-    from: "max(expires_at, @now + @retentionMs)",
-    to: "@now + @retentionMs",
+    from: "max(expires_at, @now + @retentionMs), expires_at",
+    to: "@now + @retentionMs, @now + @retentionMs",
     caughtBy: "complete.retention",
+  },
+  {
+    statement: "COMPLETE",
+    from: "max(expires_at, @now + @retentionMs), expires_at",
+    to: "expires_at, expires_at",
+    caughtBy: "complete.late",
   },
   {
     statement: "IS_COMPLETED",
@@ -190,6 +196,7 @@ function breaking(db: SqliteHandle, { statement, from, to, caughtBy }: Break): S
       return db.inTransaction;
     },
     memory: db.memory,
+    readonly: false,
     prepare: (text) => {
       if (text === whole) return db.prepare(whole.replace(from, to));
       const isCoarse = text === statements.NOW && caughtBy === "token.purge";

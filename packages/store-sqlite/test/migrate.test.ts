@@ -38,6 +38,13 @@ describe("migrate", () => {
     expect(db.inTransaction).toBe(false);
   });
 
+  test("makes a table again that was dropped by hand", async () => {
+    const { db } = await migrated();
+    db.exec("DROP TABLE idemkit_records");
+    expect(await migrate(db)).toEqual([1]);
+    await sqliteStore(db).check();
+  });
+
   test("has the same text as the reviewed files in sql/", () => {
     const files = readdirSync(fileURLToPath(sqlFolder)).sort();
     expect(files).toHaveLength(migrations.length);

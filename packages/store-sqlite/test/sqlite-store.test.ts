@@ -219,6 +219,71 @@ describe("a handle that is not fit", () => {
   });
 });
 
+describe("a handle that the application uses meanwhile", () => {
+  test("for a transaction of its own: calls wait for its end", async () => {
+    const { db } = await migrated();
+    const engine = createEngine({ store: sqliteStore(db) });
+    db.exec("CREATE TABLE mine (a)");
+    const call = engine.execute("s", "k", null, async () => {
+      db.exec("BEGIN");
+      setTimeout(() => db.exec("COMMIT"), 50);
+      return "kept";
+    });
+    expect(await call).toMatchObject({ value: "kept", recorded: true });
+    expect(db.inTransaction).toBe(false);
+  });
+
+  test("to iterate over rows: calls wait for its end", async () => {
+    const { db } = await migrated();
+    const engine = createEngine({ store: sqliteStore(db) });
+    const rows = db.prepare("SELECT value FROM json_each('[1, 2, 3]')").iterate();
+    rows.next();
+    const call = engine.execute("s", "k", null, () => 1);
+    await sleep(50);
+    rows.return?.();
+    expect(await call).toMatchObject({ value: 1, recorded: true });
+  });
+
+  test("without an end: the error says what is wrong with it", async () => {
+    const { db } = await migrated();
+    const rows = db.prepare("SELECT value FROM json_each('[1, 2, 3]')").iterate();
+    rows.next();
+    const claim = sqliteStore(db).claim([requestOf("k")]);
+    await expect(claim).rejects.toThrow("in the middle of iterating over rows");
+    rows.return?.();
+  });
+});
+
+describe("list", () => {
+  test("goes through a large table in steps, and lets others have their turn", async () => {
+    const { db } = await migrated();
+    db.exec(`
+      WITH RECURSIVE numbers (value) AS (
+        SELECT 1 UNION ALL SELECT value + 1 FROM numbers WHERE value < 20000)
+      INSERT INTO idemkit_records (digest, scope, key, status, fingerprint, owner, token, attempt,
+        taken_over, lease_ends_at, expires_at, created_at)
+      SELECT randomblob(16), '1:s', value, iif(value % 1000 = 0, 'unknown', 'succeeded'), 'f', 'o',
+        1, 1, 0, 0, 9000000000000000, 0
+      FROM numbers`);
+    const store = sqliteStore(db);
+    let turns = 0;
+    const ticking = setInterval(() => {
+      turns += 1;
+    }, 0);
+    const keys: string[] = [];
+    let after: string | undefined;
+    do {
+      const page = await store.list({ state: "unknown", limit: 7, ...(after && { after }) });
+      keys.push(...page.records.map(({ id }) => id.key));
+      after = page.next;
+    } while (after !== undefined);
+    clearInterval(ticking);
+    expect(keys).toHaveLength(20);
+    expect(new Set(keys).size).toBe(20);
+    expect(turns).toBeGreaterThan(2);
+  });
+});
+
 describe("openSqlite", () => {
   test("makes a handle that survives power loss, each time it opens a file", async () => {
     const { path } = await migrated();
@@ -241,6 +306,17 @@ describe("check", () => {
   const unfit: readonly (readonly [string, (db: Database.Database) => void, string])[] = [
     ["synchronous = NORMAL", (db) => db.pragma("synchronous = NORMAL"), "survives 'process-kill'"],
     ["a journal in memory", (db) => db.pragma("journal_mode = MEMORY"), "survives 'none'"],
+    ["a rollback journal", (db) => db.pragma("journal_mode = DELETE"), "journal_mode is delete"],
+    ["a handle that may only read", (db) => db.pragma("query_only = ON"), "is read-only"],
+    [
+      "a table without its key",
+      (db) =>
+        db.exec(
+          "ALTER TABLE idemkit_records RENAME TO old;" +
+            "CREATE TABLE idemkit_records AS SELECT * FROM old",
+        ),
+      "lacks PRIMARY KEY (digest)",
+    ],
     [
       "a lost column",
       (db) => db.exec("ALTER TABLE idemkit_records DROP COLUMN note"),

@@ -125,10 +125,25 @@ export const completeClauses = [
     assert.equal(await subject.complete(owner), false);
     assert.equal((await subject.view()).state, "released");
   }),
+  clause(
+    "complete.late",
+    "an outcome lives for its retention, however late it comes",
+    async (bench) => {
+      const subject = bench.subject();
+      const { owner } = await subject.claimed();
+      await bench.elapse(2 * RETENTION_MS);
+      assert.equal(await subject.complete(owner, { retentionMs: RETENTION_MS }), true);
+      assert.equal(await subject.complete(owner, { retentionMs: RETENTION_MS }), true, "again");
+      await bench.elapse(RETENTION_MS - TOLERANCE_MS);
+      assert.equal((await subject.claim()).outcome, "completed");
+    },
+  ),
+
   clause("complete.retention", "expiry counts from the claim, or later if asked", async (bench) => {
     const cases = [
       { retentionMs: undefined, expected: RETENTION_MS },
       { retentionMs: 1, expected: RETENTION_MS },
+      { retentionMs: RETENTION_MS, expected: RETENTION_MS },
       { retentionMs: 3 * RETENTION_MS, expected: LEASE_MS + 3 * RETENTION_MS },
     ];
     for (const { retentionMs, expected } of cases) {

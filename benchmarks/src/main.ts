@@ -1,0 +1,125 @@
+import { execFile } from "node:child_process";
+import { hash } from "node:crypto";
+import { arch, cpus, platform } from "node:os";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { createEngine, memoryStore } from "@idemkit/engine";
+import type { Measured } from "./trial.ts";
+
+const run = promisify(execFile);
+const isQuick = process.argv.includes("--quick");
+const ROUNDS = isQuick ? 3 : 7;
+const DURATION_MS = isQuick ? 700 : 2_000;
+const CALLERS = isQuick ? [1, 64] : [1, 16, 64, 256];
+
+const write = (line: string) => process.stdout.write(`${line}\n`);
+
+async function trial(subject: string, callers: number): Promise<Measured> {
+  const script = fileURLToPath(new URL("trial.ts", import.meta.url));
+  const args = [script, subject, String(callers), String(DURATION_MS)];
+  const { stdout } = await run(process.execPath, [...process.execArgv, ...args]);
+  return JSON.parse(stdout) as Measured;
+}
+
+function median(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
+
+/** Floor and idemkit by turns, each trial in a new process, so that a slow minute hits both. */
+async function compare(kind: string, callers: number): Promise<void> {
+  const trials: Record<"floor" | "idemkit", Measured[]> = { floor: [], idemkit: [] };
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const side of ["floor", "idemkit"] as const) {
+      trials[side].push(await trial(`${kind} ${side}`, callers));
+    }
+  }
+  const of = (side: "floor" | "idemkit", what: keyof Measured) =>
+    median(trials[side].map((measured) => measured[what]));
+  const ratio = of("idemkit", "perSecond") / of("floor", "perSecond");
+  const cells = [
+    kind.padEnd(14),
+    callers,
+    ...(["floor", "idemkit"] as const).map((side) => Math.round(of(side, "perSecond"))),
+    `${ratio.toFixed(2)} ×`,
+    ...(["floor", "idemkit"] as const).map((side) => of(side, "cpuUs").toFixed(1)),
+    Math.round(of("idemkit", "p50Us")),
+    Math.round(of("idemkit", "p99Us")),
+  ];
+  write(cells.map((cell, index) => String(cell).padStart(index === 0 ? 0 : 10)).join(""));
+}
+
+/** Ratio of the fingerprint of a JSON body to JSON.stringify and SHA-256 of the same. */
+async function fingerprints(): Promise<void> {
+  const { fingerprintOf } = await import("../../packages/engine/src/fingerprint.ts");
+  const nothing: ReadonlySet<string> = new Set();
+  const lineOf = (index: number) => ({ sku: `sku-${index}`, quantity: index, priceCents: 1999 });
+  for (const [size, lines] of [
+    ["1 KiB", 20],
+    ["100 KiB", 2_050],
+  ] as const) {
+    const body = {
+      order: "o-1",
+      lines: Array.from({ length: lines }, (_, index) => lineOf(index)),
+    };
+    const ratios: number[] = [];
+    for (let round = 0; round < 25; round += 1) {
+      const floorMs = timed(lines, () => hash("sha256", JSON.stringify(body), "hex"));
+      const oursMs = timed(lines, () => fingerprintOf(body, nothing));
+      ratios.push(oursMs / floorMs);
+    }
+    write(`fingerprint of ${size}: ${median(ratios).toFixed(2)} × JSON.stringify and SHA-256`);
+  }
+}
+
+function timed(lines: number, task: () => unknown): number {
+  const count = Math.ceil(20_000 / lines);
+  const startedAtMs = performance.now();
+  for (let index = 0; index < count; index += 1) task();
+  return performance.now() - startedAtMs;
+}
+
+/** Heap after so many calls whose records are purged again: it has to stay where it was. */
+async function memory(): Promise<void> {
+  const calls = isQuick ? 100_000 : 1_000_000;
+  let nowMs = Date.now();
+  const store = memoryStore({ clock: () => nowMs });
+  const engine = createEngine({ store });
+  const heapMiB = () => {
+    globalThis.gc?.();
+    return process.memoryUsage().heapUsed / 2 ** 20;
+  };
+  const heaps: string[] = [];
+  for (let done = 0; done <= calls; done += calls / 5) {
+    heaps.push(heapMiB().toFixed(1));
+    for (let index = 0; index < calls / 5; index += 1) {
+      await engine.execute(["tenant", `${index}`], `${done}-${index}`, null, () => index);
+    }
+    nowMs += 2 * 86_400_000;
+    await store.purge(calls);
+  }
+  write(`heap in MiB over ${calls} calls with other keys: ${heaps.join(", ")}`);
+}
+
+write(`Node ${process.version}, ${platform()} ${arch()}, ${cpus().length} × ${cpus()[0]?.model}`);
+write(
+  `medians of ${ROUNDS} alternating trials of ${DURATION_MS} ms, each in a process of its own\n`,
+);
+const heads = [
+  "callers",
+  "floor/s",
+  "idemkit/s",
+  "ratio",
+  "floor µs",
+  "idem. µs",
+  "p50 µs",
+  "p99 µs",
+];
+write(`${"".padEnd(14)}${heads.map((head) => head.padStart(10)).join("")}`);
+for (const kind of ["sqlite fresh", "sqlite replay"]) {
+  for (const callers of CALLERS) await compare(kind, callers);
+}
+for (const kind of ["memory fresh", "memory replay"]) await compare(kind, 1);
+write("\nµs: time on the processor for each operation");
+await fingerprints();
+await memory();

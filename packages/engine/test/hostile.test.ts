@@ -1,0 +1,392 @@
+import { describe, expect, test } from "vitest";
+import {
+  createEngine,
+  InProgressError,
+  LeaseLostError,
+  memoryStore,
+  OutcomeUnknownError,
+  ReplayedError,
+  ResultUnavailableError,
+  StoreError,
+} from "../src/index.ts";
+import { gate, otherProcess, rejection, settled, world } from "./world.ts";
+
+// What reviewers broke once, and what must not break again.
+
+describe("clocks that disagree", () => {
+  test("an outcome lives for its retention, though only the store saw the time pass", async () => {
+    let steppedMs = 0;
+    const engine = createEngine({ store: memoryStore({ clock: () => Date.now() + steppedMs }) });
+    let runs = 0;
+    const fn = () => {
+      runs += 1;
+      // As if the machine had slept for a day: its monotonic clock stood still.
+      if (runs === 1) steppedMs = 25 * 3_600_000;
+      return runs;
+    };
+    expect(await engine.execute("s", "k", null, fn)).toMatchObject({ recorded: true });
+    expect(await engine.execute("s", "k", null, fn)).toMatchObject({ value: 1, replayed: true });
+  });
+
+  test("a claim answered after its lease is confirmed before the function runs", async () => {
+    const { engine, wire, time } = world({ leaseMs: 1_000, storeTimeoutMs: 5_000 });
+    wire.delay("claim", 2_000);
+    const run = engine.execute("s", "k", null, () => 1);
+    await time.advance(2_000);
+    expect(await run).toMatchObject({ value: 1, recorded: true });
+    expect(wire.calls.map(({ operation }) => operation)).toEqual(["claim", "renew", "complete"]);
+  });
+
+  test("a claim that was taken over on its way does not run", async () => {
+    const options = { leaseMs: 1_000, guarantee: "at-least-once" } as const;
+    const shared = world(options);
+    const other = otherProcess(shared, options);
+    shared.wire.delay("claim", 2_000, "answer");
+    const late = gate<string>();
+    const run = rejection(shared.engine.execute("s", "k", null, late.fn));
+    await shared.time.advance(1_500);
+    const taken = gate<string>();
+    const second = other.engine.execute("s", "k", null, taken.fn);
+    await shared.time.advance(2_500);
+    expect(await run).toBeInstanceOf(InProgressError);
+    expect(late.runs).toBe(0);
+    taken.open("second");
+    expect(await second).toMatchObject({ value: "second", attempt: 2 });
+  });
+});
+
+describe("hostile errors", () => {
+  const revoked = () => {
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    revoke();
+    return proxy;
+  };
+  const trapped = () =>
+    new Proxy(new Error("trapped"), {
+      ownKeys: () => {
+        throw new Error("no keys for you");
+      },
+    });
+
+  for (const [name, make] of Object.entries({ revoked, trapped })) {
+    for (const onError of ["record", "unknown"] as const) {
+      test(`a ${name} proxy that is thrown ends its claim (${onError})`, async () => {
+        const { engine, time } = world({ onError });
+        const thrown = make();
+        let caught: unknown;
+        await engine
+          .execute("s", "k", null, () => {
+            throw thrown;
+          })
+          .catch((error: unknown) => {
+            caught = error;
+          });
+        expect(caught === thrown).toBe(true);
+        const again = await rejection(engine.execute("s", "k", null, () => 1));
+        expect(again).toBeInstanceOf(onError === "record" ? ReplayedError : OutcomeUnknownError);
+        expect(time.timers).toBe(0);
+      });
+    }
+  }
+
+  test("an error with huge properties is described without them, and at once", async () => {
+    const { engine } = world();
+    const big = Object.assign(new Error("big"), {
+      rows: Array.from({ length: 2_000_000 }, String),
+    });
+    await rejection(engine.execute("s", "k", null, () => Promise.reject(big)));
+    const { cause } = (await rejection(engine.execute("s", "k", null, () => 1))) as ReplayedError;
+    expect(cause).toMatchObject({ message: "big" });
+    expect(cause).not.toHaveProperty("rows");
+  });
+
+  test("a policy that answers a rejecting promise decides nothing, and harms nothing", async () => {
+    const { engine } = world();
+    const onError = (async () => {
+      throw new Error("late");
+    }) as never;
+    const boom = new Error("boom");
+    const run = engine.execute("s", "k", null, () => Promise.reject(boom), { onError });
+    expect(await rejection(run)).toBe(boom);
+    expect(await engine.inspect("s", "k")).toMatchObject({ state: "unknown" });
+  });
+});
+
+describe("hostile results", () => {
+  test("that share one child a million times are given up early", async () => {
+    const { engine } = world({ maxResultBytes: 10_000 });
+    let shared: unknown = "leaf";
+    for (let level = 0; level < 40; level += 1) shared = [shared, shared];
+    const run = () => engine.execute("s", "k", null, () => shared);
+    expect(await run()).toMatchObject({ recorded: true });
+    expect(await rejection(run())).toBeInstanceOf(ResultUnavailableError);
+  });
+
+  test("whose members are named by data do not show them", async () => {
+    const { engine, events } = world();
+    const result = { byCard: { "4111-1111": new Date() } } as unknown;
+    await engine.execute("s", "k", null, () => result);
+    const error = await rejection(engine.execute("s", "k", null, () => result));
+    expect(JSON.stringify([events, String(error)])).not.toContain("4111");
+  });
+
+  test("that are lists with members of their own are not cut short in silence", async () => {
+    const { engine } = world();
+    const run = () => engine.execute("s", "k", null, () => /(b)/.exec("ab") as unknown);
+    await run();
+    expect(await rejection(run())).toBeInstanceOf(ResultUnavailableError);
+  });
+});
+
+describe("callers that leave", () => {
+  test("while the claim is under way are let go, and nothing runs for them", async () => {
+    const { engine, wire, time } = world();
+    wire.delay("claim", 1_000);
+    const controller = new AbortController();
+    const running = gate<number>();
+    const run = engine.execute("s", "k", null, running.fn, { signal: controller.signal });
+    const left = rejection(run);
+    await settled();
+    controller.abort(new Error("left"));
+    await time.advance(1_000);
+    expect(await left).toMatchObject({ message: "left" });
+    expect(running.runs).toBe(0);
+    expect(await engine.inspect("s", "k")).toMatchObject({ state: "released" });
+    expect(time.timers).toBe(0);
+  });
+
+  test("before they begin to wait do not wait at all", async () => {
+    const { engine, wire, time } = world({ duplicates: { waitMs: 60_000 } });
+    const running = gate<number>();
+    const first = engine.execute("s", "k", null, running.fn);
+    wire.delay("claim", 1_000);
+    const controller = new AbortController();
+    const second = rejection(
+      engine.execute("s", "k", null, running.fn, { signal: controller.signal }),
+    );
+    controller.abort(new Error("left"));
+    await time.advance(1_000);
+    expect(await second).toMatchObject({ message: "left" });
+    running.open(1);
+    await first;
+  });
+
+  test("by the thousands leave nothing behind at a call that goes on", async () => {
+    const { engine, time } = world();
+    const running = gate<number>();
+    const first = engine.execute("s", "k", null, running.fn);
+    await settled();
+    for (let round = 0; round < 5; round += 1) {
+      const crowd = Array.from({ length: 200 }, () =>
+        rejection(engine.execute("s", "k", null, running.fn, { duplicates: { waitMs: 1 } })),
+      );
+      await time.advance(1);
+      await Promise.all(crowd);
+    }
+    // Only the heartbeat of the call itself is left.
+    expect(time.timers).toBe(1);
+    running.open(1);
+    await first;
+  });
+});
+
+describe("a claim that took over and is given up", () => {
+  test("does not let at-most-once run: what it took over is still open", async () => {
+    const shared = world();
+    const dead = otherProcess(shared);
+    await dead.engine.begin("s", "k", null);
+    dead.wire.fail("renew", "hangs", Number.POSITIVE_INFINITY);
+    await shared.time.advance(30_000);
+    shared.wire.fail("claim", "answer lost", 3);
+    const rerun = shared.engine.execute("s", "k", null, () => 1, { onAbandoned: "rerun" });
+    const refused = rejection(rerun);
+    await shared.time.advance(20_000);
+    expect(await refused).toBeInstanceOf(StoreError);
+    expect(await shared.engine.inspect("s", "k")).toMatchObject({ state: "in-progress" });
+    await shared.time.advance(60_000);
+    const careful = await rejection(shared.engine.execute("s", "k", null, () => 2));
+    expect(careful).toBeInstanceOf(OutcomeUnknownError);
+  });
+
+  test("does so neither when its engine is closed meanwhile", async () => {
+    const shared = world({ onAbandoned: "rerun" });
+    const careful = otherProcess(shared);
+    const dead = otherProcess(shared);
+    await dead.engine.begin("s", "k", null);
+    dead.wire.fail("renew", "hangs", Number.POSITIVE_INFINITY);
+    await shared.time.advance(30_000);
+    shared.wire.delay("claim", 2_000);
+    const run = rejection(shared.engine.execute("s", "k", null, () => 1));
+    const closed = shared.engine.close({ graceMs: 1_000 });
+    await shared.time.advance(2_000);
+    await closed;
+    expect(await run).toMatchObject({ code: "ENGINE_CLOSED" });
+    await shared.time.advance(60_000);
+    const next = await rejection(careful.engine.execute("s", "k", null, () => 2));
+    expect(next).toBeInstanceOf(OutcomeUnknownError);
+  });
+});
+
+describe("a claim that is lost where it would be released", () => {
+  test("leaves the caller the function's own error", async () => {
+    const { engine } = world({ guarantee: "at-least-once" });
+    const declined = new Error("declined");
+    const run = engine.execute("s", "k", null, async () => {
+      await engine.remove("s", "k");
+      throw declined;
+    });
+    expect(await rejection(run)).toBe(declined);
+  });
+
+  test("says so in begin, without throwing", async () => {
+    const { engine } = world();
+    const begun = await engine.begin("s", "k", null);
+    if (begun.kind !== "execute") throw new Error("expected a claim");
+    await engine.remove("s", "k");
+    expect(await begun.claim.release()).toEqual({ recorded: false });
+    expect(begun.claim.signal.reason).toBeInstanceOf(LeaseLostError);
+  });
+});
+
+describe("patience", () => {
+  test("of one engine is not stretched by another on the same store", async () => {
+    const shared = world({ storeTimeoutMs: 600_000, replayMs: 10 * 86_400_000 });
+    shared.wire.fail("claim", "hangs", 2);
+    void shared.engine.execute("s", "a", null, () => 1).catch(() => undefined);
+    await settled();
+    void shared.engine.execute("s", "b", null, () => 1).catch(() => undefined);
+    await settled();
+    void shared.engine.execute("s", "c", null, () => 1).catch(() => undefined);
+    await settled();
+    const hasty = rejection(
+      shared.engine.with({ storeTimeoutMs: 1_000 }).execute("s", "d", null, () => 1),
+    );
+    await shared.time.advance(1_000);
+    expect(await hasty).toMatchObject({ cause: { code: "TIMED_OUT" } });
+  });
+
+  test("of a call is its own, though another has asked the store for both", async () => {
+    const shared = world({ storeTimeoutMs: 600_000, replayMs: 10 * 86_400_000 });
+    shared.wire.fail("claim", "hangs", Number.POSITIVE_INFINITY);
+    void shared.engine.execute("s", "k", null, () => 1).catch(() => undefined);
+    const hasty = shared.engine.with({ storeTimeoutMs: 1_000 });
+    const together = rejection(hasty.execute("s", "k", null, () => 1));
+    await settled();
+    const later = rejection(hasty.execute("s", "k", null, () => 1));
+    await shared.time.advance(1_000);
+    expect(await together).toBeInstanceOf(StoreError);
+    expect(await later).toBeInstanceOf(StoreError);
+  });
+
+  test("that is short does not break up the lists of the others", async () => {
+    const shared = world();
+    shared.wire.delay("claim", 100);
+    const hasty = shared.engine.with({ storeTimeoutMs: 50 });
+    const calls = Array.from({ length: 50 }, (_, index) =>
+      shared.engine.execute("s", `k${index}`, null, () => index),
+    );
+    const impatient = rejection(hasty.execute("s", "x", null, () => 1));
+    await shared.time.advance(100);
+    expect(await impatient).toBeInstanceOf(StoreError);
+    expect(await Promise.all(calls)).toHaveLength(50);
+    expect(shared.wire.count("complete")).toBe(1);
+  });
+});
+
+describe("heartbeats of one lease length", () => {
+  test("a claim that is due sooner than those before it is renewed in time", async () => {
+    const shared = world({ leaseMs: 3_000 });
+    shared.wire.delay("claim", 2_500);
+    const running = gate<number>();
+    const first = shared.engine.execute("s", "late", null, running.fn);
+    await shared.time.advance(2_400);
+    shared.wire.delay("claim", 0);
+    const second = shared.engine.execute("s", "fresh", null, running.fn);
+    await shared.time.advance(2_000);
+    expect(shared.events.filter(({ name }) => name === "lease-lost")).toEqual([]);
+    running.open(1);
+    await Promise.all([first, second]);
+  });
+});
+
+describe("a store that answers wrongly for one entry", () => {
+  test("fails that entry alone", async () => {
+    const inner = memoryStore();
+    const store = {
+      ...inner,
+      claim: async (requests: Parameters<typeof inner.claim>[0]) =>
+        (await inner.claim(requests)).map((outcome, index) =>
+          requests[index]?.id.key === "bad" ? { ...outcome, token: 0.5 } : outcome,
+        ),
+    };
+    const engine = createEngine({ store });
+    const results = await Promise.allSettled(
+      ["a", "bad", "b"].map((key) => engine.execute("s", key, null, () => key)),
+    );
+    expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+  });
+
+  test("or outside the lists is found out as well", async () => {
+    const bad = { purge: Number.NaN, remove: undefined, list: [] };
+    const store = { ...memoryStore() };
+    for (const [operation, answer] of Object.entries(bad)) {
+      Object.assign(store, { [operation]: async () => answer });
+    }
+    const engine = createEngine({ store });
+    await engine.execute("s", "k", null, () => 1);
+    expect(await rejection(engine.purge())).toBeInstanceOf(StoreError);
+    expect(await rejection(engine.remove("s", "k"))).toBeInstanceOf(StoreError);
+    expect(await rejection(engine.list({ state: "lapsed" }))).toBeInstanceOf(StoreError);
+  });
+});
+
+describe("a closed engine", () => {
+  test("refuses operators' calls too, and closes a second time at once", async () => {
+    const { engine, time } = world();
+    const running = gate<number>();
+    const run = engine.execute("s", "k", null, running.fn);
+    await settled();
+    const closed = engine.close({ graceMs: 1_000 });
+    await time.advance(1_000);
+    await closed;
+    await engine.close();
+    const calls = [
+      engine.inspect("s", "k"),
+      engine.list({ state: "lapsed" }),
+      engine.remove("s", "k"),
+      engine.purge(),
+      engine.settle("s", "k", { as: "released", by: "ann", why: "closing" }),
+    ];
+    for (const call of calls)
+      expect(await rejection(call)).toMatchObject({ code: "ENGINE_CLOSED" });
+    running.open(1);
+    await run;
+  });
+
+  test("leaves no timer once its last calls to the store are over", async () => {
+    const { engine, time, wire } = world();
+    wire.fail("claim", "refused", Number.POSITIVE_INFINITY);
+    const run = rejection(engine.execute("s", "k", null, () => 1));
+    await time.advance(300);
+    await run;
+    const closed = engine.close({ graceMs: 0 });
+    await time.advance(0);
+    await closed;
+    const calls = wire.calls.length;
+    await time.advance(200);
+    expect(time.timers).toBe(0);
+    expect(wire.calls.length - calls).toBeLessThan(3);
+  });
+});
+
+test("events that are none, and listeners that are none, are refused", () => {
+  const { engine } = world();
+  expect(() => engine.on("complete" as "completed", () => undefined)).toThrow("no such event");
+  expect(() => engine.on("completed", "no" as never)).toThrow("expected a function");
+});
+
+test("list refuses options that it does not have", async () => {
+  const { engine } = world();
+  const error = await rejection(engine.list({ state: "lapsed", limt: 3 } as never));
+  expect(error).toMatchObject({ message: expect.stringContaining("limt: no such option") });
+});
