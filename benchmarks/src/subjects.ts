@@ -12,7 +12,7 @@ export interface Subject {
 }
 
 /** About 200 bytes of JSON, as a small order has. */
-export const PAYLOAD = {
+const PAYLOAD = {
   customer: "c-4711",
   currency: "EUR",
   lines: [

@@ -14,7 +14,7 @@ export interface Receipt {
   readonly amountCents: number;
 }
 
-export class OutOfStockError extends Error {
+class OutOfStockError extends Error {
   override readonly name = "OutOfStockError";
 }
 
@@ -22,7 +22,7 @@ export class OutOfStockError extends Error {
 export type Watcher = (effect: string) => void;
 
 /** The operation whose keys these are. Each customer's keys are apart from all others'. */
-export function scopeOf(customer: string): readonly string[] {
+function scopeOf(customer: string): readonly string[] {
   return ["shop", customer, "place-order"];
 }
 

@@ -8,7 +8,7 @@ export interface Charge {
   readonly amountCents: number;
 }
 
-export class CardDeclinedError extends Error {
+class CardDeclinedError extends Error {
   override readonly name = "CardDeclinedError";
   readonly code = "card_declined";
 }

@@ -30,7 +30,7 @@ export function told({ value, replayed }: Outcome<Receipt>): string {
 }
 
 /** What a call failed with: the error, or the promise of the library that stands behind it. */
-export function failure(error: unknown): string {
+function failure(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const cause = error.cause instanceof Error ? ` ← ${error.cause.name}` : "";
   return error instanceof IdempotencyError ? `${error.code}${cause}` : error.name;

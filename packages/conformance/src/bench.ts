@@ -139,7 +139,7 @@ export async function wrongOwners(subject: Subject): Promise<readonly string[]> 
 }
 
 /** The answer to a list of one entry. */
-export function only<T>(answers: readonly T[]): T {
+function only<T>(answers: readonly T[]): T {
   assert.equal(answers.length, 1, "expected one answer to a list of one entry");
   return answers[0] as T;
 }

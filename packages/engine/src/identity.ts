@@ -25,7 +25,7 @@ export function recordId(scope: Scope, key: string): RecordId {
 }
 
 /** Joins the parts so that no two lists give the same text: each behind its length in bytes. */
-export function joinScope(scope: Scope): string {
+function joinScope(scope: Scope): string {
   const parts = typeof scope === "string" ? [scope] : scope;
   if (!Array.isArray(parts) || parts.length === 0) {
     throw new InvalidScopeError(

@@ -67,7 +67,7 @@ export function settled(): Promise<void> {
 }
 
 /** What a call to a store went through on its way. */
-export type Fault =
+type Fault =
   /** The request never arrives, and the caller is told so. */
   | "refused"
   /** It is done, but the answer is lost: the caller sees an error. */
@@ -76,7 +76,7 @@ export type Fault =
   | "hangs";
 
 /** A line to a store that can be cut. Calls are counted, and what they carried is kept. */
-export class Wire {
+class Wire {
   readonly store: Store;
   readonly calls: { readonly operation: keyof Store; readonly given: unknown }[] = [];
   readonly #delays = new Map<
@@ -182,7 +182,7 @@ const EVENT_NAMES: readonly EventName[] = [
   "store-error",
 ];
 
-export function recordEvents(engine: Engine): { name: EventName; event: EventMap[EventName] }[] {
+function recordEvents(engine: Engine): { name: EventName; event: EventMap[EventName] }[] {
   const seen: { name: EventName; event: EventMap[EventName] }[] = [];
   for (const name of EVENT_NAMES) engine.on(name, (event) => seen.push({ name, event }));
   return seen;
