@@ -183,7 +183,11 @@ function meet(
       throw unknown(scope, call, outcome, "lapsed");
     case "completed":
       if (outcome.status === "unknown") throw unknown(scope, call, outcome, "recorded");
-      return { ...outcome, leaseRemainingMs: 0, replay: replay(scope, call, outcome) };
+      return {
+        attempt: outcome.attempt,
+        leaseRemainingMs: 0,
+        replay: replay(scope, call, outcome),
+      };
   }
 }
 
@@ -210,13 +214,16 @@ function unknown(
 function replay({ events }: ClaimScope, { id: { digest } }: Call, completed: Completed): Replay {
   const { status, attempt, token, createdAt, completedAt, ageMs } = completed;
   events.emit("replayed", () => ({ digest, attempt, token, status, ageMs }));
-  const about = { attempt, token, createdAt, completedAt };
   if (status === "failed") {
-    throw new ReplayedError({ cause: readBody(() => decodeError(completed.body)), ...about });
+    const cause = readBody(() => decodeError(completed.body));
+    throw new ReplayedError({ cause, attempt, token, createdAt, completedAt });
   }
   const decoded = readBody(() => decodeValue(completed.body));
-  if (!decoded.kept) throw new ResultUnavailableError({ why: decoded.why, ...about });
-  return { kind: "replay", value: decoded.value, ...about };
+  if (decoded.kept) {
+    const { value } = decoded;
+    return { kind: "replay", value, attempt, token, createdAt, completedAt };
+  }
+  throw new ResultUnavailableError({ why: decoded.why, attempt, token, completedAt });
 }
 
 /** A body that cannot be read means a tampered or foreign record. It is never taken for "new". */

@@ -159,13 +159,13 @@ export class HeldClaim implements ClaimHandle {
   }
 
   async #write(
-    outcome: Pick<Completion, "status" | "body">,
+    { status, body }: Pick<Completion, "status" | "body">,
     late: { readonly value?: unknown; readonly cause?: unknown },
   ): Promise<Written> {
     const { client, settings, events } = this.#scope;
     const { id, owner } = this.#flight.request;
     const { replayMs: retentionMs, storeTimeoutMs } = settings;
-    const completion = { id, owner, ...outcome, retentionMs };
+    const completion = { id, owner, status, body, retentionMs };
     const answer = await this.#end("complete", client.complete(completion, storeTimeoutMs));
     if (answer === "false") throw new LeaseLostError({ token: this.token, ...late });
     if (answer === "true") return { recorded: true };

@@ -173,8 +173,15 @@ class StoreEngine implements Engine {
 }
 
 function replayed<T>({ attempt, token, createdAt, completedAt, value }: Replay): Replayed<T> {
-  const about = { attempt, token, createdAt, completedAt };
-  return { value: value as T, replayed: true, recorded: true, ...about };
+  return {
+    value: value as T,
+    replayed: true,
+    recorded: true,
+    attempt,
+    token,
+    createdAt,
+    completedAt,
+  };
 }
 
 /** Ends a claim whose function threw, by the policy. The function's own error goes to the caller. */

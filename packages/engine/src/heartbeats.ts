@@ -16,7 +16,8 @@ export interface BeatSpec {
   readonly onError: (error: unknown) => void;
 }
 
-interface Beat extends BeatSpec {
+interface Beat {
+  readonly spec: BeatSpec;
   readonly round: Round;
   dueAtMs: number;
   leaseEndsAtMs: number;
@@ -47,7 +48,7 @@ export class Heartbeats {
     const round = this.#rounds.get(spec.leaseMs) ?? new Round(this.#runtime, this.#renew);
     this.#rounds.set(spec.leaseMs, round);
     const beat: Beat = {
-      ...spec,
+      spec,
       round,
       dueAtMs: spec.sentAtMs + spec.leaseMs / RENEWALS_PER_LEASE,
       leaseEndsAtMs: spec.sentAtMs + spec.leaseMs,
@@ -65,18 +66,18 @@ export class Heartbeats {
   }
 
   readonly #renew = async (beat: Beat): Promise<void> => {
-    const { claim, leaseMs } = beat;
+    const { claim, leaseMs, storeTimeoutMs, onRefused, onError } = beat.spec;
     const sentAtMs = this.#runtime.monotonicMs();
     this.#checkLease(beat);
     // Nobody may learn too late that the lease is over because a renewal hangs.
     const leftMs = beat.isOver ? leaseMs / RENEWALS_PER_LEASE : beat.leaseEndsAtMs - sentAtMs;
-    const timeoutMs = Math.min(beat.storeTimeoutMs, leftMs);
+    const timeoutMs = Math.min(storeTimeoutMs, leftMs);
     try {
       const isHeld = await this.#front.renew({ ...claim, leaseMs }, timeoutMs);
       if (beat.isStopped) return;
       if (!isHeld) {
         beat.isStopped = true;
-        beat.onRefused();
+        onRefused();
         return;
       }
       beat.leaseEndsAtMs = sentAtMs + leaseMs;
@@ -84,7 +85,7 @@ export class Heartbeats {
       beat.round.add(beat);
     } catch (error) {
       if (beat.isStopped) return;
-      beat.onError(error);
+      onError(error);
       this.#checkLease(beat);
       // A lapsed lease that nobody took over can still be renewed, so this goes on.
       const retryMs = leaseMs / RETRIES_PER_LEASE;
@@ -95,7 +96,7 @@ export class Heartbeats {
   #checkLease(beat: Beat): void {
     if (beat.isOver || this.#runtime.monotonicMs() < beat.leaseEndsAtMs) return;
     beat.isOver = true;
-    beat.onOver();
+    beat.spec.onOver();
   }
 }
 
@@ -146,7 +147,7 @@ class Round {
     const nowMs = this.#runtime.monotonicMs();
     let nextAtMs = Number.POSITIVE_INFINITY;
     for (const beat of this.#beats) {
-      if (beat.dueAtMs - beat.leaseMs / RETRIES_PER_LEASE > nowMs) {
+      if (beat.dueAtMs - beat.spec.leaseMs / RETRIES_PER_LEASE > nowMs) {
         nextAtMs = Math.min(nextAtMs, beat.dueAtMs);
       } else {
         this.#beats.delete(beat);

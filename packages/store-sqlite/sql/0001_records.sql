@@ -19,5 +19,4 @@ CREATE TABLE idemkit_records (
   body TEXT
 ) STRICT;
 
-CREATE INDEX idemkit_records_expired ON idemkit_records (expires_at)
-  WHERE status IN ('succeeded', 'failed', 'released');
+CREATE INDEX idemkit_records_expires_at ON idemkit_records (expires_at);

@@ -1,4 +1,3 @@
-import { sql } from "drizzle-orm";
 import { blob, index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
 /**
@@ -28,9 +27,5 @@ export const idemkitRecords = sqliteTable(
     note: text("note"),
     body: text("body"),
   },
-  (table) => [
-    index("idemkit_records_expired")
-      .on(table.expiresAt)
-      .where(sql`${table.status} in ('succeeded', 'failed', 'released')`),
-  ],
+  (table) => [index("idemkit_records_expires_at").on(table.expiresAt)],
 );

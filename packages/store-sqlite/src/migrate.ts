@@ -1,5 +1,5 @@
 import type { SqliteHandle } from "./handle.ts";
-import { withWriteLock } from "./write-lock.ts";
+import { Transactions } from "./transactions.ts";
 
 export interface Migration {
   readonly version: number;
@@ -32,8 +32,7 @@ export const migrations: readonly Migration[] = [
   body TEXT
 ) STRICT;
 
-CREATE INDEX idemkit_records_expired ON idemkit_records (expires_at)
-  WHERE status IN ('succeeded', 'failed', 'released');
+CREATE INDEX idemkit_records_expires_at ON idemkit_records (expires_at);
 `,
   },
 ];
@@ -65,7 +64,7 @@ const RECORD_APPLIED = `
  * @throws Error where the database was migrated by a newer release; the driver's own errors
  */
 export async function migrate(db: SqliteHandle): Promise<readonly number[]> {
-  return await withWriteLock(db, () => {
+  return await new Transactions(db).write(() => {
     db.exec(MIGRATIONS_TABLE);
     db.exec(FORGET_DROPPED);
     const applied = appliedVersion(db);

@@ -1,6 +1,6 @@
 /**
  * Every statement of the store. Times are epoch milliseconds; `@now` is the database's own clock,
- * read once per list after the write lock was granted.
+ * read once per list after the write lock was granted, and `@token` the same in microseconds.
  */
 
 const COLUMNS = `digest, scope, key, status, fingerprint, owner, token, attempt, taken_over,
@@ -15,15 +15,14 @@ export const NOW = "SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER) AS
 /** Parameters: digest. */
 export const READ = `SELECT ${COLUMNS} FROM idemkit_records WHERE digest = @digest`;
 
-/** Claims an absent record. Parameters: those of a claim request, now. */
+/** Claims an absent record. Parameters: those of a claim request, token, now. */
 export const CLAIM_ABSENT = `
   INSERT OR IGNORE INTO idemkit_records
     (digest, scope, key, status, fingerprint, owner, token, attempt, taken_over,
      lease_ends_at, expires_at, created_at, checkpoint_revision, checkpoint)
   VALUES
-    (@digest, @scope, @key, 'claimed', @fingerprint, @owner, @now * 1000, 1, 0,
-     @now + @leaseMs, @now + @retentionMs, @now, iif(@checkpoint IS NULL, NULL, 0), @checkpoint)
-  RETURNING ${CLAIMED}`;
+    (@digest, @scope, @key, 'claimed', @fingerprint, @owner, @token, 1, 0,
+     @now + @leaseMs, @now + @retentionMs, @now, iif(@checkpoint IS NULL, NULL, 0), @checkpoint)`;
 
 /** Gives an owner its own claim again. Parameters: digest, owner, leaseMs, now. */
 export const CLAIM_AGAIN = `
@@ -33,14 +32,14 @@ export const CLAIM_AGAIN = `
 
 /**
  * Claims a record that is there: expired, released, or lapsed. Every expression sees the row as it
- * was. Parameters: those of a claim request, now.
+ * was. Parameters: those of a claim request, token, now.
  */
 export const CLAIM_PRESENT = `
   UPDATE idemkit_records SET
     status = 'claimed',
     fingerprint = @fingerprint,
     owner = @owner,
-    token = max(token + 1, @now * 1000),
+    token = max(token + 1, @token),
     attempt = iif(status <> 'claimed' AND expires_at <= @now, 1, attempt + 1),
     taken_over = status = 'claimed',
     lease_ends_at = @now + @leaseMs,

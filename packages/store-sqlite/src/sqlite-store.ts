@@ -5,9 +5,16 @@ import { type CheckOptions, type CheckReport, check } from "./check.ts";
 import type { SqliteHandle } from "./handle.ts";
 import { type ClaimedRow, claimedOf, digestOf, type Row, recordOf } from "./rows.ts";
 import { type Statements, statementsOf } from "./statements.ts";
-import { onOneSnapshot, withWriteLock } from "./write-lock.ts";
+import { Transactions } from "./transactions.ts";
 
 const LIST_STEP_ROWS = 2_000;
+const MICROSECONDS_PER_MS = 1_000;
+
+/** What is prepared once, at the first call: a store touches nothing when it is made. */
+interface Session {
+  readonly statements: Statements;
+  readonly transactions: Transactions;
+}
 
 /** A store in a SQLite database, through a handle that stays the user's. */
 export interface SqliteStore extends Store {
@@ -28,35 +35,35 @@ export interface SqliteStore extends Store {
  * rows stays open from one turn of the event loop to the next: calls wait a second for it to end.
  */
 export function sqliteStore(db: SqliteHandle): SqliteStore {
-  let prepared: Statements | undefined;
+  let opened: Session | undefined;
 
   /** Calls made while a list waits for its turn gather behind it and share the next commit. */
-  async function ready(): Promise<Statements> {
+  async function session(): Promise<Session> {
     await turn();
-    prepared ??= statementsOf(db);
-    return prepared;
+    opened ??= { statements: statementsOf(db), transactions: new Transactions(db) };
+    return opened;
   }
 
   async function write<T>(work: (statements: Statements, nowMs: number) => T): Promise<T> {
-    const statements = await ready();
-    return await withWriteLock(db, () => work(statements, statements.now()));
+    const { statements, transactions } = await session();
+    return await transactions.write(() => work(statements, statements.now()));
   }
 
   async function read<T>(work: (statements: Statements, nowMs: number) => T): Promise<T> {
-    const statements = await ready();
-    return await onOneSnapshot(db, () => work(statements, statements.now()));
+    const { statements, transactions } = await session();
+    return await transactions.read(() => work(statements, statements.now()));
   }
 
   return {
     async claim(requests) {
       if (requests.length === 0) return [];
-      const statements = await ready();
-      const replays = await onOneSnapshot(db, () => {
+      const { statements, transactions } = await session();
+      const replays = await transactions.read(() => {
         const nowMs = statements.now();
         return requests.map((request) => replayOf(statements, request, nowMs));
       });
       if (replays.every((replay) => replay !== undefined)) return replays;
-      return await withWriteLock(db, () => {
+      return await transactions.write(() => {
         const nowMs = statements.now();
         return requests.map(
           (request, index) => replays[index] ?? claimOne(statements, request, nowMs),
@@ -180,19 +187,20 @@ function claimOne(statements: Statements, request: ClaimRequest, nowMs: number):
     retentionMs,
     takeOver: takeOver ? 1 : 0,
     checkpoint,
+    token: nowMs * MICROSECONDS_PER_MS,
     now: nowMs,
   };
+  // What an insert has written is known: asking it to be returned would double its cost.
+  if (statements.claimAbsent(claim)) return answerFrom(undefined, request, nowMs);
   const granted: ClaimedRow | undefined =
-    statements.claimAbsent(claim) ??
-    statements.claimAgain({ digest, owner, leaseMs, now: nowMs }) ??
-    statements.claimPresent(claim);
+    statements.claimAgain({ digest, owner, leaseMs, now: nowMs }) ?? statements.claimPresent(claim);
   if (granted !== undefined) return claimedOf(granted);
   const answer = answerFrom(statements.read(digest), request, nowMs);
   if (answer.outcome !== "claimed") return answer;
   throw new Error("The record could be claimed and was not: its row breaks the table's rules.");
 }
 
-/** What the contract says of a row. It grants nothing: only the claiming statements do. */
+/** What the contract says of a row, or of none. It grants nothing: only the statements do. */
 function answerFrom(row: Row | undefined, request: ClaimRequest, nowMs: number): ClaimOutcome {
   return transition(row && recordOf(row), "claim", request, nowMs).answer;
 }

@@ -8,7 +8,7 @@ type Parameters = Readonly<Record<string, string | number | Buffer | null>>;
 export interface Statements {
   now(): number;
   read(digest: Buffer): Row | undefined;
-  claimAbsent(parameters: Parameters): ClaimedRow | undefined;
+  claimAbsent(parameters: Parameters): boolean;
   claimAgain(parameters: Parameters): ClaimedRow | undefined;
   claimPresent(parameters: Parameters): ClaimedRow | undefined;
   renew(parameters: Parameters): boolean;
@@ -50,7 +50,7 @@ export function statementsOf(db: SqliteHandle): Statements {
   return {
     now: () => (now.get() as { readonly now: number }).now,
     read: (digest) => read({ digest }),
-    claimAbsent: one(sql.CLAIM_ABSENT),
+    claimAbsent: hasChanged(sql.CLAIM_ABSENT),
     claimAgain: one(sql.CLAIM_AGAIN),
     claimPresent: one(sql.CLAIM_PRESENT),
     renew: hasChanged(sql.RENEW),

@@ -80,8 +80,8 @@ const breaks: readonly Break[] = [
   { statement: "CLAIM_PRESENT", from: "AND @takeOver", to: "", caughtBy: "claim.lapsed" },
   {
     statement: "CLAIM_PRESENT",
-    from: "max(token + 1, @now * 1000)",
-    to: "@now * 1000",
+    from: "max(token + 1, @token)",
+    to: "@token",
     caughtBy: "token.purge",
   },
   {

@@ -31,10 +31,10 @@ describe("migrate", () => {
 
   test("undoes what it began when it fails", async () => {
     const db = opened(temporaryPath());
-    db.exec("CREATE TABLE mine (a); CREATE INDEX idemkit_records_expired ON mine (a)");
+    db.exec("CREATE TABLE mine (a); CREATE INDEX idemkit_records_expires_at ON mine (a)");
     await expect(migrate(db)).rejects.toThrow("already exists");
     const tables = db.prepare("SELECT name FROM sqlite_schema WHERE name LIKE 'idemkit%'").all();
-    expect(tables).toEqual([{ name: "idemkit_records_expired" }]);
+    expect(tables).toEqual([{ name: "idemkit_records_expires_at" }]);
     expect(db.inTransaction).toBe(false);
   });
 
@@ -69,7 +69,7 @@ describe("the drizzle schema", () => {
     expect(
       described.map((column) => [column.name, column.getSQLType().toUpperCase(), column.notNull]),
     ).toEqual(columns.map((column) => [column.name, column.type, column.notnull === 1]));
-    expect(indexes.map(({ config }) => config.name)).toEqual(["idemkit_records_expired"]);
+    expect(indexes.map(({ config }) => config.name)).toEqual(["idemkit_records_expires_at"]);
   });
 
   test("reads what the store wrote", async () => {

@@ -121,12 +121,14 @@ describe("a database that others write to", () => {
     await engine.close();
   });
 
-  test("keeps the user's own busy timeout as it was", async () => {
+  test("keeps the user's own busy timeout as it was, whenever it was changed", async () => {
     const { db } = await migrated();
-    db.pragma("busy_timeout = 1234");
     const store = sqliteStore(db);
-    await store.claim([requestOf("k")]);
-    expect(db.pragma("busy_timeout", { simple: true })).toBe(1234);
+    for (const timeoutMs of [1234, 0, 77]) {
+      db.pragma(`busy_timeout = ${timeoutMs}`);
+      await store.claim([requestOf("k")]);
+      expect(db.pragma("busy_timeout", { simple: true })).toBe(timeoutMs);
+    }
   });
 
   test("two processes that race for 200 keys: one winner each, and tokens grow", async () => {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { SqliteHandle } from "./handle.ts";
+import type { SqliteHandle, SqliteStatement } from "./handle.ts";
 
 const BUSY_WAIT_MS_MAX = 10_000;
 /** Shorter, so that the advice reaches the caller before the engine's own patience ends. */
@@ -13,24 +13,44 @@ class OccupiedError extends Error {
   override readonly name = "OccupiedError";
 }
 
-/**
- * Runs `work` in one IMMEDIATE transaction, which is one commit. Another process may hold the write
- * lock: SQLite's own waiting would block the event loop, so it is switched off for the moment, and
- * the waiting is done here, in jittered steps, for ten seconds at most.
- *
- * `work` runs in one turn of the event loop and must not answer a promise.
- *
- * @throws the driver's error, SQLITE_BUSY among them once the time is over
- */
-export async function withWriteLock<T>(db: SqliteHandle, work: () => T): Promise<T> {
-  return await patiently(() =>
-    withoutBlocking(db, () => inTransaction(db, "BEGIN IMMEDIATE", work)),
-  );
-}
+/** The transactions of one handle. Each runs in one turn of the event loop and is one commit. */
+export class Transactions {
+  readonly #db: SqliteHandle;
+  readonly #busyTimeout: SqliteStatement;
 
-/** Runs `work` on one snapshot of the database, without a write lock. */
-export async function onOneSnapshot<T>(db: SqliteHandle, work: () => T): Promise<T> {
-  return await patiently(() => inTransaction(db, "BEGIN", work));
+  constructor(db: SqliteHandle) {
+    this.#db = db;
+    this.#busyTimeout = db.prepare("PRAGMA busy_timeout");
+  }
+
+  /**
+   * Runs `work` in an IMMEDIATE transaction. Another process may hold the write lock: SQLite's own
+   * waiting would block the event loop, so it is switched off for the moment, and the waiting is
+   * done here, in jittered steps, for ten seconds at most. `work` must not answer a promise.
+   *
+   * @throws the driver's error, SQLITE_BUSY among them once the time is over
+   */
+  async write<T>(work: () => T): Promise<T> {
+    return await patiently(() =>
+      this.#withoutBlocking(() => inTransaction(this.#db, "BEGIN IMMEDIATE", work)),
+    );
+  }
+
+  /** Runs `work` on one snapshot of the database, without a write lock. */
+  async read<T>(work: () => T): Promise<T> {
+    return await patiently(() => inTransaction(this.#db, "BEGIN", work));
+  }
+
+  #withoutBlocking<T>(work: () => T): T {
+    const { timeout } = this.#busyTimeout.get() as { readonly timeout: number | bigint };
+    if (Number(timeout) === 0) return work();
+    this.#db.exec("PRAGMA busy_timeout = 0");
+    try {
+      return work();
+    } finally {
+      this.#db.exec(`PRAGMA busy_timeout = ${Number(timeout)}`);
+    }
+  }
 }
 
 /** Tries until it works, or fails for good, or the time is over. */
@@ -87,16 +107,5 @@ function execute(db: SqliteHandle, sql: string): void {
         "own, or read rows with all().",
       { cause: error },
     );
-  }
-}
-
-function withoutBlocking<T>(db: SqliteHandle, work: () => T): T {
-  const timeoutMs = db.pragma("busy_timeout", { simple: true });
-  if (Number(timeoutMs) === 0) return work();
-  db.pragma("busy_timeout = 0");
-  try {
-    return work();
-  } finally {
-    db.pragma(`busy_timeout = ${Number(timeoutMs)}`);
   }
 }
