@@ -1,6 +1,7 @@
 import type { BatchingFront } from "./batching-front.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Claim } from "./store.ts";
+import { Alarm } from "./timing.ts";
 
 /** What a running claim wants to hear about its lease. */
 export interface BeatSpec {
@@ -105,12 +106,12 @@ class Round {
   readonly #runtime: Runtime;
   readonly #renew: (beat: Beat) => Promise<void>;
   readonly #beats = new Set<Beat>();
-  #cancel: (() => void) | undefined;
-  #firesAtMs = Number.POSITIVE_INFINITY;
+  readonly #alarm: Alarm;
 
   constructor(runtime: Runtime, renew: (beat: Beat) => Promise<void>) {
     this.#runtime = runtime;
     this.#renew = renew;
+    this.#alarm = new Alarm(runtime, () => this.#fire());
   }
 
   get isEmpty(): boolean {
@@ -119,30 +120,15 @@ class Round {
 
   add(beat: Beat): void {
     this.#beats.add(beat);
-    this.#fireBy(beat.dueAtMs);
+    this.#alarm.ringBy(beat.dueAtMs);
   }
 
   delete(beat: Beat): void {
     this.#beats.delete(beat);
-    if (this.isEmpty) this.#disarm();
-  }
-
-  #fireBy(dueAtMs: number): void {
-    if (dueAtMs >= this.#firesAtMs) return;
-    this.#disarm();
-    this.#firesAtMs = dueAtMs;
-    const delayMs = Math.max(0, dueAtMs - this.#runtime.monotonicMs());
-    this.#cancel = this.#runtime.schedule(() => this.#fire(), delayMs);
-  }
-
-  #disarm(): void {
-    this.#cancel?.();
-    this.#cancel = undefined;
-    this.#firesAtMs = Number.POSITIVE_INFINITY;
+    if (this.isEmpty) this.#alarm.stop();
   }
 
   #fire(): void {
-    this.#disarm();
     // Those that come due soon go along, so that claims begun one by one share lists later on.
     const nowMs = this.#runtime.monotonicMs();
     let nextAtMs = Number.POSITIVE_INFINITY;
@@ -154,6 +140,6 @@ class Round {
         void this.#renew(beat);
       }
     }
-    if (this.#beats.size > 0) this.#fireBy(nextAtMs);
+    this.#alarm.ringBy(nextAtMs);
   }
 }

@@ -1,5 +1,5 @@
 import type { Runtime } from "./runtime.ts";
-import { pause, TimedOutError, Turns, within } from "./timing.ts";
+import { Alarm, pause, TimedOutError, Turns, within } from "./timing.ts";
 
 /** How one operation of a store is asked for lists, and how its entries are told apart. */
 export interface LineSpec<Entry, Answer> {
@@ -54,12 +54,13 @@ export class Line<Entry, Answer> {
   #queue: Waiting<Entry, Answer>[] = [];
   #inFlight = 0;
   #flushIsPlanned = false;
-  #sweepAtMs = Number.POSITIVE_INFINITY;
-  #cancelSweep: (() => void) | undefined;
+  /** While calls wait for lists under way, sees to it that none waits past its deadline. */
+  readonly #alarm: Alarm;
 
   constructor(runtime: Runtime, spec: LineSpec<Entry, Answer>) {
     this.#runtime = runtime;
     this.#spec = spec;
+    this.#alarm = new Alarm(runtime, () => this.#sweep());
   }
 
   /** Rejects with the store's error, or after timeoutMs, all tries and all waiting included. */
@@ -72,7 +73,7 @@ export class Line<Entry, Answer> {
       const deadlineMs = this.#runtime.monotonicMs() + timeoutMs;
       this.#queue.push({ entry, timeoutMs, deadlineMs, resolve, reject });
       if (this.#inFlight < LISTS_IN_FLIGHT_MAX) this.#planFlush();
-      else this.#sweepBy(deadlineMs);
+      else this.#alarm.ringBy(deadlineMs);
     });
   }
 
@@ -85,8 +86,8 @@ export class Line<Entry, Answer> {
       while (this.#queue.length > 0 && this.#inFlight < LISTS_IN_FLIGHT_MAX) {
         void this.#run(this.#takeList());
       }
-      if (this.#queue.length > 0) this.#sweepBy(soonest(this.#queue));
-      else this.#stopSweeping();
+      if (this.#queue.length > 0) this.#alarm.ringBy(soonest(this.#queue));
+      else this.#alarm.stop();
     });
   }
 
@@ -204,23 +205,7 @@ export class Line<Entry, Answer> {
     return Math.max(0, deadlineMs - this.#runtime.monotonicMs());
   }
 
-  /** While calls wait for lists under way, sees to it that none waits past its deadline. */
-  #sweepBy(deadlineMs: number): void {
-    if (deadlineMs >= this.#sweepAtMs) return;
-    this.#cancelSweep?.();
-    this.#sweepAtMs = deadlineMs;
-    const delayMs = Math.max(0, deadlineMs - this.#runtime.monotonicMs());
-    this.#cancelSweep = this.#runtime.schedule(() => this.#sweep(), delayMs);
-  }
-
-  #stopSweeping(): void {
-    this.#cancelSweep?.();
-    this.#cancelSweep = undefined;
-    this.#sweepAtMs = Number.POSITIVE_INFINITY;
-  }
-
   #sweep(): void {
-    this.#stopSweeping();
     const late = this.#queue.filter((waiting) => this.#leftMs(waiting) === 0);
     this.#queue = this.#queue.filter((waiting) => this.#leftMs(waiting) > 0);
     for (const waiting of late) {
@@ -228,7 +213,7 @@ export class Line<Entry, Answer> {
         new TimedOutError(`The call to ${this.#spec.name} waited too long to be sent.`),
       );
     }
-    if (this.#queue.length > 0) this.#sweepBy(soonest(this.#queue));
+    this.#alarm.ringBy(soonest(this.#queue));
   }
 }
 

@@ -1,6 +1,7 @@
 import type { BatchingFront } from "./batching-front.ts";
 import type { Runtime } from "./runtime.ts";
 import type { RecordId } from "./store.ts";
+import { Alarm } from "./timing.ts";
 
 interface Watch {
   readonly id: RecordId;
@@ -25,12 +26,12 @@ export class Poller {
   readonly #front: BatchingFront;
   readonly #runtime: Runtime;
   readonly #watches = new Map<string, Watch>();
-  #cancel: (() => void) | undefined;
-  #pollsAtMs = Number.POSITIVE_INFINITY;
+  readonly #alarm: Alarm;
 
   constructor(front: BatchingFront, runtime: Runtime) {
     this.#front = front;
     this.#runtime = runtime;
+    this.#alarm = new Alarm(runtime, () => this.#poll());
   }
 
   /**
@@ -41,12 +42,12 @@ export class Poller {
     const known = this.#watches.get(id.digest);
     const watch = known ?? this.#newWatch(id, timeoutMs);
     watch.wake.add(wake);
-    this.#pollBy(watch.dueAtMs);
+    this.#alarm.ringBy(watch.dueAtMs);
     return () => {
       watch.wake.delete(wake);
       const isCurrent = this.#watches.get(id.digest) === watch;
       if (watch.wake.size === 0 && isCurrent) this.#watches.delete(id.digest);
-      if (this.#watches.size === 0) this.#disarm();
+      if (this.#watches.size === 0) this.#alarm.stop();
     };
   }
 
@@ -57,22 +58,7 @@ export class Poller {
     return watch;
   }
 
-  #pollBy(dueAtMs: number): void {
-    if (dueAtMs >= this.#pollsAtMs) return;
-    this.#disarm();
-    this.#pollsAtMs = dueAtMs;
-    const delayMs = Math.max(0, dueAtMs - this.#runtime.monotonicMs());
-    this.#cancel = this.#runtime.schedule(() => this.#poll(), delayMs);
-  }
-
-  #disarm(): void {
-    this.#cancel?.();
-    this.#cancel = undefined;
-    this.#pollsAtMs = Number.POSITIVE_INFINITY;
-  }
-
   #poll(): void {
-    this.#disarm();
     const nowMs = this.#runtime.monotonicMs();
     let nextAtMs = Number.POSITIVE_INFINITY;
     for (const watch of this.#watches.values()) {
@@ -83,7 +69,7 @@ export class Poller {
         void this.#read(watch);
       }
     }
-    this.#pollBy(nextAtMs);
+    this.#alarm.ringBy(nextAtMs);
   }
 
   async #read(watch: Watch): Promise<void> {
@@ -96,11 +82,11 @@ export class Poller {
       watch.delayMs = Math.min(watch.delayMs * DELAY_GROWTH, DELAY_MS_MAX);
       const jitter = 1 - JITTER + 2 * JITTER * this.#runtime.random();
       watch.dueAtMs = this.#runtime.monotonicMs() + watch.delayMs * jitter;
-      this.#pollBy(watch.dueAtMs);
+      this.#alarm.ringBy(watch.dueAtMs);
       return;
     }
     this.#watches.delete(watch.id.digest);
-    if (this.#watches.size === 0) this.#disarm();
+    if (this.#watches.size === 0) this.#alarm.stop();
     for (const wake of watch.wake) wake();
   }
 }

@@ -72,3 +72,34 @@ export class Turns {
     }
   }
 }
+
+/** One timer that rings at the earliest of the times it was given, and then has to be set again. */
+export class Alarm {
+  readonly #runtime: Runtime;
+  readonly #ring: () => void;
+  #atMs = Number.POSITIVE_INFINITY;
+  #cancel: (() => void) | undefined;
+
+  constructor(runtime: Runtime, ring: () => void) {
+    this.#runtime = runtime;
+    this.#ring = ring;
+  }
+
+  /** @param atMs on the monotonic clock; infinity sets nothing */
+  ringBy(atMs: number): void {
+    if (atMs >= this.#atMs) return;
+    this.stop();
+    this.#atMs = atMs;
+    const delayMs = Math.max(0, atMs - this.#runtime.monotonicMs());
+    this.#cancel = this.#runtime.schedule(() => {
+      this.stop();
+      this.#ring();
+    }, delayMs);
+  }
+
+  stop(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+    this.#atMs = Number.POSITIVE_INFINITY;
+  }
+}
