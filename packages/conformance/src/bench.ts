@@ -20,7 +20,19 @@ export const TOLERANCE_MS = 10_000;
 
 /** A clause whose check gets a bench: the harness with fresh ids and shorter words. */
 export function clause(id: string, title: string, check: (bench: Bench) => Promise<void>): Clause {
-  return { id, title, check: (harness) => check(new Bench(harness)) };
+  return {
+    id,
+    title,
+    check: async (harness) => {
+      try {
+        await check(new Bench(harness));
+      } catch (error) {
+        // Runners show the assertion first; the promise it is about says what it means.
+        if (error instanceof Error) error.message = `${id}: ${title}\n${error.message}`;
+        throw error;
+      }
+    },
+  };
 }
 
 /** One record of a clause, asked for in single calls through either handle. */

@@ -9,7 +9,8 @@ export interface Harness {
   readonly stores: readonly [Store, Store];
   /**
    * Lets time pass for these records: moves each stored time (end of lease, expiry, creation,
-   * completion) back by so many milliseconds. No clause sleeps. Tokens stay as they are.
+   * completion) back by so many milliseconds, or its own clock forward. No clause sleeps. Tokens
+   * stay as they are.
    */
   elapse(ms: number, digests: readonly string[]): Promise<void>;
 }

@@ -4,7 +4,7 @@ import { describe } from "./describe.ts";
 import type { Begun, Engine, ListOptions, Outcome, Replayed } from "./engine.ts";
 import { type EventName, Events, type Listener } from "./events.ts";
 import { fingerprintOf } from "./fingerprint.ts";
-import { recordId, type Scope } from "./identity.ts";
+import { recordId, recordIdOf, type Scope } from "./identity.ts";
 import type { JsonLike, Payload } from "./json-like.ts";
 import { Lifetime } from "./lifetime.ts";
 import {
@@ -44,6 +44,9 @@ const GRACE_MS_MAX = 86_400_000;
  * @throws TypeError that says which option is wrong, what was expected and what came
  */
 export function createEngine(options: EngineOptions): Engine {
+  if (typeof (options as Partial<Store> | undefined)?.claim === "function") {
+    throw new TypeError("options: expected { store }, got the store itself.");
+  }
   checkNames(options, [...OPERATION_OPTIONS, "store", "runtime"]);
   const { store, runtime = nodeRuntime } = options;
   checkStore(store);
@@ -71,7 +74,8 @@ class StoreEngine implements Engine {
     options?: CallOptions,
   ): Promise<Outcome<T>> {
     if (typeof fn !== "function") {
-      throw new TypeError(`fn: expected a function, got ${describe(fn)}.`);
+      const expected = "expected a function as the fourth argument, after scope, key and payload";
+      throw new TypeError(`fn: ${expected}, got ${describe(fn)}.`);
     }
     const settings = this.#settingsOf(options);
     const begun = await this.#begin(scope, key, payload, settings, options?.signal);
@@ -79,7 +83,7 @@ class StoreEngine implements Engine {
     const { claim } = begun;
     let value: T;
     try {
-      value = await fn(claim);
+      value = await fn(contextOf(claim));
     } catch (error) {
       await endFailed(claim, error, settings);
       throw error;
@@ -114,9 +118,12 @@ class StoreEngine implements Engine {
     return this.#scope.events.on(name, listener);
   }
 
-  async inspect(scope: Scope, key: string): Promise<InspectedRecord | undefined> {
+  async inspect(
+    ...of: readonly [Scope, string] | readonly [{ readonly digest: string }]
+  ): Promise<InspectedRecord | undefined> {
     this.#scope.lifetime.checkOpen();
-    return await inspect(this.#scope, recordId(scope, key));
+    const id = of.length === 1 ? recordIdOf(of[0].digest) : recordId(...of);
+    return await inspect(this.#scope, id);
   }
 
   async settle(scope: Scope, key: string, decision: Decision): Promise<void> {
@@ -136,12 +143,16 @@ class StoreEngine implements Engine {
     return await remove(this.#scope, recordId(scope, key));
   }
 
-  async purge({ limit = PURGE_LIMIT }: { readonly limit?: number } = {}): Promise<number> {
+  async purge(options: { readonly limit?: number } = {}): Promise<number> {
+    checkNames(options, ["limit"]);
+    const { limit = PURGE_LIMIT } = options;
     this.#scope.lifetime.checkOpen();
     return await purge(this.#scope, limit);
   }
 
-  async close({ graceMs = GRACE_MS }: { readonly graceMs?: number } = {}): Promise<void> {
+  async close(options: { readonly graceMs?: number } = {}): Promise<void> {
+    checkNames(options, ["graceMs"]);
+    const { graceMs = GRACE_MS } = options;
     if (!(Number.isFinite(graceMs) && graceMs >= 0 && graceMs <= GRACE_MS_MAX)) {
       const expected = `expected a number from 0 to ${GRACE_MS_MAX}`;
       throw new TypeError(`graceMs: ${expected}, got ${describe(graceMs)}.`);
@@ -181,6 +192,17 @@ function replayed<T>({ attempt, token, createdAt, completedAt, value }: Replay):
     token,
     createdAt,
     completedAt,
+  };
+}
+
+/** What the function sees of its claim: it cannot end it, but by returning or throwing. */
+function contextOf(claim: ClaimHandle): Context {
+  return {
+    token: claim.token,
+    attempt: claim.attempt,
+    get signal() {
+      return claim.signal;
+    },
   };
 }
 

@@ -20,7 +20,10 @@ interface OfAttempt<T> {
 
 export interface Executed<T> extends OfAttempt<T> {
   readonly replayed: false;
-  /** `false`: the value is real, but the store could not be told. Duplicates find it unknown. */
+  /**
+   * `false`: the value is real, but whether the store has it is not known. Duplicates get it if it
+   * has, and are otherwise treated as if this process had died.
+   */
   readonly recorded: boolean;
   readonly completedAt?: never;
 }
@@ -88,8 +91,11 @@ export interface Engine {
   /** Hears of one kind of event. The answered function ends it. */
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void;
 
-  /** Shows a record, or `undefined` where there is none. */
+  /** Shows a record, or `undefined` where there is none: its result or error in clear. */
   inspect(scope: Scope, key: string): Promise<InspectedRecord | undefined>;
+
+  /** The same by digest, which is what events carry. */
+  inspect(record: { readonly digest: string }): Promise<InspectedRecord | undefined>;
 
   /**
    * Decides an outcome that is open: one that lapsed or is unknown.
@@ -118,8 +124,9 @@ export interface Engine {
   purge(options?: { readonly limit?: number }): Promise<number>;
 
   /**
-   * Refuses new calls, waits for running ones, then stops all timers. What still runs after graceMs
-   * (0 to 86,400,000, default 10,000) is no longer renewed; its context's signal is aborted.
+   * Refuses new calls, waits for running ones and for claims that are being given back, then stops
+   * all timers. What still runs after graceMs (0 to 86,400,000, default 10,000) is no longer renewed;
+   * its context's signal is aborted.
    */
   close(options?: { readonly graceMs?: number }): Promise<void>;
 }

@@ -99,8 +99,9 @@ export type UnknownReason =
   | "recorded";
 
 /**
- * Nobody knows whether the operation happened. It is not run again until somebody decides: see
- * `engine.settle`, or choose `onAbandoned: 'rerun'` where a second run does no harm.
+ * Nobody knows whether the operation happened. It is not run again until somebody decides, by
+ * `engine.settle`. Where it lapsed, a call with `onAbandoned: 'rerun'` runs it again instead; what
+ * was recorded as unknown waits for its settlement under every policy.
  */
 export class OutcomeUnknownError extends IdempotencyError {
   static override readonly code = "OUTCOME_UNKNOWN";
@@ -117,7 +118,7 @@ export class OutcomeUnknownError extends IdempotencyError {
   }) {
     super(
       "An earlier call with this key left its outcome unknown: it may or may not have happened. " +
-        "It is not run again until somebody settles it.",
+        "It is not run again until somebody settles it (engine.settle).",
     );
     this.reason = details.reason;
     this.attempt = details.attempt;
@@ -194,7 +195,10 @@ export class ResultUnavailableError extends IdempotencyError {
     readonly token: number;
     readonly completedAt: number;
   }) {
-    super(`The first call with this key succeeded, but its result was not kept: ${details.why}.`);
+    super(
+      "The operation of this key is done and is not run again, but its result was not kept: " +
+        `${details.why}. Look it up in your own data.`,
+    );
     this.attempt = details.attempt;
     this.token = details.token;
     this.completedAt = details.completedAt;

@@ -24,6 +24,18 @@ export function recordId(scope: Scope, key: string): RecordId {
   return { digest: digest.slice(0, DIGEST_HEX_LENGTH), scope: joined, key };
 }
 
+/**
+ * The id of a record of which only the digest is known.
+ *
+ * @throws TypeError
+ */
+export function recordIdOf(digest: string): RecordId {
+  if (typeof digest === "string" && /^[0-9a-f]{32}$/.test(digest)) {
+    return { digest, scope: "", key: "" };
+  }
+  throw new TypeError(`digest: expected 32 lower-case hex digits, got ${describe(digest)}.`);
+}
+
 /** Joins the parts so that no two lists give the same text: each behind its length in bytes. */
 function joinScope(scope: Scope): string {
   const parts = typeof scope === "string" ? [scope] : scope;

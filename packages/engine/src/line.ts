@@ -172,7 +172,8 @@ export class Line<Entry, Answer> {
       this.#settle(waiting, answer);
     } catch (lastError) {
       // What made the call fail says more than that its time ran out in the end.
-      waiting.reject(lastError instanceof TimedOutError ? error : lastError);
+      if (!(lastError instanceof TimedOutError)) waiting.reject(lastError);
+      else waiting.reject(error instanceof TimedOutError ? this.#late(waiting) : error);
     }
   }
 
@@ -201,6 +202,11 @@ export class Line<Entry, Answer> {
     throw error;
   }
 
+  #late({ timeoutMs }: Waiting<Entry, Answer>): TimedOutError {
+    const { name } = this.#spec;
+    return new TimedOutError(`The store did not answer the call to ${name} in ${timeoutMs} ms.`);
+  }
+
   #leftMs({ deadlineMs }: Waiting<Entry, Answer>): number {
     return Math.max(0, deadlineMs - this.#runtime.monotonicMs());
   }
@@ -208,11 +214,7 @@ export class Line<Entry, Answer> {
   #sweep(): void {
     const late = this.#queue.filter((waiting) => this.#leftMs(waiting) === 0);
     this.#queue = this.#queue.filter((waiting) => this.#leftMs(waiting) > 0);
-    for (const waiting of late) {
-      waiting.reject(
-        new TimedOutError(`The call to ${this.#spec.name} waited too long to be sent.`),
-      );
-    }
+    for (const waiting of late) waiting.reject(this.#late(waiting));
     this.#alarm.ringBy(soonest(this.#queue));
   }
 }

@@ -126,7 +126,9 @@ function outcomeOf(decision: Decision, view: RecordView, maxResultBytes: number)
 /** An operator can mend a value that cannot be kept; a function that ran could not. */
 function settledBody(value: unknown, maxResultBytes: number): string {
   const { body, notKeptBecause } = encodeValue(value, maxResultBytes);
-  if (notKeptBecause !== undefined) throw new TypeError(`value: ${notKeptBecause}.`);
+  if (notKeptBecause !== undefined) {
+    throw new TypeError(`${notKeptBecause.replace("the result", "value")}.`);
+  }
   return body;
 }
 

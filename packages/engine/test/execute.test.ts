@@ -195,6 +195,15 @@ describe("execute", () => {
     );
   });
 
+  test("gives the function a context that cannot end the claim behind its back", async () => {
+    const { engine } = world();
+    const { value } = await engine.execute("orders", "k", null, (context) => ({
+      names: Object.keys(context),
+      isAborted: context.signal.aborted,
+    }));
+    expect(value).toEqual({ names: ["token", "attempt", "signal"], isAborted: false });
+  });
+
   test("works with the default clock, timers and randomness", async () => {
     const engine = createEngine({ store: memoryStore() });
     const runs = await Promise.all(

@@ -225,6 +225,14 @@ describe("options", () => {
     }
   });
 
+  test("of purge and close are checked by name, and a store is no options", async () => {
+    const { engine, memory } = world();
+    expect(await rejection(engine.purge({ limt: 5 } as never))).toBeInstanceOf(TypeError);
+    expect(await rejection(engine.purge(5 as never))).toBeInstanceOf(TypeError);
+    expect(await rejection(engine.close({ grace: 5 } as never))).toBeInstanceOf(TypeError);
+    expect(() => createEngine(memory as never)).toThrow("expected { store }, got the store itself");
+  });
+
   test("close refuses a grace that is none", async () => {
     const { engine } = world();
     for (const graceMs of [-1, Number.NaN, "1"]) {

@@ -121,10 +121,7 @@ describe("settle", () => {
     [{ as: "released", why: "x" }, "by: expected a text"],
     [{ as: "released", by: "ann", why: "" }, "why: expected a text of 1 to 4096 characters"],
     [{ as: "released", by: "ann", why: "x".repeat(5_000) }, "got a string of 5000 characters"],
-    [
-      { as: "succeeded", value: new Date(), ...decision },
-      "value: the result is an instance of Date",
-    ],
+    [{ as: "succeeded", value: new Date(), ...decision }, "value is an instance of Date"],
   ];
   for (const [given, message] of bad) {
     test(`refuses ${message}`, async () => {
@@ -163,6 +160,19 @@ describe("inspect and list", () => {
       after = page.next;
     } while (after !== undefined);
     expect(seen.sort()).toEqual(keys);
+  });
+
+  test("find a record by the digest of an event", async () => {
+    const { engine, events } = world();
+    await engine.execute(["tenant"], "k", null, () => 7);
+    const [claimed] = events;
+    const digest = claimed && "digest" in claimed.event ? claimed.event.digest : "";
+    const found = await engine.inspect({ digest });
+    expect(found).toMatchObject({ scope: ["tenant"], key: "k", value: 7 });
+    for (const wrong of ["", "k", "g".repeat(32), 1]) {
+      const error = await rejection(engine.inspect({ digest: wrong as string }));
+      expect(error).toBeInstanceOf(TypeError);
+    }
   });
 
   test("never show owners, fingerprints or payloads", async () => {

@@ -21,6 +21,11 @@ export interface CheckReport {
   readonly synchronous: number;
 }
 
+const ON_FILE =
+  "open the file with openSqlite(path), or set journal_mode = WAL and synchronous = FULL on every " +
+  "handle.";
+const IN_MEMORY = "use a file, or say check({ durability: 'none' }) where that is meant.";
+
 const LEVELS: readonly Durability[] = ["none", "process-kill", "power-loss"];
 const SYNCHRONOUS_FULL = 2;
 
@@ -46,10 +51,11 @@ const COLUMNS = [
 ];
 
 /** @throws Error that lists what is wrong and what to do */
-export function check(
-  db: SqliteHandle,
-  { durability = "power-loss" }: CheckOptions = {},
-): CheckReport {
+export function check(db: SqliteHandle, options: CheckOptions = {}): CheckReport {
+  const { durability = "power-loss", ...others } = options;
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined)
+    throw new TypeError(`${unknown}: no such option. Expected durability.`);
   if (!LEVELS.includes(durability)) {
     throw new TypeError(
       `durability: expected ${LEVELS.map((level) => `'${level}'`).join(" or ")}.`,
@@ -61,8 +67,7 @@ export function check(
   if (LEVELS.indexOf(report.durability) < LEVELS.indexOf(durability)) {
     problems.push(
       `An acknowledged outcome survives '${report.durability}' and has to survive ` +
-        `'${durability}': open the file with openSqlite(path), or set journal_mode = WAL and ` +
-        "synchronous = FULL on every handle.",
+        `'${durability}': ${db.memory ? IN_MEMORY : ON_FILE}`,
     );
   }
   if (problems.length === 0) return report;

@@ -1,4 +1,4 @@
-import type { SqliteHandle } from "./handle.ts";
+import { checkHandle, type SqliteHandle } from "./handle.ts";
 import { Transactions } from "./transactions.ts";
 
 export interface Migration {
@@ -64,6 +64,7 @@ const RECORD_APPLIED = `
  * @throws Error where the database was migrated by a newer release; the driver's own errors
  */
 export async function migrate(db: SqliteHandle): Promise<readonly number[]> {
+  checkHandle(db);
   return await new Transactions(db).write(() => {
     db.exec(MIGRATIONS_TABLE);
     db.exec(FORGET_DROPPED);

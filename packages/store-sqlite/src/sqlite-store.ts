@@ -2,7 +2,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import type { ClaimOutcome, ClaimRequest, RecordView, Store } from "@idemkit/engine";
 import { transition, viewOf } from "@idemkit/engine/model";
 import { type CheckOptions, type CheckReport, check } from "./check.ts";
-import type { SqliteHandle } from "./handle.ts";
+import { checkHandle, type SqliteHandle } from "./handle.ts";
 import { type ClaimedRow, claimedOf, digestOf, type Row, recordOf } from "./rows.ts";
 import { type Statements, statementsOf } from "./statements.ts";
 import { Transactions } from "./transactions.ts";
@@ -35,6 +35,7 @@ export interface SqliteStore extends Store {
  * rows stays open from one turn of the event loop to the next: calls wait a second for it to end.
  */
 export function sqliteStore(db: SqliteHandle): SqliteStore {
+  checkHandle(db);
   let opened: Session | undefined;
 
   /** Calls made while a list waits for its turn gather behind it and share the next commit. */

@@ -286,6 +286,13 @@ describe("list", () => {
   });
 });
 
+test("what is no database is refused where it is handed in", async () => {
+  for (const wrong of ["app.db", undefined, null, {}]) {
+    expect(() => sqliteStore(wrong as never)).toThrow("db: expected a better-sqlite3 database");
+    await expect(migrate(wrong as never)).rejects.toThrow(TypeError);
+  }
+});
+
 describe("openSqlite", () => {
   test("makes a handle that survives power loss, each time it opens a file", async () => {
     const { path } = await migrated();
@@ -347,7 +354,9 @@ describe("check", () => {
   test("accepts less durability where less was asked for", async () => {
     const db = new Database(":memory:");
     await migrate(db);
-    await expect(sqliteStore(db).check()).rejects.toThrow("survives 'none'");
+    await expect(sqliteStore(db).check()).rejects.toThrow("check({ durability: 'none' })");
+    const misspelt = sqliteStore(db).check({ durabilty: "none" } as never);
+    await expect(misspelt).rejects.toThrow("durabilty: no such option");
     const report = await sqliteStore(db).check({ durability: "none" });
     expect(report).toMatchObject({ durability: "none", journalMode: "memory" });
     await expect(sqliteStore(db).check({ durability: "all" as "none" })).rejects.toThrow(TypeError);
@@ -365,8 +374,8 @@ describe("check", () => {
 
 test("the store makes, sets and opens nothing when it is constructed", () => {
   const untouchable = new Proxy({} as SqliteHandle, {
-    get: (_target, name) => {
-      throw new Error(`touched ${String(name)}`);
+    get: (_target, name) => () => {
+      throw new Error(`called ${String(name)}`);
     },
   });
   expect(() => sqliteStore(untouchable)).not.toThrow();
