@@ -7,6 +7,7 @@ import { raceClauses } from "./clauses/races.ts";
 import { readClauses } from "./clauses/read.ts";
 import { releaseClauses } from "./clauses/release.ts";
 import { renewClauses } from "./clauses/renew.ts";
+import { valueClauses } from "./clauses/values.ts";
 import type { Clause } from "./harness.ts";
 
 export type { Clause, Harness } from "./harness.ts";
@@ -20,6 +21,7 @@ export const clauses: readonly Clause[] = [
   ...readClauses,
   ...purgeClauses,
   ...listsClauses,
+  ...valueClauses,
   ...raceClauses,
   ...modelClauses,
 ];

@@ -405,6 +405,146 @@ const writeMutants: readonly Mutant[] = [
   ),
 ];
 
+/** A mutant that changes what it is given. */
+function given(
+  name: string,
+  caughtBy: string,
+  operation: string,
+  change: (given: AnyGiven) => Partial<AnyGiven> & { readonly checkpoint?: unknown },
+): Mutant {
+  return ruled(name, caughtBy, operation, (record, asked, entry, nowMs) =>
+    sound(record, asked, { ...entry, ...change(entry) } as AnyGiven, nowMs),
+  );
+}
+
+const valueMutants: readonly Mutant[] = [
+  given(
+    "keeps nothing longer than 24 days",
+    "values.durations",
+    "claim",
+    ({ retentionMs = 0 }) => ({
+      retentionMs: Math.min(retentionMs, 2 ** 31 - 1),
+    }),
+  ),
+  given("counts retention in 32 bits", "values.durations", "claim", ({ retentionMs = 0 }) => ({
+    retentionMs: retentionMs % 2 ** 32,
+  })),
+  given("grants no lease above five minutes", "values.durations", "claim", ({ leaseMs }) => ({
+    leaseMs: Math.min(leaseMs, 300_000),
+  })),
+  given("cuts notes at 255", "values.texts", "complete", ({ note }) =>
+    note === undefined ? {} : { note: note.slice(0, 255) },
+  ),
+  given("takes an empty note for none", "values.texts", "complete", ({ note }) =>
+    note === "" ? { note: undefined as never } : {},
+  ),
+  given("trims first checkpoints", "values.texts", "claim", (entry) => {
+    const { checkpoint } = entry as { checkpoint?: string };
+    return checkpoint === undefined ? {} : { checkpoint: checkpoint.trim() };
+  }),
+  given(
+    "compares fingerprints without case",
+    "values.fingerprints",
+    "claim",
+    ({ fingerprint }) => ({
+      fingerprint: fingerprint.toLowerCase(),
+    }),
+  ),
+  given(
+    "compares fingerprints without blanks",
+    "values.fingerprints",
+    "claim",
+    ({ fingerprint }) => ({
+      fingerprint: fingerprint.trim(),
+    }),
+  ),
+  ruled("compares owners by half", "values.owners", "complete", (record, name, entry, nowMs) => {
+    const isAlike = record?.owner?.slice(0, 16) === entry.owner.slice(0, 16);
+    return sound(record, name, isAlike ? { ...entry, owner: record?.owner ?? "" } : entry, nowMs);
+  }),
+  ruled("issues tokens in milliseconds", "values.tokens", "claim", (record, ...rest) => {
+    const step = sound(record, ...rest);
+    const answer = step.answer as { readonly token?: number };
+    return { ...step, answer: { ...answer, token: Math.floor((answer.token ?? 0) / 1_000) } };
+  }),
+  ruled(
+    "prolongs the retention when its owner asks again",
+    "claim.same-owner-alone",
+    "claim",
+    (record, name, entry, nowMs) => {
+      const step = sound(record, name, entry, nowMs);
+      if (record?.owner !== entry.owner || step.record === undefined) return step;
+      return { ...step, record: { ...step.record, expiresAt: nowMs + (entry.retentionMs ?? 0) } };
+    },
+  ),
+  ruled(
+    "keeps the old expiry after a release",
+    "claim.begins-anew",
+    "claim",
+    storing((_after, before) =>
+      before?.status === "released" ? { expiresAt: before.expiresAt } : {},
+    ),
+  ),
+  ruled(
+    "keeps the note of an older life",
+    "claim.begins-anew",
+    "claim",
+    storing((after, before) => ({ note: before?.note ?? after.note })),
+  ),
+  ruled(
+    "keeps the first note for ever",
+    "complete.unknown-again",
+    "complete",
+    (record, ...rest) => {
+      const step = sound(record, ...rest);
+      const note = record?.note ?? step.record?.note;
+      return { ...step, record: step.record && { ...step.record, note } };
+    },
+  ),
+  ruled(
+    "drops the checkpoint at completion",
+    "complete.unknown-again",
+    "complete",
+    storing(() => ({ checkpoint: undefined })),
+  ),
+  ruled("refuses to remove a failure", "remove.exact", "remove", (record, ...rest) =>
+    record?.status === "failed" ? refused(record) : sound(record, ...rest),
+  ),
+  ruled("removes by a greater token", "remove.exact", "remove", (record, name, entry, nowMs) => {
+    const { token } = entry as unknown as { token: number };
+    const asked = record !== undefined && token > record.token ? record.token : token;
+    return sound(record, name, { token: asked } as unknown as AnyGiven, nowMs);
+  }),
+  ruled(
+    "moves the expiry at every completion",
+    "complete.nine-tenths",
+    "complete",
+    (record, name, entry, nowMs) => {
+      const step = sound(record, name, entry, nowMs);
+      const expiresAt = nowMs + (entry.retentionMs ?? 0);
+      return { ...step, record: step.record && { ...step.record, expiresAt } };
+    },
+  ),
+  wrapped("lists records without their notes", "list.views", (store) => ({
+    list: async (query) => {
+      const { records, ...page } = await store.list(query);
+      return { ...page, records: records.map(({ note: _note, ...view }) => view) };
+    },
+  })),
+  wrapped("renews 100 at most", "lists.256-each", (store) => ({
+    renew: async (renewals) => {
+      const answers = await store.renew(renewals.slice(0, 100));
+      return renewals.map((_, index) => answers[index] ?? true);
+    },
+  })),
+  wrapped("refuses all where it refuses one", "lists.256-each", (store) => ({
+    complete: async (completions) => {
+      const answers = await store.complete(completions);
+      return answers.map((_, __, all) => all.every((answer) => answer));
+    },
+  })),
+];
+
 const listMutants: readonly Mutant[] = [
   wrapped("answers in another order", "lists.mixed", (store) => ({
     claim: async (requests) => [...(await store.claim(requests))].reverse(),
@@ -475,6 +615,7 @@ const skewed: Mutant = {
 export const mutants: readonly Mutant[] = [
   ...claimMutants,
   ...writeMutants,
+  ...valueMutants,
   ...listMutants,
   skewed,
 ];

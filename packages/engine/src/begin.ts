@@ -11,7 +11,7 @@ import {
   type UnknownReason,
 } from "./errors.ts";
 import { isComparable } from "./fingerprint.ts";
-import type { Asked } from "./flights.ts";
+import type { Asked, Flight } from "./flights.ts";
 import { takesOver } from "./options.ts";
 import type { ClaimOutcome, ClaimRequest, Completed, RecordId } from "./store.ts";
 import { TimedOutError, within } from "./timing.ts";
@@ -36,6 +36,7 @@ export interface Call {
   readonly signal: AbortSignal | undefined;
 }
 
+const CONFIRMATIONS_MAX = 3;
 const RETRY_AFTER_MS_MIN = 50;
 const RETRY_AFTER_MS_MAX = 1_000;
 /** Each round waits for another call to get on, so this bounds what cannot happen in practice. */
@@ -126,25 +127,11 @@ async function hold(
   { outcome, flight }: Extract<Asked, { kind: "granted" }>,
   sentAtMs: number,
 ): Promise<ClaimHandle | undefined> {
-  const { client, runtime, settings, events } = scope;
-  const { leaseMs, storeTimeoutMs } = settings;
-  let countedFromMs = sentAtMs;
-  if (runtime.monotonicMs() - sentAtMs >= leaseMs) {
-    // The answer took longer than the lease: somebody may have taken over already.
-    countedFromMs = runtime.monotonicMs();
-    const { id, owner } = flight.request;
-    const isHeld = await client.renew({ id, owner, leaseMs }, storeTimeoutMs).catch((error) => {
-      client.flights.land(flight);
-      throw error;
-    });
-    if (!isHeld) {
-      client.flights.land(flight);
-      return undefined;
-    }
-  }
+  const countedFromMs = await confirm(scope, flight, sentAtMs);
+  if (countedFromMs === undefined) return undefined;
   const { attempt, token, takenOver } = outcome;
   const { digest } = flight.request.id;
-  events.emit(takenOver ? "taken-over" : "claimed", () => ({ digest, attempt, token }));
+  scope.events.emit(takenOver ? "taken-over" : "claimed", () => ({ digest, attempt, token }));
   const claim = new HeldClaim(scope, flight, outcome, countedFromMs);
   try {
     checkWanted(scope, call);
@@ -155,6 +142,41 @@ async function hold(
     throw reason;
   }
   return claim;
+}
+
+/**
+ * Makes sure that a lease is running: where the store's answer took longer than the lease, somebody
+ * may have taken over already, and the claim is renewed before anything runs under it.
+ *
+ * @returns the moment from which the lease counts, or nothing where the claim is lost
+ */
+async function confirm(
+  { client, runtime, settings, lifetime }: ClaimScope,
+  flight: Flight,
+  sentAtMs: number,
+): Promise<number | undefined> {
+  const { leaseMs, storeTimeoutMs } = settings;
+  const { id, owner } = flight.request;
+  let countedFromMs = sentAtMs;
+  try {
+    for (let tried = 0; runtime.monotonicMs() - countedFromMs >= leaseMs; tried += 1) {
+      if (tried === CONFIRMATIONS_MAX) {
+        const why = `The store's answers take longer than the lease of ${leaseMs} ms.`;
+        throw new StoreError("renew", new TimedOutError(why));
+      }
+      countedFromMs = runtime.monotonicMs();
+      const isHeld = await client.renew({ id, owner, leaseMs }, storeTimeoutMs);
+      if (!isHeld) {
+        client.flights.land(flight);
+        return undefined;
+      }
+    }
+    return countedFromMs;
+  } catch (error) {
+    client.flights.land(flight);
+    void client.giveBack(flight.request, storeTimeoutMs, lifetime);
+    throw error;
+  }
 }
 
 interface Running {
@@ -254,6 +276,8 @@ function wait(
   asked: Asked,
   untilMs: number,
 ): Promise<void> {
+  // An aborted signal calls nobody back any more.
+  if (signal?.aborted) return Promise.reject(signal.reason);
   return new Promise((resolve, reject) => {
     const stops: (() => void)[] = [];
     const finish = (settle: () => void) => {
@@ -264,9 +288,7 @@ function wait(
     stops.push(runtime.schedule(wake, Math.max(0, untilMs - runtime.monotonicMs())));
     if (asked.kind === "attached") stops.push(asked.flight.onEnd(wake));
     else stops.push(client.poller.watch(id, settings.storeTimeoutMs, wake));
-    if (signal?.aborted) {
-      finish(() => reject(signal.reason));
-    } else if (signal !== undefined) {
+    if (signal !== undefined) {
       const leave = () => finish(() => reject(signal.reason));
       signal.addEventListener("abort", leave, { once: true });
       stops.push(() => signal.removeEventListener("abort", leave));

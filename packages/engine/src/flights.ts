@@ -38,12 +38,19 @@ export class Flight {
     this.#onEnd = undefined;
   }
 
-  /** Whether the store's answer to this claim will be the answer to that request as well. */
-  answers(request: ClaimRequest): boolean {
+  /**
+   * Whether the store's answer to this claim is the answer to that request as well. Outcomes and
+   * running claims are the same for everybody; what lapsed or was released depends on who asks.
+   */
+  answers(request: ClaimRequest, outcome: ClaimOutcome): boolean {
+    const isForAll =
+      outcome.outcome === "completed" ||
+      outcome.outcome === "claimed" ||
+      (outcome.outcome === "in-progress" && outcome.leaseRemainingMs > 0);
     return (
-      !this.isSent &&
-      this.request.fingerprint === request.fingerprint &&
-      this.request.takeOver === request.takeOver
+      isForAll ||
+      (this.request.fingerprint === request.fingerprint &&
+        this.request.takeOver === request.takeOver)
     );
   }
 
@@ -86,13 +93,14 @@ export class Flights {
     const flight = this.#flights.get(request.id.digest);
     if (flight === undefined) return await this.#lead(request, send);
     if (flight.granted !== undefined) return attachedTo(flight, flight.granted);
-    if (!flight.answers(request)) {
+    // A claim that was under way before this call came may have an answer that is older than it.
+    if (flight.isSent) {
       await bound(flight.answer).catch(rethrowTimeOut);
       return { kind: "again" };
     }
     const outcome = await bound(flight.answer);
     if (outcome.outcome === "claimed") return attachedTo(flight, outcome);
-    return { kind: "answered", outcome };
+    return flight.answers(request, outcome) ? { kind: "answered", outcome } : { kind: "again" };
   }
 
   /** Ends a flight: its duplicates ask the store from now on. */

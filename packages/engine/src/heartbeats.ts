@@ -88,8 +88,11 @@ export class Heartbeats {
       if (beat.isStopped) return;
       onError(error);
       this.#checkLease(beat);
-      // A lapsed lease that nobody took over can still be renewed, so this goes on.
-      const retryMs = leaseMs / RETRIES_PER_LEASE;
+      // A lapsed lease that nobody took over can still be renewed, so this goes on. But the end of
+      // the lease is not slept through.
+      const shareMs = leaseMs / RETRIES_PER_LEASE;
+      const leftMs = Math.max(1, beat.leaseEndsAtMs - this.#runtime.monotonicMs());
+      const retryMs = beat.isOver ? shareMs : Math.min(shareMs, leftMs);
       beat.cancelRetry = this.#runtime.schedule(() => void this.#renew(beat), retryMs);
     }
   };

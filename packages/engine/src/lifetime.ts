@@ -60,6 +60,8 @@ export class Lifetime {
     if (this.#state === "open") this.#state = "closing";
     if (this.#running > 0 && this.#state !== "ended") await this.#idleOr(graceMs);
     this.#state = "ended";
+    // Whoever called before and is more patient need not wait any longer.
+    for (const wake of [...this.#onIdle]) wake();
     for (const callback of [...this.#onEnd]) callback();
     this.#onEnd.clear();
   }

@@ -61,6 +61,9 @@ export async function list(
 ): Promise<{ readonly records: readonly InspectedRecord[]; readonly next?: string }> {
   checkState(query.state);
   checkLimit(query.limit, LIST_LIMIT_MAX);
+  if (query.after !== undefined && typeof query.after !== "string") {
+    throw new TypeError(`after: expected the \`next\` of a page, got ${describe(query.after)}.`);
+  }
   const { records, next } = await client.list(query, settings.storeTimeoutMs);
   return { records: records.map(inspected), ...(next !== undefined && { next }) };
 }

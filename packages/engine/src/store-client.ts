@@ -93,6 +93,7 @@ export class StoreClient {
       const jitter = 0.5 + this.#runtime.random();
       await pause(this.#runtime, pauseMs * jitter, (stop) => lifetime.onEnd(stop));
       pauseMs *= GIVE_BACK_GROWTH;
+      if (lifetime.isEnded) break;
       if (await this.#claimAndRelease({ ...request, takeOver: false }, timeoutMs)) break;
     }
     lifetime.leave();

@@ -61,6 +61,7 @@ export interface ClaimRequest extends Claim {
 
 /** Progress of a claim. A higher revision replaces a lower one, never the other way round. */
 export interface Checkpoint {
+  /** A safe integer, 0 or more. */
   readonly revision: number;
   /** An opaque well-formed string without U+0000. */
   readonly value: string;
@@ -85,7 +86,7 @@ export interface Completion extends Claim {
    * which saves an index entry. It never moves back.
    */
   readonly retentionMs?: number;
-  /** An opaque well-formed string without U+0000: who decided, and why. */
+  /** An opaque well-formed string without U+0000: who decided, and why. Replaces an older note. */
   readonly note?: string;
 }
 

@@ -55,6 +55,114 @@ describe("clocks that disagree", () => {
   });
 });
 
+describe("answers that take longer than the lease", () => {
+  for (const guarantee of ["at-most-once", "at-least-once"] as const) {
+    test(`run nothing under a lease that is over already (${guarantee})`, async () => {
+      const shared = world({ leaseMs: 1_000, guarantee });
+      const other = otherProcess(shared, { leaseMs: 1_000, guarantee: "at-least-once" });
+      shared.wire.delay("claim", 1_500, "answer");
+      shared.wire.delay("renew", 1_500, "answer");
+      const first = gate<string>();
+      const run = rejection(shared.engine.execute("s", "k", null, first.fn));
+      await shared.time.advance(2_600);
+      const second = gate<string>();
+      const taken = other.engine.execute("s", "k", null, second.fn);
+      await shared.time.advance(20_000);
+      expect(first.runs).toBe(0);
+      second.open("second");
+      expect(await taken).toMatchObject({ value: "second" });
+      await shared.time.advance(20_000);
+      expect(await run).toBeInstanceOf(Error);
+    });
+  }
+
+  test("for ever end in a clear error, and the key is given back", async () => {
+    const { engine, wire, time } = world({ leaseMs: 100, storeTimeoutMs: 5_000 });
+    wire.delay("claim", 150);
+    wire.delay("renew", 150, "answer");
+    const run = rejection(engine.execute("s", "k", null, () => 1));
+    await time.advance(5_000);
+    expect(await run).toBeInstanceOf(StoreError);
+    expect(String(((await run) as Error).cause)).toContain("take longer than the lease");
+    await time.advance(5_000);
+    expect(await engine.inspect("s", "k")).toMatchObject({ state: "released" });
+  });
+
+  test("and then fail give the key back as well", async () => {
+    const { engine, wire, time } = world({ leaseMs: 1_000 });
+    wire.delay("claim", 2_000);
+    wire.fail("renew", "refused", 3);
+    const run = rejection(engine.execute("s", "k", null, () => 1));
+    await time.advance(10_000);
+    expect(await run).toBeInstanceOf(StoreError);
+    expect(await engine.inspect("s", "k")).toMatchObject({ state: "released" });
+  });
+});
+
+describe("the end of a lease", () => {
+  for (const fault of ["refused", "hangs"] as const) {
+    for (const leaseMs of [1_000, 12_000, 30_000]) {
+      test(`is told to the moment where renewals meet «${fault}» (${leaseMs} ms)`, async () => {
+        const { engine, wire, time } = world({ leaseMs });
+        wire.fail("renew", fault, Number.POSITIVE_INFINITY);
+        const running = gate<number>();
+        let signal: AbortSignal | undefined;
+        const run = engine.execute("s", "k", null, (context) => {
+          signal = context.signal;
+          return running.fn();
+        });
+        await time.advance(leaseMs - 1);
+        expect(signal?.aborted).toBe(false);
+        await time.advance(1);
+        expect(signal?.aborted).toBe(true);
+        running.open(1);
+        await run;
+      });
+    }
+  }
+});
+
+describe("many payloads for one key", () => {
+  test("cost the store one claim, or two, and hold up no honest duplicate", async () => {
+    const { engine, wire } = world();
+    await engine.execute("s", "k", 0, () => "kept");
+    wire.calls.length = 0;
+    const crowd = Array.from({ length: 1_000 }, (_, index) =>
+      engine.execute("s", "k", index, () => "again").catch((error: unknown) => error),
+    );
+    const results = await Promise.all(crowd);
+    expect(results[0]).toMatchObject({ value: "kept", replayed: true });
+    expect(results.filter((result) => result instanceof Error)).toHaveLength(999);
+    expect(wire.count("claim")).toBeLessThanOrEqual(2);
+  });
+
+  test("are told apart where what lapsed depends on who asks", async () => {
+    const shared = world({ guarantee: "at-least-once" });
+    const dead = otherProcess(shared);
+    await dead.engine.begin("s", "k", "right");
+    dead.wire.fail("renew", "hangs", Number.POSITIVE_INFINITY);
+    await shared.time.advance(30_000);
+    const [wrong, right] = await Promise.allSettled([
+      shared.engine.execute("s", "k", "wrong", () => 1),
+      shared.engine.execute("s", "k", "right", () => 2),
+    ]);
+    expect(wrong).toMatchObject({ reason: { code: "PAYLOAD_CONFLICT" } });
+    expect(right).toMatchObject({ value: { value: 2, attempt: 2 } });
+  });
+
+  test("of two engines on one store meet in the process", async () => {
+    const { engine, time, wire } = world();
+    const other = createEngine({ store: wire.store, runtime: time.runtime });
+    const running = gate<number>();
+    const run = engine.execute("s", "k", null, running.fn);
+    await settled();
+    expect(await rejection(other.execute("s", "k", null, () => 2))).toBeInstanceOf(InProgressError);
+    expect(wire.count("claim")).toBe(1);
+    running.open(1);
+    await run;
+  });
+});
+
 describe("hostile errors", () => {
   const revoked = () => {
     const { proxy, revoke } = Proxy.revocable({}, {});
@@ -359,6 +467,34 @@ describe("a closed engine", () => {
     ];
     for (const call of calls)
       expect(await rejection(call)).toMatchObject({ code: "ENGINE_CLOSED" });
+    running.open(1);
+    await run;
+  });
+
+  test("sends no claim any more to give back what was never there", async () => {
+    const { engine, time, wire, memory } = world();
+    wire.fail("claim", "refused", 3);
+    const run = rejection(engine.execute("s", "k", null, () => 1));
+    await time.advance(105);
+    await run;
+    const closed = engine.close({ graceMs: 0 });
+    await time.advance(0);
+    await closed;
+    await time.advance(10_000);
+    expect(wire.count("claim")).toBe(3);
+    expect((await memory.list({ state: "in-progress", limit: 1 })).records).toEqual([]);
+  });
+
+  test("that is told to hurry up ends what was closed patiently before", async () => {
+    const { engine, time } = world();
+    const running = gate<number>();
+    const run = engine.execute("s", "k", null, running.fn);
+    await settled();
+    const patient = engine.close({ graceMs: 86_400_000 });
+    const hasty = engine.close({ graceMs: 0 });
+    await time.advance(0);
+    await Promise.all([patient, hasty]);
+    expect(time.timers).toBe(0);
     running.open(1);
     await run;
   });

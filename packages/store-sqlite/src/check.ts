@@ -123,6 +123,10 @@ function schemaProblems(db: SqliteHandle, version = LATEST_VERSION): readonly st
   // Without it, nothing would keep two claims of one record apart.
   const key = columns.filter(({ pk }) => Number(pk) > 0).map(({ name }) => name);
   if (key.join() !== "digest") return ["The table idemkit_records lacks PRIMARY KEY (digest)."];
+  const index = "SELECT 1 FROM sqlite_schema WHERE name = 'idemkit_records_expires_at'";
+  if (db.prepare(index).get() === undefined) {
+    return ["The table idemkit_records lacks its index on expires_at: purging would scan it all."];
+  }
   const lacking = COLUMNS.filter((column) => !found.includes(column));
   return lacking.map((column) => `The table idemkit_records lacks the column ${column}.`);
 }

@@ -125,6 +125,9 @@ export function sqliteStore(db: SqliteHandle): SqliteStore {
     },
 
     async list({ state, after = "", limit }) {
+      if (!/^([0-9a-f]{32})?$/.test(after)) {
+        throw new TypeError("after: expected the `next` of a page before, or nothing.");
+      }
       const records: RecordView[] = [];
       let from: Buffer | undefined = Buffer.from(after, "hex");
       // A turn of the event loop for each step: a large table must not stop live calls.

@@ -59,7 +59,8 @@ async function patiently<T>(attempt: () => T): Promise<T> {
   for (let waitedMs = 0; ; waitedMs += pauseMs) {
     try {
       return attempt();
-    } catch (error) {
+    } catch (cause) {
+      const error = explained(cause);
       if (waitedMs >= patienceMs(error)) throw error;
     }
     await sleep(pauseMs * (0.5 + Math.random()));
@@ -75,7 +76,7 @@ function patienceMs(error: unknown): number {
 
 function inTransaction<T>(db: SqliteHandle, begin: string, work: () => T): T {
   refuseOpenTransaction(db);
-  execute(db, begin);
+  db.exec(begin);
   try {
     const result = work();
     db.exec("COMMIT");
@@ -96,16 +97,12 @@ function refuseOpenTransaction(db: SqliteHandle): void {
 }
 
 /** better-sqlite3 refuses everything but reading while a statement's rows are being iterated. */
-function execute(db: SqliteHandle, sql: string): void {
-  try {
-    db.exec(sql);
-  } catch (error) {
-    const isIterating = error instanceof TypeError && /busy executing a query/.test(error.message);
-    if (!isIterating) throw error;
-    throw new OccupiedError(
-      "The SQLite handle is in the middle of iterating over rows. Give idemkit a handle of its " +
-        "own, or read rows with all().",
-      { cause: error },
-    );
-  }
+function explained(error: unknown): unknown {
+  const isIterating = error instanceof TypeError && /busy executing a query/.test(error.message);
+  if (!isIterating) return error;
+  return new OccupiedError(
+    "The SQLite handle is in the middle of iterating over rows. Give idemkit a handle of its " +
+      "own, or read rows with all().",
+    { cause: error },
+  );
 }

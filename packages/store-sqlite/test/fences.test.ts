@@ -149,6 +149,18 @@ const breaks: readonly Break[] = [
     to: "",
     caughtBy: "complete.expired",
   },
+  {
+    statement: "COMPLETE",
+    from: "@retentionMs * 9",
+    to: "@retentionMs * 8",
+    caughtBy: "complete.nine-tenths",
+  },
+  {
+    statement: "CLAIM_PRESENT",
+    from: "completed_at = NULL,",
+    to: "",
+    caughtBy: "claim.begins-anew",
+  },
   { statement: "RELEASE", from: "AND owner = @owner", to: "", caughtBy: "release.fence" },
   {
     statement: "RELEASE",

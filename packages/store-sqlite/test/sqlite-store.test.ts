@@ -246,6 +246,33 @@ describe("a handle that the application uses meanwhile", () => {
     expect(await call).toMatchObject({ value: 1, recorded: true });
   });
 
+  test("to iterate, or for a transaction: every operation waits for its end", async () => {
+    const { db } = await migrated();
+    const store = sqliteStore(db);
+    const request = requestOf("k");
+    const operations = {
+      claim: () => store.claim([request]),
+      renew: () => store.renew([request]),
+      complete: () => store.complete([{ ...request, status: "unknown", body: "" }]),
+      release: () => store.release([request]),
+      read: () => store.read([request.id]),
+      list: () => store.list({ state: "unknown", limit: 1 }),
+      remove: () => store.remove(request.id, 1),
+      purge: () => store.purge(1),
+    };
+    for (const [name, call] of Object.entries(operations)) {
+      const rows = db.prepare("SELECT value FROM json_each('[1, 2, 3]')").iterate();
+      rows.next();
+      const iterating: Promise<unknown> = call();
+      setTimeout(() => rows.return?.(), 15);
+      await expect(iterating, name).resolves.toBeDefined();
+      db.exec("BEGIN");
+      const inTransaction: Promise<unknown> = call();
+      setTimeout(() => db.exec("COMMIT"), 15);
+      await expect(inTransaction, name).resolves.toBeDefined();
+    }
+  });
+
   test("without an end: the error says what is wrong with it", async () => {
     const { db } = await migrated();
     const rows = db.prepare("SELECT value FROM json_each('[1, 2, 3]')").iterate();
@@ -261,10 +288,10 @@ describe("list", () => {
     const { db } = await migrated();
     db.exec(`
       WITH RECURSIVE numbers (value) AS (
-        SELECT 1 UNION ALL SELECT value + 1 FROM numbers WHERE value < 20000)
+        SELECT 1 UNION ALL SELECT value + 1 FROM numbers WHERE value < 9000)
       INSERT INTO idemkit_records (digest, scope, key, status, fingerprint, owner, token, attempt,
         taken_over, lease_ends_at, expires_at, created_at)
-      SELECT randomblob(16), '1:s', value, iif(value % 1000 = 0, 'unknown', 'succeeded'), 'f', 'o',
+      SELECT randomblob(16), '1:s', value, iif(value % 3 = 0, 'succeeded', 'unknown'), 'f', 'o',
         1, 1, 0, 0, 9000000000000000, 0
       FROM numbers`);
     const store = sqliteStore(db);
@@ -275,13 +302,13 @@ describe("list", () => {
     const keys: string[] = [];
     let after: string | undefined;
     do {
-      const page = await store.list({ state: "unknown", limit: 7, ...(after && { after }) });
+      const page = await store.list({ state: "unknown", limit: 777, ...(after && { after }) });
       keys.push(...page.records.map(({ id }) => id.key));
       after = page.next;
     } while (after !== undefined);
     clearInterval(ticking);
-    expect(keys).toHaveLength(20);
-    expect(new Set(keys).size).toBe(20);
+    expect(keys).toHaveLength(6_000);
+    expect(new Set(keys).size).toBe(6_000);
     expect(turns).toBeGreaterThan(2);
   });
 });
@@ -330,6 +357,11 @@ describe("check", () => {
       "a lost column",
       (db) => db.exec("ALTER TABLE idemkit_records DROP COLUMN note"),
       "lacks the column note TEXT",
+    ],
+    [
+      "a lost index",
+      (db) => db.exec("DROP INDEX idemkit_records_expires_at"),
+      "lacks its index on expires_at",
     ],
     ["a lost table", (db) => db.exec("DROP TABLE idemkit_records"), "tables are missing"],
     [
