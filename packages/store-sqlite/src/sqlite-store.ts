@@ -1,5 +1,5 @@
 import { setImmediate as turn } from "node:timers/promises";
-import type { ClaimOutcome, ClaimRequest, RecordView, Store } from "@idemkit/engine";
+import type { ClaimOutcome, ClaimRequest, OpenState, RecordView, Store } from "@idemkit/engine";
 import { transition, viewOf } from "@idemkit/engine/model";
 import { type CheckOptions, type CheckReport, check } from "./check.ts";
 import { checkHandle, type SqliteHandle } from "./handle.ts";
@@ -9,6 +9,12 @@ import { Transactions } from "./transactions.ts";
 
 const LIST_STEP_ROWS = 2_000;
 const MICROSECONDS_PER_MS = 1_000;
+
+/** The records of one step of a list, and where the next one begins. */
+interface ListStep {
+  readonly found: readonly RecordView[];
+  readonly next: Buffer | undefined;
+}
 
 /** What is prepared once, at the first call: a store touches nothing when it is made. */
 interface Session {
@@ -53,6 +59,16 @@ export function sqliteStore(db: SqliteHandle): SqliteStore {
   async function read<T>(work: (statements: Statements, nowMs: number) => T): Promise<T> {
     const { statements, transactions } = await session();
     return await transactions.read(() => work(statements, statements.now()));
+  }
+
+  /** A turn of the event loop for each step: a large table must not stop live calls. */
+  async function listStep(state: OpenState, after: Buffer, limit: number): Promise<ListStep> {
+    const step = { after, scanned: LIST_STEP_ROWS };
+    return await read((statements, nowMs) => {
+      const rows = statements.list({ ...step, state, limit, now: nowMs });
+      const found = rows.map((row) => viewOf(recordOf(row), nowMs));
+      return { found, next: statements.listStep(step) };
+    });
   }
 
   return {
@@ -130,19 +146,11 @@ export function sqliteStore(db: SqliteHandle): SqliteStore {
       }
       const records: RecordView[] = [];
       let from: Buffer | undefined = Buffer.from(after, "hex");
-      // A turn of the event loop for each step: a large table must not stop live calls.
       while (from !== undefined && records.length <= limit) {
-        const step: { readonly after: Buffer; readonly scanned: number } = {
-          after: from,
-          scanned: LIST_STEP_ROWS,
-        };
-        from = await read((statements, nowMs) => {
-          // One more than asked for tells whether there is a next page.
-          const wanted = limit + 1 - records.length;
-          const rows = statements.list({ ...step, state, limit: wanted, now: nowMs });
-          records.push(...rows.map((row) => viewOf(recordOf(row), nowMs)));
-          return statements.listStep(step);
-        });
+        // One more than asked for tells whether there is a next page.
+        const step: ListStep = await listStep(state, from, limit + 1 - records.length);
+        records.push(...step.found);
+        from = step.next;
       }
       const page = records.slice(0, limit);
       const next = records.length > limit ? page.at(-1)?.id.digest : undefined;
