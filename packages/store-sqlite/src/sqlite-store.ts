@@ -1,5 +1,17 @@
 import { setImmediate as turn } from "node:timers/promises";
-import type { ClaimOutcome, ClaimRequest, OpenState, RecordView, Store } from "@idemkit/engine";
+import type {
+  Claim,
+  ClaimOutcome,
+  ClaimRequest,
+  Completion,
+  ListQuery,
+  OpenState,
+  RecordId,
+  RecordPage,
+  RecordView,
+  Renewal,
+  Store,
+} from "@idemkit/engine";
 import { transition, viewOf } from "@idemkit/engine/model";
 import { type CheckOptions, type CheckReport, check } from "./check.ts";
 import { checkHandle, type SqliteHandle } from "./handle.ts";
@@ -42,135 +54,138 @@ export interface SqliteStore extends Store {
  */
 export function sqliteStore(db: SqliteHandle): SqliteStore {
   checkHandle(db);
-  let opened: Session | undefined;
+  return new HandleStore(db);
+}
 
-  /** Calls made while a list waits for its turn gather behind it and share the next commit. */
-  async function session(): Promise<Session> {
-    await turn();
-    opened ??= { statements: statementsOf(db), transactions: new Transactions(db) };
-    return opened;
+class HandleStore implements SqliteStore {
+  readonly #db: SqliteHandle;
+  #session: Session | undefined;
+
+  constructor(db: SqliteHandle) {
+    this.#db = db;
   }
 
-  async function write<T>(work: (statements: Statements, nowMs: number) => T): Promise<T> {
-    const { statements, transactions } = await session();
+  async claim(requests: readonly ClaimRequest[]): Promise<readonly ClaimOutcome[]> {
+    if (requests.length === 0) return [];
+    const { statements, transactions } = await this.#open();
+    const replays = await transactions.read(() => {
+      const nowMs = statements.now();
+      return requests.map((request) => replayOf(statements, request, nowMs));
+    });
+    if (replays.every((replay) => replay !== undefined)) return replays;
+    return await transactions.write(() => {
+      const nowMs = statements.now();
+      return requests.map(
+        (request, index) => replays[index] ?? claimOne(statements, request, nowMs),
+      );
+    });
+  }
+
+  async renew(renewals: readonly Renewal[]): Promise<readonly boolean[]> {
+    return await this.#writeEach(renewals, (statements, renewal, now) => {
+      const { id, owner, leaseMs, checkpoint } = renewal;
+      const { revision = null, value = null } = checkpoint ?? {};
+      const digest = digestOf(id);
+      return statements.renew({ digest, owner, leaseMs, now, revision, checkpoint: value });
+    });
+  }
+
+  async complete(completions: readonly Completion[]): Promise<readonly boolean[]> {
+    return await this.#writeEach(completions, (statements, completion, now) => {
+      const { id, owner, status, body, note = null, retentionMs = 0 } = completion;
+      const outcome = { digest: digestOf(id), owner, status, body, now };
+      return (
+        statements.complete({ ...outcome, note, retentionMs }) || statements.isCompleted(outcome)
+      );
+    });
+  }
+
+  async release(claims: readonly Claim[]): Promise<readonly boolean[]> {
+    return await this.#writeEach(claims, (statements, { id, owner }, now) => {
+      const claim = { digest: digestOf(id), owner };
+      return statements.release(claim) || statements.isReleased({ ...claim, now });
+    });
+  }
+
+  async read(ids: readonly RecordId[]): Promise<readonly (RecordView | undefined)[]> {
+    if (ids.length === 0) return [];
+    return await this.#read((statements, nowMs) =>
+      ids.map((id) => {
+        const row = statements.read(digestOf(id));
+        return transition(row && recordOf(row), "read", id, nowMs).answer;
+      }),
+    );
+  }
+
+  async list({ state, after = "", limit }: ListQuery): Promise<RecordPage> {
+    if (!/^([0-9a-f]{32})?$/.test(after)) {
+      throw new TypeError("after: expected the `next` of a page before, or nothing.");
+    }
+    const records: RecordView[] = [];
+    let from: Buffer | undefined = Buffer.from(after, "hex");
+    while (from !== undefined && records.length <= limit) {
+      // One more than asked for tells whether there is a next page.
+      const step: ListStep = await this.#listStep(state, from, limit + 1 - records.length);
+      records.push(...step.found);
+      from = step.next;
+    }
+    const page = records.slice(0, limit);
+    const next = records.length > limit ? page.at(-1)?.id.digest : undefined;
+    return { records: page, ...(next !== undefined && { next }) };
+  }
+
+  async remove(id: RecordId, token: number): Promise<boolean> {
+    const digest = digestOf(id);
+    return await this.#write((statements, now) => statements.remove({ digest, token, now }));
+  }
+
+  async purge(limit: number): Promise<number> {
+    return await this.#write((statements, now) => statements.purge({ limit, now }));
+  }
+
+  async check(options?: CheckOptions): Promise<CheckReport> {
+    return check(this.#db, options);
+  }
+
+  /** Calls made while a list waits for its turn gather behind it and share the next commit. */
+  async #open(): Promise<Session> {
+    await turn();
+    this.#session ??= {
+      statements: statementsOf(this.#db),
+      transactions: new Transactions(this.#db),
+    };
+    return this.#session;
+  }
+
+  async #write<T>(work: (statements: Statements, nowMs: number) => T): Promise<T> {
+    const { statements, transactions } = await this.#open();
     return await transactions.write(() => work(statements, statements.now()));
   }
 
-  async function read<T>(work: (statements: Statements, nowMs: number) => T): Promise<T> {
-    const { statements, transactions } = await session();
+  async #writeEach<Entry>(
+    entries: readonly Entry[],
+    work: (statements: Statements, entry: Entry, nowMs: number) => boolean,
+  ): Promise<readonly boolean[]> {
+    if (entries.length === 0) return [];
+    return await this.#write((statements, nowMs) =>
+      entries.map((entry) => work(statements, entry, nowMs)),
+    );
+  }
+
+  async #read<T>(work: (statements: Statements, nowMs: number) => T): Promise<T> {
+    const { statements, transactions } = await this.#open();
     return await transactions.read(() => work(statements, statements.now()));
   }
 
   /** A turn of the event loop for each step: a large table must not stop live calls. */
-  async function listStep(state: OpenState, after: Buffer, limit: number): Promise<ListStep> {
+  async #listStep(state: OpenState, after: Buffer, limit: number): Promise<ListStep> {
     const step = { after, scanned: LIST_STEP_ROWS };
-    return await read((statements, nowMs) => {
+    return await this.#read((statements, nowMs) => {
       const rows = statements.list({ ...step, state, limit, now: nowMs });
       const found = rows.map((row) => viewOf(recordOf(row), nowMs));
       return { found, next: statements.listStep(step) };
     });
   }
-
-  return {
-    async claim(requests) {
-      if (requests.length === 0) return [];
-      const { statements, transactions } = await session();
-      const replays = await transactions.read(() => {
-        const nowMs = statements.now();
-        return requests.map((request) => replayOf(statements, request, nowMs));
-      });
-      if (replays.every((replay) => replay !== undefined)) return replays;
-      return await transactions.write(() => {
-        const nowMs = statements.now();
-        return requests.map(
-          (request, index) => replays[index] ?? claimOne(statements, request, nowMs),
-        );
-      });
-    },
-
-    async renew(renewals) {
-      if (renewals.length === 0) return [];
-      return await write((statements, nowMs) =>
-        renewals.map(({ id, owner, leaseMs, checkpoint }) => {
-          const progress = {
-            revision: checkpoint?.revision ?? null,
-            checkpoint: checkpoint?.value ?? null,
-          };
-          return statements.renew({
-            digest: digestOf(id),
-            owner,
-            leaseMs,
-            now: nowMs,
-            ...progress,
-          });
-        }),
-      );
-    },
-
-    async complete(completions) {
-      if (completions.length === 0) return [];
-      return await write((statements, nowMs) =>
-        completions.map(({ id, owner, status, body, note = null, retentionMs = 0 }) => {
-          const outcome = { digest: digestOf(id), owner, status, body, now: nowMs };
-          return (
-            statements.complete({ ...outcome, note, retentionMs }) ||
-            statements.isCompleted(outcome)
-          );
-        }),
-      );
-    },
-
-    async release(claims) {
-      if (claims.length === 0) return [];
-      return await write((statements, nowMs) =>
-        claims.map(({ id, owner }) => {
-          const claim = { digest: digestOf(id), owner };
-          return statements.release(claim) || statements.isReleased({ ...claim, now: nowMs });
-        }),
-      );
-    },
-
-    async read(ids) {
-      if (ids.length === 0) return [];
-      return await read((statements, nowMs) =>
-        ids.map((id) => {
-          const row = statements.read(digestOf(id));
-          return transition(row && recordOf(row), "read", id, nowMs).answer;
-        }),
-      );
-    },
-
-    async list({ state, after = "", limit }) {
-      if (!/^([0-9a-f]{32})?$/.test(after)) {
-        throw new TypeError("after: expected the `next` of a page before, or nothing.");
-      }
-      const records: RecordView[] = [];
-      let from: Buffer | undefined = Buffer.from(after, "hex");
-      while (from !== undefined && records.length <= limit) {
-        // One more than asked for tells whether there is a next page.
-        const step: ListStep = await listStep(state, from, limit + 1 - records.length);
-        records.push(...step.found);
-        from = step.next;
-      }
-      const page = records.slice(0, limit);
-      const next = records.length > limit ? page.at(-1)?.id.digest : undefined;
-      return { records: page, ...(next !== undefined && { next }) };
-    },
-
-    async remove(id, token) {
-      return await write((statements, nowMs) =>
-        statements.remove({ digest: digestOf(id), token, now: nowMs }),
-      );
-    },
-
-    async purge(limit) {
-      return await write((statements, nowMs) => statements.purge({ limit, now: nowMs }));
-    },
-
-    async check(options) {
-      return check(db, options);
-    },
-  };
 }
 
 /** The outcome to replay, read without a lock. Anything else is decided under the write lock. */
