@@ -1,7 +1,10 @@
-import pc from "picocolors";
+import picocolors from "picocolors";
 import { euros } from "./order-service.ts";
 import type { Charge } from "./payment-provider.ts";
 import type { Scene } from "./scene.ts";
+
+// By itself picocolors also colours what a CI system captures, which is no terminal.
+const colors = picocolors.createColors(process.stdout.isTTY && picocolors.isColorSupported);
 
 const WIDTH = 80;
 const INDENT = 4;
@@ -11,12 +14,12 @@ const LABEL_WIDTH = 6;
 export function sceneText(number: number, { title, came, ran, gave, promises }: Scene): string {
   const effects = ran.length === 0 ? ["nothing"] : [ran.join(" → ")];
   return [
-    pc.bold(`${String(number).padStart(2)}  ${title}`),
+    colors.bold(`${String(number).padStart(2)}  ${title}`),
     ...block("in", came),
     ...block("ran", effects),
     ...block("out", gave),
     ...promises.map(({ promise, isKept }) =>
-      isKept ? pc.green(`    ✓ ${promise}`) : pc.red(`    ✗ NOT AS PROMISED: ${promise}`),
+      isKept ? colors.green(`    ✓ ${promise}`) : colors.red(`    ✗ NOT AS PROMISED: ${promise}`),
     ),
     "",
   ].join("\n");
@@ -26,7 +29,7 @@ function block(label: string, texts: readonly string[]): readonly string[] {
   const lines = texts.flatMap((text) => wrapped(text, WIDTH - INDENT - LABEL_WIDTH));
   return lines.map((text, index) => {
     const head = (index === 0 ? label : "").padEnd(LABEL_WIDTH);
-    return " ".repeat(INDENT) + pc.dim(head) + text;
+    return " ".repeat(INDENT) + colors.dim(head) + text;
   });
 }
 
@@ -57,5 +60,10 @@ export function ledgerText(ledger: readonly Charge[]): string {
   const [head = "", ...body] = table.map((row) =>
     `    ${row.map((cell) => cell.padEnd(12)).join("")}`.trimEnd(),
   );
-  return [pc.bold("What the payment provider's ledger saw"), pc.dim(head), ...body, ""].join("\n");
+  return [
+    colors.bold("What the payment provider's ledger saw"),
+    colors.dim(head),
+    ...body,
+    "",
+  ].join("\n");
 }
