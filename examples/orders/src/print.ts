@@ -4,7 +4,9 @@ import type { Charge } from "./payment-provider.ts";
 import type { Scene } from "./scene.ts";
 
 // By itself picocolors also colours what a CI system captures, which is no terminal.
-const colors = picocolors.createColors(process.stdout.isTTY && picocolors.isColorSupported);
+const colors = picocolors.createColors(
+  process.stdout.isTTY === true && picocolors.isColorSupported,
+);
 
 const WIDTH = 80;
 const INDENT = 4;
