@@ -60,7 +60,7 @@ export async function begin(scope: ClaimScope, call: Call): Promise<Begun> {
       const { asked, sentAtMs } = await ask(scope, call);
       if (asked.kind === "again") continue;
       if (asked.kind === "granted") {
-        const claim = await hold(scope, call, asked, sentAtMs);
+        const claim = await accept(scope, call, asked, sentAtMs);
         if (claim !== undefined) return { kind: "execute", claim };
         continue;
       }
@@ -120,8 +120,8 @@ function checkWanted({ lifetime }: ClaimScope, { signal }: Call): void {
   if (lifetime.isEnded) throw new EngineClosedError();
 }
 
-/** The granted claim, held until it ends; or nothing, where it was lost again on its way. */
-async function hold(
+/** The granted claim, ready to run under; or nothing, where it was lost again on its way. */
+async function accept(
   scope: ClaimScope,
   call: Call,
   { outcome, flight }: Extract<Asked, { kind: "granted" }>,

@@ -80,9 +80,8 @@ export function encodeError(thrown: unknown): string {
 function describedError(thrown: unknown): string {
   if (!types.isNativeError(thrown) && !(thrown instanceof Error)) {
     const { body, notKeptBecause } = encodeValue(thrown, ERROR_TEXT_LENGTH_MAX);
-    if (notKeptBecause === undefined)
-      return `${THROWN}{"thrown":${body.slice(VALUE.length) || "null"}}`;
-    return NOT_DESCRIBED;
+    if (notKeptBecause !== undefined) return NOT_DESCRIBED;
+    return `${THROWN}{"thrown":${body.slice(VALUE.length) || "null"}}`;
   }
   const stored: StoredError = {
     name: text(() => thrown.name, "Error"),
