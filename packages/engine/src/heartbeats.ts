@@ -1,6 +1,5 @@
-import type { BatchingFront } from "./batching-front.ts";
 import type { Runtime } from "./runtime.ts";
-import type { Claim } from "./store.ts";
+import type { Claim, Renewal } from "./store.ts";
 import { Alarm } from "./timing.ts";
 
 /** What a running claim wants to hear about its lease. */
@@ -27,6 +26,9 @@ interface Beat {
   cancelRetry: (() => void) | undefined;
 }
 
+/** Asks the store to renew, within so many milliseconds. Rejects with a StoreError. */
+type SendRenewal = (renewal: Renewal, timeoutMs: number) => Promise<boolean>;
+
 const RENEWALS_PER_LEASE = 3;
 const RETRIES_PER_LEASE = 12;
 
@@ -35,12 +37,12 @@ const RETRIES_PER_LEASE = 12;
  * A claim that is shorter than a third of its lease costs no timer and no renewal.
  */
 export class Heartbeats {
-  readonly #front: BatchingFront;
+  readonly #send: SendRenewal;
   readonly #runtime: Runtime;
   readonly #rounds = new Map<number, Round>();
 
-  constructor(front: BatchingFront, runtime: Runtime) {
-    this.#front = front;
+  constructor(send: SendRenewal, runtime: Runtime) {
+    this.#send = send;
     this.#runtime = runtime;
   }
 
@@ -74,7 +76,7 @@ export class Heartbeats {
     const leftMs = beat.isOver ? leaseMs / RENEWALS_PER_LEASE : beat.leaseEndsAtMs - sentAtMs;
     const timeoutMs = Math.min(storeTimeoutMs, leftMs);
     try {
-      const isHeld = await this.#front.renew({ ...claim, leaseMs }, timeoutMs);
+      const isHeld = await this.#send({ ...claim, leaseMs }, timeoutMs);
       if (beat.isStopped) return;
       if (!isHeld) {
         beat.isStopped = true;

@@ -40,7 +40,7 @@ export class StoreClient {
     this.#store = store;
     this.#runtime = runtime;
     this.#front = new BatchingFront(store, runtime);
-    this.heartbeats = new Heartbeats(this.#front, runtime);
+    this.heartbeats = new Heartbeats((...asked) => this.renew(...asked), runtime);
     this.poller = new Poller(this.#front, runtime);
   }
 

@@ -1,0 +1,36 @@
+/**
+ * What every history has to keep, by the ids that the docs and the other proofs use too. I1 is about
+ * transactions, and L2 about connections: neither exists in a simulated world.
+ */
+export const INVARIANTS = {
+  I2: "a function runs under a granted claim, and under at-most-once only where nothing is open",
+  I3: "a record has at most one outcome in its life, and its bytes never change",
+  I4: "what has an outcome is not granted again until it expires, is released or is removed",
+  I5: "only the holder of a claim completes, renews or releases it",
+  I6: "tokens strictly increase, across purges as well",
+  I7: "what is returned as recorded is what is stored, whatever other callers did to their copy",
+  I8: "nothing of one scope appears in another, and nothing of any scope in messages and events",
+  I9: "nobody is refused because of their own claim, or because of nobody's",
+  I10: "nothing open is taken over before its lease is over, or without leave",
+  I11: "one claim causes at most one run",
+  I12: "no claim is granted again after its own end",
+  I13: "a function is not called where its call replays or is refused; a mismatch reveals nothing",
+  I14: "every call ends in exactly one way",
+  I15: "a purge removes only what is due, and no more than it was asked to",
+  I16: "after close nothing goes on",
+  L1: "once faults heal, every key has an outcome or is listed as open",
+  C1: "a checkpoint never goes back",
+} as const;
+
+export type InvariantId = keyof typeof INVARIANTS;
+
+export interface Violation {
+  readonly invariant: InvariantId;
+  /** What happened, in a sentence. */
+  readonly what: string;
+  /** The index of the happening that broke it. */
+  readonly at: number;
+}
+
+/** Reports what breaks an invariant, unless the condition holds. */
+export type Expect = (condition: boolean, invariant: InvariantId, what: string) => void;

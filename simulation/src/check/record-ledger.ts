@@ -1,0 +1,268 @@
+import type { Applied } from "../history.ts";
+import type { Expect } from "./invariants.ts";
+
+/** A claim that the store granted. */
+export interface Grant {
+  readonly owner: string;
+  readonly token: number;
+  readonly process: string;
+  readonly attempt: number;
+  readonly grantedAtMs: number;
+  readonly retentionMs: number;
+  readonly fingerprint: string;
+  leaseEndsAtMs: number;
+  /** How often a function ran under it. */
+  runs: number;
+  /** Whether its caller, or an operator, decided that it may be given back. */
+  isReleaseDecided: boolean;
+  /** Whether somebody else has acted on the record since. */
+  isOverruled: boolean;
+}
+
+export interface Outcome {
+  readonly grant: Grant;
+  readonly status: "succeeded" | "failed" | "unknown";
+  readonly body: string;
+  readonly completedAtMs: number;
+  /** From when on it may be forgotten, on the store's clock. */
+  readonly dueAtMs: number;
+}
+
+type State = "absent" | "claimed" | "unknown" | "completed" | "released";
+
+/** The share of its retention for which an outcome is there, at the least. */
+const RETENTION_SHARE = 0.9;
+
+/**
+ * One record as it must be, from what the store was asked and what it answered. It knows nothing of
+ * how a store works inside: the rules stand here a second time on purpose.
+ */
+export class RecordLedger {
+  state: State = "absent";
+  holder: Grant | undefined;
+  outcome: Outcome | undefined;
+  /** All grants of all its lives, by token. */
+  readonly grants = new Map<number, Grant>();
+  /** All outcomes that ever were recorded. */
+  readonly outcomes: Outcome[] = [];
+  /** Runs whose effects nobody has decided about. */
+  openRuns = 0;
+  /** Whether lapsed work was taken over in this life. */
+  wasTakenOver = false;
+  isReleaseDecided = false;
+  #tokenMax = 0;
+  #checkpointMax = -1;
+  readonly #completedBy = new Set<string>();
+
+  apply(applied: Applied, expect: Expect): void {
+    switch (applied.operation) {
+      case "claim":
+        this.#claim(applied, expect);
+        break;
+      case "renew":
+        this.#renew(applied, expect);
+        break;
+      case "complete":
+        this.#complete(applied, expect);
+        break;
+      case "release":
+        this.#release(applied, expect);
+        break;
+      case "remove":
+        if (applied.answer) this.#endLife("released");
+        break;
+    }
+  }
+
+  purge(storeMs: number, expect: Expect): void {
+    expect(this.#isDue(storeMs), "I15", `a record that is ${this.state} was purged`);
+    this.#endLife("absent");
+  }
+
+  #claim(applied: Extract<Applied, { operation: "claim" }>, expect: Expect): void {
+    const { given, answer, storeMs } = applied;
+    const isHolder = this.holder?.owner === given.owner && this.#isOpen;
+    switch (answer.outcome) {
+      case "claimed":
+        if (this.state === "claimed" && isHolder) this.#claimAgain(applied, answer.token, expect);
+        else this.#grant(applied, expect);
+        this.#checkCheckpoint(answer.checkpoint?.revision, expect);
+        break;
+      case "in-progress":
+        expect(!isHolder, "I9", "an owner was told that its own claim is in progress");
+        expect(
+          answer.leaseRemainingMs <= 0 || this.state === "claimed",
+          "I9",
+          `a claim was refused as in progress, but the record is ${this.state}`,
+        );
+        break;
+      case "lapsed":
+        expect(!isHolder, "I9", "an owner was told that its own claim lapsed");
+        expect(
+          this.state === "claimed" && this.#isLapsed(storeMs),
+          "I10",
+          `a claim was called lapsed, but the record is ${this.state} and its lease runs`,
+        );
+        this.#checkCheckpoint(answer.checkpoint?.revision, expect);
+        break;
+      case "completed":
+        expect(
+          answer.status === this.outcome?.status && answer.body === this.outcome.body,
+          "I3",
+          "the store answered another outcome than the one that was recorded",
+        );
+        break;
+    }
+  }
+
+  #claimAgain(
+    { given, storeMs }: Extract<Applied, { operation: "claim" }>,
+    token: number,
+    expect: Expect,
+  ): void {
+    if (this.holder === undefined) return;
+    expect(token === this.holder.token, "I6", "the same claim was given another token");
+    this.holder.leaseEndsAtMs = storeMs + given.leaseMs;
+  }
+
+  #grant(applied: Extract<Applied, { operation: "claim" }>, expect: Expect): void {
+    const { given, answer, storeMs, process } = applied;
+    if (answer.outcome !== "claimed") return;
+    const isOwnRelease = this.state === "released" && this.holder?.owner === given.owner;
+    const hasEnded = this.#completedBy.has(given.owner) || isOwnRelease;
+    expect(!hasEnded, "I12", "a claim was granted again after its own end");
+    if (this.state === "completed" || this.state === "released") {
+      const isFree = this.state === "released" || this.#isDue(storeMs);
+      expect(isFree, "I4", "a claim was granted on a record that has its outcome");
+      if (this.#isDue(storeMs)) this.#endLife("absent");
+    }
+    expect(this.state !== "unknown", "I10", "a claim was granted on an unknown outcome");
+    const previous = this.state === "claimed" ? this.holder : undefined;
+    if (previous !== undefined) {
+      expect(this.#isLapsed(storeMs), "I10", "a claim was taken over while its lease ran");
+      expect(given.takeOver, "I10", "a claim was taken over by one who may not");
+      const isAlike = given.fingerprint === previous.fingerprint;
+      expect(isAlike, "I13", "a claim was taken over with another content");
+      const isTold = answer.takenOver && answer.attempt === previous.attempt + 1;
+      expect(isTold, "I10", "a take-over was not reported as one");
+      previous.isOverruled = true;
+      this.wasTakenOver = true;
+    }
+    expect(answer.token > this.#tokenMax, "I6", "a token is not greater than those before it");
+    this.#tokenMax = Math.max(this.#tokenMax, answer.token);
+    const grant: Grant = {
+      owner: given.owner,
+      token: answer.token,
+      process,
+      attempt: answer.attempt,
+      grantedAtMs: storeMs,
+      retentionMs: given.retentionMs,
+      fingerprint: given.fingerprint,
+      leaseEndsAtMs: storeMs + given.leaseMs,
+      runs: 0,
+      isReleaseDecided: false,
+      isOverruled: false,
+    };
+    this.state = "claimed";
+    this.holder = grant;
+    this.outcome = undefined;
+    this.isReleaseDecided = false;
+    this.grants.set(answer.token, grant);
+  }
+
+  #renew({ given, answer, storeMs }: Extract<Applied, { operation: "renew" }>, expect: Expect) {
+    const isHeld = this.state === "claimed" && this.holder?.owner === given.owner;
+    expect(answer || !isHeld, "I9", "the holder of a claim could not renew it");
+    expect(!answer || isHeld, "I5", `a renewal passed, but the record is ${this.#whose(given)}`);
+    if (!answer || this.holder === undefined) return;
+    this.holder.leaseEndsAtMs = storeMs + given.leaseMs;
+    this.#checkpointMax = Math.max(this.#checkpointMax, given.checkpoint?.revision ?? -1);
+  }
+
+  #complete(
+    { given, answer, storeMs }: Extract<Applied, { operation: "complete" }>,
+    expect: Expect,
+  ): void {
+    const { holder } = this;
+    const isHolder = holder?.owner === given.owner;
+    const isHeld = isHolder && this.#isOpen;
+    const isStored =
+      isHolder && this.outcome?.status === given.status && this.outcome.body === given.body;
+    expect(answer || !isHeld, "I9", "the holder of a claim could not complete it");
+    expect(answer || !isStored || this.#isDue(storeMs), "I9", "an owner was refused because of its own completion");
+    if (!answer) return;
+    expect(isHolder, "I5", `a completion passed, but the record is ${this.#whose(given)}`);
+    expect(isHeld || isStored || !isHolder, "I3", "a second outcome was recorded, or called so");
+    if (!isHeld || holder === undefined) return;
+    if (given.note !== undefined) holder.isOverruled = true;
+    this.outcome = {
+      grant: holder,
+      status: given.status,
+      body: given.body,
+      completedAtMs: storeMs,
+      dueAtMs:
+        given.retentionMs === undefined
+          ? holder.grantedAtMs + holder.retentionMs
+          : storeMs + given.retentionMs * RETENTION_SHARE,
+    };
+    this.outcomes.push(this.outcome);
+    this.state = given.status === "unknown" ? "unknown" : "completed";
+    if (this.state === "completed") this.#completedBy.add(given.owner);
+  }
+
+  #release({ given, answer }: Extract<Applied, { operation: "release" }>, expect: Expect): void {
+    const isHolder = this.holder?.owner === given.owner;
+    const isHeld = isHolder && this.#isOpen;
+    const isReleased = isHolder && this.state === "released";
+    expect(answer || !isHeld, "I9", "the holder of a claim could not release it");
+    if (!answer) return;
+    expect(isHeld || isReleased, "I5", `a release passed, but the record is ${this.#whose(given)}`);
+    if (!isHeld) return;
+    const isDecided = this.isReleaseDecided || this.holder?.isReleaseDecided === true;
+    const isOpen = this.openRuns > 0;
+    expect(isDecided || !isOpen, "I2", "work that may have run was given back undecided");
+    this.state = "released";
+    this.outcome = undefined;
+    this.openRuns = 0;
+    this.wasTakenOver = false;
+  }
+
+  /** No outcome yet, or one that its owner may still decide. */
+  get #isOpen(): boolean {
+    return this.state === "claimed" || this.state === "unknown";
+  }
+
+  #isLapsed(storeMs: number): boolean {
+    return this.holder === undefined || this.holder.leaseEndsAtMs <= storeMs;
+  }
+
+  #isDue(storeMs: number): boolean {
+    if (this.state === "absent") return true;
+    if (this.state === "completed") return (this.outcome?.dueAtMs ?? 0) <= storeMs;
+    if (this.state !== "released") return false;
+    const { grantedAtMs = 0, retentionMs = 0 } = this.holder ?? {};
+    return grantedAtMs + retentionMs <= storeMs;
+  }
+
+  #endLife(state: "absent" | "released"): void {
+    if (this.holder !== undefined) this.holder.isOverruled = true;
+    // A removed record keeps its token and its time, but belongs to nobody.
+    if (this.holder !== undefined && state === "released") {
+      this.holder = { ...this.holder, owner: "" };
+      this.#completedBy.clear();
+    }
+    this.state = state;
+    this.outcome = undefined;
+    this.openRuns = 0;
+    this.wasTakenOver = false;
+    this.#checkpointMax = -1;
+  }
+
+  #checkCheckpoint(revision: number | undefined, expect: Expect): void {
+    expect((revision ?? -1) >= this.#checkpointMax, "C1", "an older checkpoint came back");
+  }
+
+  #whose({ owner }: { readonly owner: string }): string {
+    return this.holder?.owner === owner ? this.state : "somebody else's";
+  }
+}

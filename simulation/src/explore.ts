@@ -1,0 +1,78 @@
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import type { Bug } from "./bugs/bug.ts";
+import { bundle } from "./bundle.ts";
+import type { InvariantId } from "./check/invariants.ts";
+
+export interface Failure {
+  readonly seed: number;
+  readonly invariant: InvariantId;
+  readonly what: string;
+}
+
+/** What a worker is to do: every `step`-th of so many seeds. */
+export interface Order {
+  readonly from: number;
+  readonly seeds: number;
+  readonly step: number;
+  readonly failuresMax: number;
+}
+
+export interface Report {
+  /** How many seeds were done since the last report. */
+  readonly done: number;
+  readonly failure?: Failure;
+}
+
+export interface Exploration {
+  readonly from: number;
+  readonly seeds: number;
+  readonly bug?: Bug;
+  /** Stops after so many failing seeds. Default: none. */
+  readonly failuresMax?: number;
+  readonly onProgress?: (done: number, failures: number) => void;
+}
+
+export interface Explored {
+  readonly done: number;
+  /** In the order of their seeds. */
+  readonly failures: readonly Failure[];
+}
+
+/** Simulates many seeds, on all processors, and answers those that break an invariant. */
+export async function explore(exploration: Exploration): Promise<Explored> {
+  const { from, seeds, bug, failuresMax = Number.POSITIVE_INFINITY, onProgress } = exploration;
+  const bundled = await bundle(bug);
+  const failures: Failure[] = [];
+  let done = 0;
+  const workers = Math.min(availableParallelism(), seeds);
+  const take = (report: Report) => {
+    done += report.done;
+    if (report.failure !== undefined) failures.push(report.failure);
+    onProgress?.(done, failures.length);
+  };
+  try {
+    await Promise.all(
+      Array.from({ length: workers }, (_, index) => {
+        const left = seeds - index;
+        const order = { from: from + index, seeds: left, step: workers, failuresMax };
+        return finished(bundled.path, order, take);
+      }),
+    );
+  } finally {
+    await bundled.remove();
+  }
+  return { done, failures: failures.sort((one, other) => one.seed - other.seed) };
+}
+
+function finished(path: string, order: Order, take: (report: Report) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(path, { workerData: order });
+    worker.on("message", take);
+    worker.on("error", reject);
+    worker.on("exit", (code) => {
+      if (code === 0) resolve();
+      else reject(new Error(`A simulating worker ended with code ${code}.`));
+    });
+  });
+}

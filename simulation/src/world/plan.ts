@@ -1,0 +1,93 @@
+import type { Dice } from "./dice.ts";
+
+/** How often, or how many times, each thing goes wrong. */
+export interface Faults {
+  /** Shares of messages. */
+  readonly requestLost: number;
+  readonly answerLost: number;
+  readonly silent: number;
+  readonly late: number;
+  readonly doubled: number;
+  readonly partial: number;
+  readonly scattered: number;
+  readonly fatal: number;
+  /** Times in the life of the world. */
+  readonly deaths: number;
+  readonly pauses: number;
+  readonly outages: number;
+  readonly clockSteps: number;
+  readonly closings: number;
+  /** By how much a clock may run too fast or too slow. */
+  readonly drift: number;
+}
+
+export interface Plan {
+  readonly leaseMs: number;
+  readonly storeTimeoutMs: number;
+  readonly processes: number;
+  readonly scopes: readonly [string, ...string[]];
+  readonly keys: readonly [string, ...string[]];
+  readonly payloads: number;
+  readonly calls: number;
+  readonly settles: number;
+  readonly removals: number;
+  readonly purges: number;
+  readonly progressSteps: number;
+  readonly spanMs: number;
+  /** Share of calls under at-least-once; 0 and 1 make worlds of one guarantee. */
+  readonly atLeastOnce: number;
+  /** Share of functions that throw. */
+  readonly throwing: number;
+  readonly faults: Faults;
+}
+
+const RATE_MAX = 0.25;
+
+/** Draws a world: which faults there are at all differs from world to world, not only how many. */
+export function drawPlan(dice: Dice): Plan {
+  const leaseMs = dice.pick([100, 150, 400]);
+  const storeTimeoutMs = dice.pick([20, 60, 200]);
+  const isLong = dice.chance(0.3);
+  return {
+    leaseMs,
+    storeTimeoutMs,
+    processes: dice.whole(1, 3),
+    scopes: dice.chance(0.4) ? ["shop-a", "shop-b"] : ["shop-a"],
+    keys: dice.chance(0.3) ? ["k1", "k2"] : ["k1"],
+    payloads: dice.chance(0.3) ? 2 : 1,
+    calls: dice.whole(4, 16),
+    settles: dice.chance(0.35) ? dice.whole(1, 3) : 0,
+    removals: dice.chance(0.1) ? 1 : 0,
+    purges: isLong ? dice.whole(0, 4) : dice.whole(0, 1),
+    progressSteps: dice.chance(0.25) ? dice.whole(2, 6) : 0,
+    // Long worlds outlive what is recorded in them.
+    spanMs: isLong
+      ? dice.between(8, 40) * (leaseMs + storeTimeoutMs)
+      : dice.between(1, 8) * leaseMs,
+    atLeastOnce: dice.pick([0, 0, 0.5, 1]),
+    throwing: dice.pick([0, 0.15, 0.4]),
+    faults: drawFaults(dice),
+  };
+}
+
+function drawFaults(dice: Dice): Faults {
+  const isCalm = dice.chance(0.05);
+  const share = (most = RATE_MAX) => (isCalm || dice.chance(0.6) ? 0 : dice.between(0.02, most));
+  const times = (most: number) => (isCalm || dice.chance(0.6) ? 0 : dice.whole(1, most));
+  return {
+    requestLost: share(),
+    answerLost: share(),
+    silent: dice.fraction(),
+    late: share(),
+    doubled: share(),
+    partial: share(),
+    scattered: share(),
+    fatal: share(0.08),
+    deaths: times(2),
+    pauses: times(3),
+    outages: times(2),
+    clockSteps: dice.chance(0.6) ? 0 : times(3),
+    closings: dice.chance(0.6) ? 0 : times(1),
+    drift: dice.chance(0.7) ? 0 : dice.between(0.01, 0.3),
+  };
+}
