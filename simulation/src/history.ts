@@ -1,4 +1,11 @@
-import type { ClaimOutcome, ClaimRequest, Completion, Renewal, Store } from "@idemkit/engine";
+import type {
+  Claim,
+  ClaimOutcome,
+  ClaimRequest,
+  Completion,
+  Renewal,
+  Store,
+} from "@idemkit/engine";
 
 /** What a caller was told, once, at the end of its call. */
 export type Told =
@@ -46,7 +53,7 @@ export type Applied = {
   | { readonly operation: "complete"; readonly given: Completion; readonly answer: boolean }
   | {
       readonly operation: "release";
-      readonly given: { readonly owner: string };
+      readonly given: Claim;
       readonly answer: boolean;
     }
   | {
@@ -60,7 +67,12 @@ export type Applied = {
 export type Event =
   | CallEvent
   /** The function started. */
-  | { readonly kind: "run"; readonly call: number; readonly token: number; readonly attempt: number }
+  | {
+      readonly kind: "run";
+      readonly call: number;
+      readonly token: number;
+      readonly attempt: number;
+    }
   /** The function ended, and what its end means by the policy of the call. */
   | {
       readonly kind: "ran";
@@ -84,8 +96,6 @@ export type Event =
       readonly records: readonly string[];
       readonly storeMs: number;
     }
-  /** An operator begins to settle a record. */
-  | { readonly kind: "settling"; readonly record: string; readonly as: string }
   /** What an engine told its listeners, as text. */
   | { readonly kind: "heard"; readonly process: string; readonly text: string }
   | { readonly kind: "died" | "closed"; readonly process: string }

@@ -1,8 +1,8 @@
 import type { Decision } from "@idemkit/engine";
 import type { History } from "./history.ts";
 import { drawCall, makeCall } from "./world/calls.ts";
-import { makeProgress } from "./world/progress.ts";
 import type { Process } from "./world/process.ts";
+import { makeProgress } from "./world/progress.ts";
 import { recordOf } from "./world/server.ts";
 import { World } from "./world/world.ts";
 
@@ -94,7 +94,6 @@ async function settle(world: World, process: Process): Promise<void> {
     { by: "ops", why: "not at the provider", as: "failed", error: new Error(`no ${canary}`) },
     { by: "ops", why: "it never happened", as: "released" },
   ]);
-  world.note({ kind: "settling", record, as: decision.as });
   const act = () => process.engine.settle(scope, key, decision);
   await world.operate(process, record, `settle as ${decision.as}`, act);
 }

@@ -1,7 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { check } from "./check/checker.ts";
-import { simulate } from "./simulate.ts";
 import type { Failure, Order, Report } from "./explore.ts";
+import { simulate } from "./simulate.ts";
 
 const REPORT_EVERY = 250;
 

@@ -39,15 +39,18 @@ export function clause(id: string, title: string, check: (bench: Bench) => Promi
 export class Subject {
   readonly id: RecordId;
   readonly #store: Store;
+  /** What each owner was granted last; under "" what anybody was. */
+  readonly #tokens: Map<string, number>;
 
-  constructor(id: RecordId, store: Store) {
+  constructor(id: RecordId, store: Store, tokens = new Map<string, number>()) {
     this.id = id;
     this.#store = store;
+    this.#tokens = tokens;
   }
 
   /** The same record through another handle. */
   through(store: Store): Subject {
-    return new Subject(this.id, store);
+    return new Subject(this.id, store, this.#tokens);
   }
 
   request(given: Partial<ClaimRequest> = {}): ClaimRequest {
@@ -63,28 +66,39 @@ export class Subject {
   }
 
   async claim(given: Partial<ClaimRequest> = {}): Promise<ClaimOutcome> {
-    return only(await this.#store.claim([this.request(given)]));
+    const request = this.request(given);
+    const outcome = only(await this.#store.claim([request]));
+    if (outcome.outcome === "claimed") {
+      for (const owner of [request.owner, ""]) this.#tokens.set(owner, outcome.token);
+    }
+    return outcome;
+  }
+
+  /** The owner's claim; for a stranger, with the token that somebody else was granted. */
+  claimOf(owner: string): Claim {
+    return { id: this.id, owner, token: this.#tokens.get(owner) ?? this.#tokens.get("") ?? 1 };
   }
 
   /** Claims, and expects to be granted it. */
   async claimed(given: Partial<ClaimRequest> = {}): Promise<Claimed & Claim> {
     const request = this.request(given);
-    const outcome = only(await this.#store.claim([request]));
+    const outcome = await this.claim(request);
     assert.equal(outcome.outcome, "claimed", "expected the claim to be granted");
     return { ...(outcome as Claimed), id: this.id, owner: request.owner };
   }
 
   async renew(owner: string, given: Partial<Renewal> = {}): Promise<boolean> {
-    return only(await this.#store.renew([{ id: this.id, owner, leaseMs: LEASE_MS, ...given }]));
+    return only(await this.#store.renew([{ ...this.claimOf(owner), leaseMs: LEASE_MS, ...given }]));
   }
 
   async complete(owner: string, given: Partial<Completion> = {}): Promise<boolean> {
-    const completion = { id: this.id, owner, status: "succeeded", body: "body", ...given } as const;
+    const outcome = { status: "succeeded", body: "body" } as const;
+    const completion = { ...this.claimOf(owner), ...outcome, ...given };
     return only(await this.#store.complete([completion]));
   }
 
-  async release(owner: string): Promise<boolean> {
-    return only(await this.#store.release([{ id: this.id, owner }]));
+  async release(owner: string, given: Partial<Claim> = {}): Promise<boolean> {
+    return only(await this.#store.release([{ ...this.claimOf(owner), ...given }]));
   }
 
   async remove(token: number): Promise<boolean> {
@@ -148,6 +162,32 @@ export function newOwner(): string {
 export async function wrongOwners(subject: Subject): Promise<readonly string[]> {
   const { owner = "" } = await subject.view();
   return [newOwner(), owner.toUpperCase(), ""].filter((wrong) => wrong !== owner);
+}
+
+/** The claims that were granted to a list of requests: expects all of them to be. */
+export function granted(
+  requests: readonly ClaimRequest[],
+  outcomes: readonly ClaimOutcome[],
+): readonly Claim[] {
+  return requests.map(({ id, owner }, index) => {
+    const outcome = outcomes[index];
+    assert.ok(outcome?.outcome === "claimed", `entry ${index}: expected a claim to be granted`);
+    return { id, owner, token: outcome.token };
+  });
+}
+
+/**
+ * A record that its owner lost to somebody else, and that a delayed duplicate of its claim has made
+ * it hold again: with both tokens.
+ */
+export async function heldTwice(bench: Bench) {
+  const subject = bench.subject();
+  const { owner, token: first } = await subject.claimed();
+  await bench.elapse(LEASE_MS);
+  await subject.claimed({ takeOver: true });
+  await bench.elapse(LEASE_MS);
+  const { token: second } = await subject.claimed({ owner, takeOver: true });
+  return { subject, owner, first, second };
 }
 
 /** The answer to a list of one entry. */

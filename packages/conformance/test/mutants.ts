@@ -24,6 +24,7 @@ type Rules = (
 
 const sound = transition as unknown as Rules;
 const HOUR_MS = 3_600_000;
+const NOBODY = "0".repeat(32);
 
 function harnessOf(
   rules: Rules,
@@ -52,6 +53,10 @@ function harnessOf(
     },
   };
 }
+
+/** Rules without the fence of the token. */
+const ofAnyToken: Rules = (record, name, given, nowMs) =>
+  sound(record, name, { ...given, token: record?.token ?? 0 } as AnyGiven, nowMs);
 
 /** A mutant whose rules differ for one operation. */
 function ruled(name: string, caughtBy: string, operation: string, broken: Rules): Mutant {
@@ -181,7 +186,7 @@ const claimMutants: readonly Mutant[] = [
     "claim.released-owner",
     "claim",
     (record, ...rest) =>
-      sound(record?.status === "released" ? { ...record, owner: undefined } : record, ...rest),
+      sound(record?.status === "released" ? { ...record, owner: NOBODY } : record, ...rest),
   ),
   ruled(
     "hands a checkpoint to other content",
@@ -367,6 +372,9 @@ const writeMutants: readonly Mutant[] = [
     "complete",
     storing(() => ({ note: undefined })),
   ),
+  ruled("renews by the owner alone", "renew.token", "renew", ofAnyToken),
+  ruled("completes by the owner alone", "complete.token", "complete", ofAnyToken),
+  ruled("releases by the owner alone", "release.token", "release", ofAnyToken),
   ruled("releases what has an outcome", "release.fence", "release", (record, ...rest) =>
     sound(isDone(record) && record ? { ...record, status: "claimed" } : record, ...rest),
   ),
@@ -377,7 +385,7 @@ const writeMutants: readonly Mutant[] = [
     "releases without keeping the owner",
     "release.claimable",
     "release",
-    storing(() => ({ owner: undefined })),
+    storing(() => ({ owner: NOBODY })),
   ),
   ruled(
     "keeps an unknown outcome at its release",
@@ -392,16 +400,16 @@ const writeMutants: readonly Mutant[] = [
     sound(record, name, { token: record?.token } as unknown as AnyGiven, nowMs),
   ),
   ruled(
-    "leaves the owner in a removed record",
-    "remove.fences",
+    "forgets the owner of a removed record",
+    "remove.owner",
     "remove",
-    storing((_after, before) => ({ owner: before?.owner })),
+    storing(() => ({ owner: NOBODY })),
   ),
   ruled(
     "leaves the claim of a removed record",
     "remove.fences",
     "remove",
-    storing((_after, before) => ({ owner: before?.owner, status: before?.status ?? "claimed" })),
+    storing((_after, before) => ({ status: before?.status ?? "claimed" })),
   ),
 ];
 

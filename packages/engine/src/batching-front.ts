@@ -27,7 +27,7 @@ export class BatchingFront {
   readonly #reads: Line<RecordId, RecordView | undefined>;
 
   constructor(store: Store, runtime: Runtime) {
-    const digestOf = ({ id }: Claim) => id.digest;
+    const digestOf = ({ id }: { readonly id: RecordId }) => id.digest;
     const isSmall = () => ENTRY_OVERHEAD_BYTES;
     this.#claims = new Line<ClaimRequest, ClaimOutcome>(runtime, {
       name: "claim",

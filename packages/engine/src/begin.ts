@@ -1,40 +1,14 @@
-import { decodeError, decodeValue } from "./body.ts";
 import { type ClaimHandle, type ClaimScope, HeldClaim } from "./claim-handle.ts";
-import {
-  ConflictError,
-  EngineClosedError,
-  InProgressError,
-  OutcomeUnknownError,
-  ReplayedError,
-  ResultUnavailableError,
-  StoreError,
-  type UnknownReason,
-} from "./errors.ts";
-import { isComparable } from "./fingerprint.ts";
-import type { Asked, Flight } from "./flights.ts";
+import { EngineClosedError, InProgressError, StoreError } from "./errors.ts";
+import type { Asked } from "./flights.ts";
+import { type Call, meet, type Replay, type Running } from "./meet.ts";
 import { takesOver } from "./options.ts";
-import type { ClaimOutcome, ClaimRequest, Completed, RecordId } from "./store.ts";
+import type { ClaimOutcome, ClaimRequest } from "./store.ts";
 import { TimedOutError, within } from "./timing.ts";
-
-/** A recorded result, given to a duplicate. */
-export interface Replay {
-  readonly kind: "replay";
-  readonly value: unknown;
-  readonly attempt: number;
-  readonly token: number;
-  /** Epoch milliseconds on the store's clock. */
-  readonly createdAt: number;
-  readonly completedAt: number;
-}
 
 export type Begun = Replay | { readonly kind: "execute"; readonly claim: ClaimHandle };
 
-/** One call, checked and hashed. */
-export interface Call {
-  readonly id: RecordId;
-  readonly fingerprint: string;
-  readonly signal: AbortSignal | undefined;
-}
+type Granted = Extract<Asked, { kind: "granted" }>;
 
 const CONFIRMATIONS_MAX = 3;
 const RETRY_AFTER_MS_MIN = 50;
@@ -99,7 +73,7 @@ async function ask(
     try {
       return await client.claim(request, storeTimeoutMs);
     } catch (error) {
-      void client.giveBack(request, storeTimeoutMs, lifetime);
+      void client.giveBack(request, sentAtMs, storeTimeoutMs, lifetime);
       throw error;
     }
   };
@@ -124,14 +98,15 @@ function checkWanted({ lifetime }: ClaimScope, { signal }: Call): void {
 async function accept(
   scope: ClaimScope,
   call: Call,
-  { outcome, flight }: Extract<Asked, { kind: "granted" }>,
+  granted: Granted,
   sentAtMs: number,
 ): Promise<ClaimHandle | undefined> {
-  const countedFromMs = await confirm(scope, flight, sentAtMs);
+  // For one who has left nothing runs, and no lease has to be sure.
+  const hasLeft = scope.lifetime.isEnded || call.signal?.aborted;
+  const countedFromMs = hasLeft ? sentAtMs : await confirm(scope, granted, sentAtMs);
   if (countedFromMs === undefined) return undefined;
+  const { outcome, flight } = granted;
   const { attempt, token, takenOver } = outcome;
-  const { digest } = flight.request.id;
-  scope.events.emit(takenOver ? "taken-over" : "claimed", () => ({ digest, attempt, token }));
   const claim = new HeldClaim(scope, flight, outcome, countedFromMs);
   try {
     checkWanted(scope, call);
@@ -141,6 +116,8 @@ async function accept(
     else await claim.release();
     throw reason;
   }
+  const { digest } = call.id;
+  scope.events.emit(takenOver ? "taken-over" : "claimed", () => ({ digest, attempt, token }));
   return claim;
 }
 
@@ -152,11 +129,11 @@ async function accept(
  */
 async function confirm(
   { client, runtime, settings, lifetime }: ClaimScope,
-  flight: Flight,
+  { flight, outcome: { token } }: Granted,
   sentAtMs: number,
 ): Promise<number | undefined> {
   const { leaseMs, storeTimeoutMs } = settings;
-  const { id, owner } = flight.request;
+  const claim = { id: flight.request.id, owner: flight.request.owner, token };
   let countedFromMs = sentAtMs;
   try {
     for (let tried = 0; runtime.monotonicMs() - countedFromMs >= leaseMs; tried += 1) {
@@ -165,7 +142,7 @@ async function confirm(
         throw new StoreError("renew", new TimedOutError(why));
       }
       countedFromMs = runtime.monotonicMs();
-      const isHeld = await client.renew({ id, owner, leaseMs }, storeTimeoutMs);
+      const isHeld = await client.renew({ ...claim, leaseMs }, storeTimeoutMs);
       if (!isHeld) {
         client.flights.land(flight);
         return undefined;
@@ -174,87 +151,8 @@ async function confirm(
     return countedFromMs;
   } catch (error) {
     client.flights.land(flight);
-    void client.giveBack(flight.request, storeTimeoutMs, lifetime);
+    void client.giveBack(flight.request, countedFromMs, storeTimeoutMs, lifetime);
     throw error;
-  }
-}
-
-interface Running {
-  readonly replay?: Replay;
-  readonly attempt: number;
-  readonly leaseRemainingMs: number;
-}
-
-/** What another call's record means for this one: an outcome, an error, or that it still runs. */
-function meet(
-  scope: ClaimScope,
-  call: Call,
-  asked: Extract<Asked, { kind: "attached" | "answered" }>,
-): Running {
-  const other = asked.kind === "attached" ? asked.flight.request : asked.outcome;
-  // Mismatch comes before all else: who does not know the content learns nothing about the outcome.
-  checkFingerprint(scope, call, other.fingerprint);
-  if (asked.kind === "attached") {
-    return { attempt: asked.attempt, leaseRemainingMs: asked.flight.request.leaseMs };
-  }
-  const { outcome } = asked;
-  switch (outcome.outcome) {
-    case "in-progress":
-      return outcome;
-    case "lapsed":
-      throw unknown(scope, call, outcome, "lapsed");
-    case "completed":
-      if (outcome.status === "unknown") throw unknown(scope, call, outcome, "recorded");
-      return {
-        attempt: outcome.attempt,
-        leaseRemainingMs: 0,
-        replay: replay(scope, call, outcome),
-      };
-  }
-}
-
-function checkFingerprint({ events }: ClaimScope, call: Call, recorded: string): void {
-  if (recorded === call.fingerprint) return;
-  if (!isComparable(recorded)) {
-    const why = "The record's fingerprint is of a version that this release cannot compare with.";
-    throw new StoreError("claim", new Error(why));
-  }
-  events.emit("conflict", () => ({ digest: call.id.digest }));
-  throw new ConflictError();
-}
-
-function unknown(
-  { events }: ClaimScope,
-  { id: { digest } }: Call,
-  { attempt, token }: { readonly attempt: number; readonly token: number },
-  reason: UnknownReason,
-): OutcomeUnknownError {
-  events.emit("unknown", () => ({ digest, attempt, token, reason }));
-  return new OutcomeUnknownError({ reason, attempt, token });
-}
-
-function replay({ events }: ClaimScope, { id: { digest } }: Call, completed: Completed): Replay {
-  const { status, attempt, token, createdAt, completedAt, ageMs } = completed;
-  events.emit("replayed", () => ({ digest, attempt, token, status, ageMs }));
-  if (status === "failed") {
-    const cause = readBody(() => decodeError(completed.body));
-    throw new ReplayedError({ cause, attempt, token, createdAt, completedAt });
-  }
-  const decoded = readBody(() => decodeValue(completed.body));
-  if (decoded.kept) {
-    const { value } = decoded;
-    return { kind: "replay", value, attempt, token, createdAt, completedAt };
-  }
-  throw new ResultUnavailableError({ why: decoded.why, attempt, token, completedAt });
-}
-
-/** A body that cannot be read means a tampered or foreign record. It is never taken for "new". */
-function readBody<T>(read: () => T): T {
-  try {
-    return read();
-  } catch {
-    // The parser's message would quote the body.
-    throw new StoreError("claim", new Error("The stored body cannot be read."));
   }
 }
 

@@ -5,7 +5,7 @@ import type { Flight } from "./flights.ts";
 import type { Lifetime } from "./lifetime.ts";
 import type { Settings } from "./options.ts";
 import type { Runtime } from "./runtime.ts";
-import type { Claimed, Completion } from "./store.ts";
+import type { Claim, Claimed, Completion } from "./store.ts";
 import type { StoreClient } from "./store-client.ts";
 
 /** What came of writing an outcome. */
@@ -65,6 +65,7 @@ export class HeldClaim implements ClaimHandle {
   readonly createdAt: number;
   readonly #scope: ClaimScope;
   readonly #flight: Flight;
+  readonly #claim: Claim;
   readonly #sentAtMs: number;
   readonly #stopBeating: () => void;
   readonly #withdraw: () => void;
@@ -82,10 +83,12 @@ export class HeldClaim implements ClaimHandle {
     this.takenOver = claimed.takenOver;
     this.createdAt = claimed.createdAt;
     const { client, events, lifetime, settings } = scope;
-    const digest = flight.request.id.digest;
+    const { id, owner } = flight.request;
+    this.#claim = { id, owner, token: claimed.token };
+    const { digest } = id;
     lifetime.enter();
     this.#stopBeating = client.heartbeats.start({
-      claim: { id: flight.request.id, owner: flight.request.owner },
+      claim: this.#claim,
       leaseMs: settings.leaseMs,
       storeTimeoutMs: settings.storeTimeoutMs,
       sentAtMs,
@@ -144,7 +147,7 @@ export class HeldClaim implements ClaimHandle {
   async release(): Promise<Written> {
     this.#startEnding("release");
     const { client, settings, events } = this.#scope;
-    const asked = client.release(this.#flight.request, settings.storeTimeoutMs);
+    const asked = client.release(this.#claim, settings.storeTimeoutMs);
     const answer = await this.#end("release", asked);
     if (answer === "true") {
       events.emit("released", () => ({ ...this.#about(), ranMs: this.#ranMs() }));
@@ -163,9 +166,8 @@ export class HeldClaim implements ClaimHandle {
     late: { readonly value?: unknown; readonly cause?: unknown },
   ): Promise<Written> {
     const { client, settings, events } = this.#scope;
-    const { id, owner } = this.#flight.request;
     const { replayMs: retentionMs, storeTimeoutMs } = settings;
-    const completion = { id, owner, status, body, retentionMs };
+    const completion = { ...this.#claim, status, body, retentionMs };
     const answer = await this.#end("complete", client.complete(completion, storeTimeoutMs));
     if (answer === "false") throw new LeaseLostError({ token: this.token, ...late });
     if (answer === "true") return { recorded: true };

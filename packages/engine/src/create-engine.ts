@@ -1,4 +1,4 @@
-import { begin, type Replay } from "./begin.ts";
+import { begin } from "./begin.ts";
 import type { ClaimHandle, ClaimScope, Context } from "./claim-handle.ts";
 import { describe } from "./describe.ts";
 import type { Begun, Engine, ListOptions, Outcome, Replayed } from "./engine.ts";
@@ -7,6 +7,7 @@ import { fingerprintOf } from "./fingerprint.ts";
 import { recordId, recordIdOf, type Scope } from "./identity.ts";
 import type { JsonLike, Payload } from "./json-like.ts";
 import { Lifetime } from "./lifetime.ts";
+import type { Replay } from "./meet.ts";
 import {
   type Decision,
   type InspectedRecord,

@@ -77,15 +77,16 @@ export async function settle(scope: ClaimScope, id: RecordId, decision: Decision
   checkDecision(decision);
   const { storeTimeoutMs, replayMs } = settings;
   const view = await client.read(id, storeTimeoutMs);
-  if (view?.owner === undefined || !isOpen(view)) throw refusal(view);
+  if (view === undefined || !isOpen(view)) throw refusal(view);
   const { owner, attempt, token } = view;
   const note = JSON.stringify({ by: decision.by, why: decision.why } satisfies SettleNote);
   const outcome = outcomeOf(decision, view, settings.maxResultBytes);
-  const completion = { id, owner, note, retentionMs: replayMs, ...outcome };
+  const claim = { id, owner, token };
+  const completion = { ...claim, note, retentionMs: replayMs, ...outcome };
   let isDone = await client.complete(completion, storeTimeoutMs);
   // Released records keep their note: the reason stands there first, then the key is given back.
   if (isDone && decision.as === "released") {
-    isDone = await client.release({ id, owner }, storeTimeoutMs);
+    isDone = await client.release(claim, storeTimeoutMs);
   }
   if (!isDone) throw refusal(await client.read(id, storeTimeoutMs));
   const { as, by, why } = decision;

@@ -13,8 +13,8 @@ export interface StoredRecord {
   readonly id: RecordId;
   readonly status: Status | "claimed" | "released";
   readonly fingerprint: string;
-  /** `undefined` after a removal, so that nobody passes the fence. */
-  readonly owner: string | undefined;
+  /** Who claimed it last. It stays after a release, so that a delayed claim of theirs is known. */
+  readonly owner: string;
   readonly token: number;
   readonly attempt: number;
   readonly takenOver: boolean;
@@ -48,7 +48,7 @@ export function completedOutcome(
   status: Status,
   nowMs: number,
 ): ClaimOutcome {
-  const { fingerprint, body = "", owner = "", token, attempt, createdAt } = record;
+  const { fingerprint, body = "", owner, token, attempt, createdAt } = record;
   const completedAt = record.completedAt ?? nowMs;
   return {
     outcome: "completed",
@@ -79,11 +79,11 @@ export function viewOf(record: StoredRecord, nowMs: number): RecordView {
     id,
     state,
     fingerprint,
+    owner,
     token,
     attempt,
     createdAt,
     ...checkpointOf(record),
-    ...(owner !== undefined && { owner }),
     ...(isUnfinished && { leaseRemainingMs: record.leaseEndsAt - nowMs }),
     ...(record.status !== "claimed" && record.status !== "released" && { status: record.status }),
     ...(body !== undefined && { body }),

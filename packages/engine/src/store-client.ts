@@ -22,7 +22,11 @@ import { pause, within } from "./timing.ts";
 
 const GIVE_BACK_TRIES_MAX = 3;
 const GIVE_BACK_PAUSE_MS = 100;
-const GIVE_BACK_GROWTH = 5;
+const GIVE_BACK_GROWTH = 4;
+/** The first pause as a share of the lease, where that is shorter. */
+const GIVE_BACK_SHARE = 1 / 10;
+/** Later than so many leases after it was sent a claim is left alone: its record may expire. */
+const GIVE_BACK_LEASES_MAX = 3;
 
 /**
  * What all engines of a process share that work on the same store object: its batching front, its
@@ -85,15 +89,23 @@ export class StoreClient {
    * finds its own release and changes nothing. If the store stays away, the lease lapses instead.
    *
    * A claim that took over is left to lapse: what it took over was open, and still is.
+   *
+   * @param sentAtMs from when its lease counts, on the monotonic clock
    */
-  async giveBack(request: ClaimRequest, timeoutMs: number, lifetime: Lifetime): Promise<void> {
+  async giveBack(
+    request: ClaimRequest,
+    sentAtMs: number,
+    timeoutMs: number,
+    lifetime: Lifetime,
+  ): Promise<void> {
     lifetime.enter();
-    let pauseMs = GIVE_BACK_PAUSE_MS;
+    const untilMs = sentAtMs + GIVE_BACK_LEASES_MAX * request.leaseMs;
+    let pauseMs = Math.min(GIVE_BACK_PAUSE_MS, GIVE_BACK_SHARE * request.leaseMs);
     for (let tried = 0; tried < GIVE_BACK_TRIES_MAX && !lifetime.isEnded; tried += 1) {
       const jitter = 0.5 + this.#runtime.random();
       await pause(this.#runtime, pauseMs * jitter, (stop) => lifetime.onEnd(stop));
       pauseMs *= GIVE_BACK_GROWTH;
-      if (lifetime.isEnded) break;
+      if (lifetime.isEnded || this.#runtime.monotonicMs() > untilMs) break;
       if (await this.#claimAndRelease({ ...request, takeOver: false }, timeoutMs)) break;
     }
     lifetime.leave();
@@ -103,7 +115,10 @@ export class StoreClient {
     try {
       const again = await this.#front.claim(request, timeoutMs);
       const isNew = again.outcome === "claimed" && !again.takenOver;
-      if (isNew) await this.#front.release(request, timeoutMs);
+      if (isNew) {
+        const { id, owner } = request;
+        await this.#front.release({ id, owner, token: again.token }, timeoutMs);
+      }
       return true;
     } catch {
       // Whoever made the call was told already; this is only about freeing the key early.

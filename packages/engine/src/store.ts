@@ -14,17 +14,17 @@
 export interface Store {
   /** Claims each record, or says why it cannot be claimed. Of any number of rivals one wins. */
   claim(requests: readonly ClaimRequest[]): Promise<readonly ClaimOutcome[]>;
-  /** Moves the end of each lease to now + leaseMs. True iff this owner holds the record. */
+  /** Moves the end of each lease to now + leaseMs. True iff this claim holds the record. */
   renew(renewals: readonly Renewal[]): Promise<readonly boolean[]>;
-  /** Writes each outcome. True iff afterwards the outcome stored by this owner is this one. */
+  /** Writes each outcome. True iff afterwards the outcome stored by this claim is this one. */
   complete(completions: readonly Completion[]): Promise<readonly boolean[]>;
-  /** Gives each claim back. True iff this owner held an open record, or had released it already. */
+  /** Gives each claim back. True iff it held an open record, or had been released already. */
   release(claims: readonly Claim[]): Promise<readonly boolean[]>;
   /** Reads each record and changes nothing. Absent and expired records are `undefined`. */
   read(ids: readonly RecordId[]): Promise<readonly (RecordView | undefined)[]>;
   /** Pages through the open records, for operators. It MAY scan. */
   list(query: ListQuery): Promise<RecordPage>;
-  /** Makes the record that has this token a released one without owner, body or checkpoint. */
+  /** Releases the record that has this token in its owner's name, without body or checkpoint. */
   remove(id: RecordId, token: number): Promise<boolean>;
   /** Removes at most `limit` expired records and answers how many. */
   purge(limit: number): Promise<number>;
@@ -40,14 +40,22 @@ export interface RecordId {
   readonly key: string;
 }
 
-/** One attempt's hold on a record. Every write of a claim is fenced by its owner. */
+/**
+ * One attempt's hold on a record. Every write of a claim is fenced by its owner and its token: by the
+ * owner, as a number can come round again, and by the token, as a delayed duplicate of a claim can
+ * make its owner hold the record once more, under which nothing of the earlier hold may pass.
+ */
 export interface Claim {
+  readonly id: RecordId;
+  readonly owner: string;
+  /** As the claim was granted. */
+  readonly token: number;
+}
+
+export interface ClaimRequest {
   readonly id: RecordId;
   /** 128 random bits in hex, minted by the engine before the first send. */
   readonly owner: string;
-}
-
-export interface ClaimRequest extends Claim {
   /** What the payload was, for comparison by equality. */
   readonly fingerprint: string;
   readonly leaseMs: number;
@@ -153,8 +161,8 @@ export interface RecordView {
   readonly id: RecordId;
   readonly state: RecordState;
   readonly fingerprint: string;
-  /** Missing after a removal: then nobody owns the record. */
-  readonly owner?: string;
+  /** Who claimed it last. */
+  readonly owner: string;
   readonly token: number;
   readonly attempt: number;
   /** While in progress more than 0; once lapsed 0 or less, by how long ago that was. */

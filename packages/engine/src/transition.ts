@@ -78,7 +78,7 @@ const rules: { readonly [Name in OperationName]: Rule<Name> } = {
 
   renew(stored, renewal, nowMs) {
     const record = unlessExpired(stored, nowMs);
-    if (record?.status !== "claimed" || record.owner !== renewal.owner) return refused(stored);
+    if (record?.status !== "claimed" || !isOf(record, renewal)) return refused(stored);
     const given = renewal.checkpoint;
     const isNewer =
       given !== undefined &&
@@ -89,7 +89,7 @@ const rules: { readonly [Name in OperationName]: Rule<Name> } = {
 
   complete(stored, completion, nowMs) {
     const record = unlessExpired(stored, nowMs);
-    if (record === undefined || record.owner !== completion.owner) return refused(stored);
+    if (record === undefined || !isOf(record, completion)) return refused(stored);
     const { status, body, note, retentionMs = 0 } = completion;
     if (record.status !== "claimed" && record.status !== "unknown") {
       const isStored = record.status === status && record.body === body;
@@ -108,7 +108,7 @@ const rules: { readonly [Name in OperationName]: Rule<Name> } = {
 
   release(stored, claim, nowMs) {
     const record = unlessExpired(stored, nowMs);
-    if (record === undefined || record.owner !== claim.owner) return refused(stored);
+    if (record === undefined || !isOf(record, claim)) return refused(stored);
     if (record.status === "released") return done(record);
     if (record.status !== "claimed" && record.status !== "unknown") return refused(stored);
     return done({ ...record, ...NO_OUTCOME, status: "released", note: record.note });
@@ -122,13 +122,7 @@ const rules: { readonly [Name in OperationName]: Rule<Name> } = {
   remove(stored, { token }, nowMs) {
     const record = unlessExpired(stored, nowMs);
     if (record?.token !== token) return refused(stored);
-    return done({
-      ...record,
-      ...NO_OUTCOME,
-      status: "released",
-      owner: undefined,
-      checkpoint: undefined,
-    });
+    return done({ ...record, ...NO_OUTCOME, status: "released", checkpoint: undefined });
   },
 
   purge(stored, _given, nowMs) {
@@ -140,6 +134,11 @@ const rules: { readonly [Name in OperationName]: Rule<Name> } = {
 };
 
 const NO_OUTCOME = { body: undefined, note: undefined, completedAt: undefined } as const;
+
+/** The fence of every write. */
+function isOf(record: StoredRecord, { owner, token }: Claim): boolean {
+  return record.owner === owner && record.token === token;
+}
 
 function done(record: StoredRecord) {
   return { record, answer: true };

@@ -118,7 +118,7 @@ describe("the batching front", () => {
     const { front: line } = front(store);
     const sizes = { a: 400_000, b: 400_000, c: 400_000, d: 4_000_000, e: 10 };
     const calls = Object.entries(sizes).map(([name, size]) => {
-      const completion = { id: idOf(name), owner: name, status: "succeeded" } as const;
+      const completion = { id: idOf(name), owner: name, token: 1, status: "succeeded" } as const;
       return line.complete({ ...completion, body: "x".repeat(size) }, TIMEOUT_MS);
     });
     for (let round = 0; round < 4; round += 1) {
@@ -135,7 +135,7 @@ describe("the batching front", () => {
     const { front: line } = front(store);
     const claims = ["a", "b", "c"].map((name) => line.claim(requestOf(name), TIMEOUT_MS));
     await settled();
-    const renewal = line.renew({ id: idOf("z"), owner: "z", leaseMs: 1_000 }, TIMEOUT_MS);
+    const renewal = line.renew({ id: idOf("z"), owner: "z", token: 1, leaseMs: 1_000 }, TIMEOUT_MS);
     await settled();
     expect(lists.map(({ operation }) => operation)).toEqual(["claim", "renew"]);
     letGo();
@@ -239,7 +239,7 @@ describe("the batching front", () => {
 
   test("fails loudly where a store answers a number for a boolean", async () => {
     const { front: line } = front({ ...memoryStore(), renew: async () => [1 as never] });
-    const renewal = line.renew({ id: idOf("a"), owner: "a", leaseMs: 1 }, TIMEOUT_MS);
+    const renewal = line.renew({ id: idOf("a"), owner: "a", token: 1, leaseMs: 1 }, TIMEOUT_MS);
     expect(await rejection(renewal)).toMatchObject({ code: "FAULTY_STORE" });
   });
 });

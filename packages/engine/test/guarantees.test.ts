@@ -301,7 +301,8 @@ describe("a body that cannot be read back", () => {
       const claim = { id, owner, leaseMs: 1e6, retentionMs: 1e6, takeOver: false };
       const [view] = await memory.read([id]);
       await memory.claim([{ ...claim, fingerprint: view?.fingerprint ?? "" }]);
-      await memory.complete([{ id, owner, status: "succeeded", body }]);
+      const token = (await memory.read([id]))[0]?.token ?? 0;
+      await memory.complete([{ id, owner, token, status: "succeeded", body }]);
       const error = await rejection(engine.execute("orders", "k", null, () => 2));
       expect(error).toBeInstanceOf(StoreError);
       expect(String((error as Error).cause)).toContain("cannot be read");

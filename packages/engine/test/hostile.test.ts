@@ -347,10 +347,12 @@ describe("a claim that is lost where it would be released", () => {
   });
 
   test("says so in begin, without throwing", async () => {
-    const { engine } = world();
-    const begun = await engine.begin("s", "k", null);
+    const shared = world();
+    const { engine: other } = otherProcess(shared);
+    const begun = await shared.engine.begin("s", "k", null);
     if (begun.kind !== "execute") throw new Error("expected a claim");
-    await engine.remove("s", "k");
+    await other.remove("s", "k");
+    await other.execute("s", "k", null, () => "somebody else's");
     expect(await begun.claim.release()).toEqual({ recorded: false });
     expect(begun.claim.signal.reason).toBeInstanceOf(LeaseLostError);
   });

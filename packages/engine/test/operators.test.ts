@@ -185,9 +185,9 @@ describe("inspect and list", () => {
     const { engine, memory } = await lapsedWorld();
     const { records } = await memory.list({ state: "lapsed", limit: 1 });
     const [view] = records;
-    if (view?.owner === undefined) throw new Error("expected a record");
+    if (view === undefined) throw new Error("expected a record");
     const broken = { status: "unknown", body: "json:{", note: "{" } as const;
-    await memory.complete([{ id: view.id, owner: view.owner, ...broken }]);
+    await memory.complete([{ ...view, ...broken }]);
     const record = await engine.inspect(scope, "k");
     expect(record).toMatchObject({ state: "unknown" });
     expect(record).not.toHaveProperty("value");

@@ -5,7 +5,7 @@ CREATE TABLE idemkit_records (
   status TEXT NOT NULL
     CHECK (status IN ('claimed', 'succeeded', 'failed', 'unknown', 'released')),
   fingerprint TEXT NOT NULL,
-  owner TEXT,
+  owner TEXT NOT NULL,
   token INTEGER NOT NULL,
   attempt INTEGER NOT NULL,
   taken_over INTEGER NOT NULL,

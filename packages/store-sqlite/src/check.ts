@@ -36,7 +36,7 @@ const COLUMNS = [
   "key TEXT NOT NULL",
   "status TEXT NOT NULL",
   "fingerprint TEXT NOT NULL",
-  "owner TEXT",
+  "owner TEXT NOT NULL",
   "token INTEGER NOT NULL",
   "attempt INTEGER NOT NULL",
   "taken_over INTEGER NOT NULL",

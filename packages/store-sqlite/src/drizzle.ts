@@ -14,7 +14,7 @@ export const idemkitRecords = sqliteTable(
       enum: ["claimed", "succeeded", "failed", "unknown", "released"],
     }).notNull(),
     fingerprint: text("fingerprint").notNull(),
-    owner: text("owner"),
+    owner: text("owner").notNull(),
     token: integer("token").notNull(),
     attempt: integer("attempt").notNull(),
     takenOver: integer("taken_over", { mode: "boolean" }).notNull(),

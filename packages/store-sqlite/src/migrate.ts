@@ -18,7 +18,7 @@ export const migrations: readonly Migration[] = [
   status TEXT NOT NULL
     CHECK (status IN ('claimed', 'succeeded', 'failed', 'unknown', 'released')),
   fingerprint TEXT NOT NULL,
-  owner TEXT,
+  owner TEXT NOT NULL,
   token INTEGER NOT NULL,
   attempt INTEGER NOT NULL,
   taken_over INTEGER NOT NULL,

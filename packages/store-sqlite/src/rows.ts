@@ -8,7 +8,7 @@ export interface Row {
   readonly key: string;
   readonly status: StoredRecord["status"];
   readonly fingerprint: string;
-  readonly owner: string | null;
+  readonly owner: string;
   readonly token: number;
   readonly attempt: number;
   readonly taken_over: number;
@@ -37,7 +37,7 @@ export function recordOf(row: Row): StoredRecord {
     id: { digest: row.digest.toString("hex"), scope: row.scope, key: row.key },
     status: row.status,
     fingerprint: row.fingerprint,
-    owner: row.owner ?? undefined,
+    owner: row.owner,
     token: row.token,
     attempt: row.attempt,
     takenOver: row.taken_over === 1,

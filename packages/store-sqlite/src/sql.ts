@@ -58,7 +58,7 @@ export const CLAIM_PRESENT = `
   WHERE digest = @digest AND (
     (status IN ('succeeded', 'failed', 'released') AND expires_at <= @now)
     OR (status = 'released'
-      AND owner IS NOT @owner
+      AND owner <> @owner
       AND (checkpoint IS NULL OR fingerprint = @fingerprint))
     OR (status = 'claimed'
       AND lease_ends_at <= @now
@@ -66,18 +66,19 @@ export const CLAIM_PRESENT = `
       AND @takeOver))
   RETURNING ${CLAIMED}`;
 
-/** Parameters: digest, owner, leaseMs, revision, checkpoint, now. */
+/** Parameters: digest, owner, token, leaseMs, revision, checkpoint, now. */
 export const RENEW = `
   UPDATE idemkit_records SET
     lease_ends_at = @now + @leaseMs,
     checkpoint = iif(@revision > ifnull(checkpoint_revision, -1), @checkpoint, checkpoint),
     checkpoint_revision = max(ifnull(@revision, checkpoint_revision),
       ifnull(checkpoint_revision, @revision))
-  WHERE digest = @digest AND owner = @owner AND status = 'claimed'`;
+  WHERE digest = @digest AND owner = @owner AND token = @token
+    AND status = 'claimed'`;
 
 /**
  * The expiry stays as the claim set it while nine tenths of the retention are left: most runs are
- * short, and an index entry is saved. Parameters: digest, owner, status, body, note, retentionMs,
+ * short, and an index entry is saved. Parameters: digest, owner, token, status, body, note, retentionMs,
  * now.
  */
 export const COMPLETE = `
@@ -88,29 +89,32 @@ export const COMPLETE = `
     completed_at = @now,
     expires_at = iif((expires_at - @now) * 10 < @retentionMs * 9,
       max(expires_at, @now + @retentionMs), expires_at)
-  WHERE digest = @digest AND owner = @owner AND status IN ('claimed', 'unknown')`;
+  WHERE digest = @digest AND owner = @owner AND token = @token
+    AND status IN ('claimed', 'unknown')`;
 
-/** Whether this owner's outcome stands there already. Parameters: digest, owner, status, body, now. */
+/** Whether this claim's outcome stands there already. Parameters: digest, owner, token, status, body, now. */
 export const IS_COMPLETED = `
   SELECT 1 FROM idemkit_records
-  WHERE digest = @digest AND owner = @owner AND status = @status AND body = @body
+  WHERE digest = @digest AND owner = @owner AND token = @token
+    AND status = @status AND body = @body
     AND expires_at > @now`;
 
-/** Parameters: digest, owner. */
+/** Parameters: digest, owner, token. */
 export const RELEASE = `
   UPDATE idemkit_records SET status = 'released', body = NULL, completed_at = NULL
-  WHERE digest = @digest AND owner = @owner AND status IN ('claimed', 'unknown')`;
+  WHERE digest = @digest AND owner = @owner AND token = @token
+    AND status IN ('claimed', 'unknown')`;
 
-/** Whether this owner has released it already. Parameters: digest, owner, now. */
+/** Whether this claim has been released already. Parameters: digest, owner, token, now. */
 export const IS_RELEASED = `
   SELECT 1 FROM idemkit_records
-  WHERE digest = @digest AND owner = @owner AND status = 'released' AND expires_at > @now`;
+  WHERE digest = @digest AND owner = @owner AND token = @token
+    AND status = 'released' AND expires_at > @now`;
 
 /** Parameters: digest, token, now. */
 export const REMOVE = `
   UPDATE idemkit_records SET
     status = 'released',
-    owner = NULL,
     completed_at = NULL,
     checkpoint_revision = NULL,
     checkpoint = NULL,

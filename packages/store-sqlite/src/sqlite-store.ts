@@ -83,17 +83,17 @@ class HandleStore implements SqliteStore {
 
   async renew(renewals: readonly Renewal[]): Promise<readonly boolean[]> {
     return await this.#writeEach(renewals, (statements, renewal, now) => {
-      const { id, owner, leaseMs, checkpoint } = renewal;
+      const { id, owner, token, leaseMs, checkpoint } = renewal;
       const { revision = null, value = null } = checkpoint ?? {};
       const digest = digestOf(id);
-      return statements.renew({ digest, owner, leaseMs, now, revision, checkpoint: value });
+      return statements.renew({ digest, owner, token, leaseMs, now, revision, checkpoint: value });
     });
   }
 
   async complete(completions: readonly Completion[]): Promise<readonly boolean[]> {
     return await this.#writeEach(completions, (statements, completion, now) => {
-      const { id, owner, status, body, note = null, retentionMs = 0 } = completion;
-      const outcome = { digest: digestOf(id), owner, status, body, now };
+      const { id, owner, token, status, body, note = null, retentionMs = 0 } = completion;
+      const outcome = { digest: digestOf(id), owner, token, status, body, now };
       return (
         statements.complete({ ...outcome, note, retentionMs }) || statements.isCompleted(outcome)
       );
@@ -101,8 +101,8 @@ class HandleStore implements SqliteStore {
   }
 
   async release(claims: readonly Claim[]): Promise<readonly boolean[]> {
-    return await this.#writeEach(claims, (statements, { id, owner }, now) => {
-      const claim = { digest: digestOf(id), owner };
+    return await this.#writeEach(claims, (statements, { id, owner, token }, now) => {
+      const claim = { digest: digestOf(id), owner, token };
       return statements.release(claim) || statements.isReleased({ ...claim, now });
     });
   }

@@ -43,15 +43,9 @@ const breaks: readonly Break[] = [
   },
   {
     statement: "CLAIM_PRESENT",
-    from: "AND owner IS NOT @owner",
+    from: "AND owner <> @owner",
     to: "",
     caughtBy: "claim.released-owner",
-  },
-  {
-    statement: "CLAIM_PRESENT",
-    from: "AND owner IS NOT @owner",
-    to: "AND owner <> @owner",
-    caughtBy: "remove.fences",
   },
   {
     statement: "CLAIM_PRESENT",
@@ -98,6 +92,11 @@ const breaks: readonly Break[] = [
   },
   { statement: "CLAIM_PRESENT", from: "note = NULL,", to: "", caughtBy: "release.unknown" },
   { statement: "RENEW", from: "AND owner = @owner", to: "", caughtBy: "renew.fence" },
+  { statement: "RENEW", from: "AND token = @token", to: "", caughtBy: "renew.token" },
+  { statement: "COMPLETE", from: "AND token = @token", to: "", caughtBy: "complete.token" },
+  { statement: "IS_COMPLETED", from: "AND token = @token", to: "", caughtBy: "complete.token" },
+  { statement: "RELEASE", from: "AND token = @token", to: "", caughtBy: "release.token" },
+  { statement: "IS_RELEASED", from: "AND token = @token", to: "", caughtBy: "release.token" },
   { statement: "RENEW", from: "AND status = 'claimed'", to: "", caughtBy: "renew.ended" },
   {
     statement: "RENEW",
@@ -179,7 +178,7 @@ const breaks: readonly Break[] = [
     to: "",
     caughtBy: "remove.expired",
   },
-  { statement: "REMOVE", from: "owner = NULL,", to: "", caughtBy: "remove.fences" },
+  { statement: "REMOVE", from: "checkpoint = NULL,\n", to: "", caughtBy: "remove.fences" },
   {
     statement: "PURGE",
     from: "status IN ('succeeded', 'failed', 'released')\n      AND",

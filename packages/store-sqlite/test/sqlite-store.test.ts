@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { createEngine, StoreError } from "@idemkit/engine";
+import { type ClaimRequest, createEngine, type Store, StoreError } from "@idemkit/engine";
 import Database from "better-sqlite3";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { migrate, openSqlite, type SqliteHandle, sqliteStore } from "../src/index.ts";
@@ -17,16 +17,25 @@ function requestOf(key: string, owner = `owner of ${key}`) {
   return { id, owner, fingerprint: "f", leaseMs: 1e5, retentionMs: 1e6, takeOver: false };
 }
 
+/** Claims each, and answers the claims that were granted. */
+async function claimed(store: Store, requests: readonly ClaimRequest[]) {
+  const outcomes = await store.claim(requests);
+  return requests.flatMap(({ id, owner }, index) => {
+    const outcome = outcomes[index];
+    return outcome?.outcome === "claimed" ? [{ id, owner, token: outcome.token }] : [];
+  });
+}
+
 describe("commits, counted in the write-ahead log", () => {
   test("a list of claims is one, and so is a list of completions", async () => {
     const { db, path } = await migrated();
     const store = sqliteStore(db);
     const requests = Array.from({ length: 256 }, (_, index) => requestOf(`k${index}`));
     const before = commitsIn(path);
-    await store.claim(requests);
+    const claims = await claimed(store, requests);
     expect(commitsIn(path) - before).toBe(1);
     const outcome = { status: "succeeded", body: "b" } as const;
-    await store.complete(requests.map(({ id, owner }) => ({ id, owner, ...outcome })));
+    await store.complete(claims.map((claim) => ({ ...claim, ...outcome })));
     expect(commitsIn(path) - before).toBe(2);
   });
 
@@ -34,13 +43,14 @@ describe("commits, counted in the write-ahead log", () => {
     const { db, path } = await migrated();
     const store = sqliteStore(db);
     const [done, running] = [requestOf("done"), requestOf("running")];
-    await store.claim([done, running]);
-    await store.complete([{ id: done.id, owner: done.owner, status: "succeeded", body: "b" }]);
+    const [claim] = await claimed(store, [done, running]);
+    if (claim === undefined) throw new Error("expected a claim");
+    await store.complete([{ ...claim, status: "succeeded", body: "b" }]);
     const before = commitsIn(path);
     await store.claim([{ ...done, owner: "other" }]);
     await store.claim([{ ...running, owner: "other" }]);
     await store.read([done.id, running.id]);
-    await store.renew([{ id: done.id, owner: "other", leaseMs: 1 }]);
+    await store.renew([{ ...claim, owner: "other", leaseMs: 1 }]);
     expect(commitsIn(path)).toBe(before);
   });
 
@@ -249,7 +259,7 @@ describe("a handle that the application uses meanwhile", () => {
   test("to iterate, or for a transaction: every operation waits for its end", async () => {
     const { db } = await migrated();
     const store = sqliteStore(db);
-    const request = requestOf("k");
+    const request = { ...requestOf("k"), token: 1 };
     const operations = {
       claim: () => store.claim([request]),
       renew: () => store.renew([request]),

@@ -34,12 +34,14 @@ export class CallLedger {
     if (grant === undefined) return;
     grant.runs += 1;
     expect(grant.runs === 1, "I11", "two functions ran under one claim");
+    this.#grant = grant;
+    // Whoever drops a record decides that whatever runs or is about to run under it counts as over.
+    if (grant.isRemoved) return;
     const isMixed = record.wasTakenOver || !grantIsLast(record, grant);
     const isPromised = !this.call.takesOver && (this.#areClocksTrue || !isMixed);
     const isAlone = record.openRuns === 0;
     expect(isAlone || !isPromised, "I2", "at-most-once ran although an earlier run is undecided");
     record.openRuns += 1;
-    this.#grant = grant;
   }
 
   ran(event: Extract<Event, { kind: "ran" }>): void {

@@ -64,9 +64,6 @@ class Checker {
       case "purged":
         this.#purge(event);
         break;
-      case "settling":
-        if (event.as === "released") this.#record(event.record).isReleaseDecided = true;
-        break;
       case "heard":
         this.#expect(!/canary/.test(event.text), "I8", "an event shows what was stored");
         break;

@@ -1,3 +1,4 @@
+import type { Claim } from "@idemkit/engine";
 import type { Applied } from "../history.ts";
 import type { Expect } from "./invariants.ts";
 
@@ -17,6 +18,8 @@ export interface Grant {
   isReleaseDecided: boolean;
   /** Whether somebody else has acted on the record since. */
   isOverruled: boolean;
+  /** Whether an operator dropped it. */
+  isRemoved: boolean;
 }
 
 export interface Outcome {
@@ -49,7 +52,6 @@ export class RecordLedger {
   openRuns = 0;
   /** Whether lapsed work was taken over in this life. */
   wasTakenOver = false;
-  isReleaseDecided = false;
   #tokenMax = 0;
   #checkpointMax = -1;
   readonly #completedBy = new Set<string>();
@@ -69,7 +71,11 @@ export class RecordLedger {
         this.#release(applied, expect);
         break;
       case "remove":
-        if (applied.answer) this.#endLife("released");
+        if (!applied.answer) break;
+        if (this.holder !== undefined) this.holder.isRemoved = true;
+        // What an operator dropped is known as ended only until somebody else has had it.
+        this.#completedBy.clear();
+        this.#endLife("released");
         break;
     }
   }
@@ -162,16 +168,16 @@ export class RecordLedger {
       runs: 0,
       isReleaseDecided: false,
       isOverruled: false,
+      isRemoved: false,
     };
     this.state = "claimed";
     this.holder = grant;
     this.outcome = undefined;
-    this.isReleaseDecided = false;
     this.grants.set(answer.token, grant);
   }
 
   #renew({ given, answer, storeMs }: Extract<Applied, { operation: "renew" }>, expect: Expect) {
-    const isHeld = this.state === "claimed" && this.holder?.owner === given.owner;
+    const isHeld = this.state === "claimed" && this.#isOf(given);
     expect(answer || !isHeld, "I9", "the holder of a claim could not renew it");
     expect(!answer || isHeld, "I5", `a renewal passed, but the record is ${this.#whose(given)}`);
     if (!answer || this.holder === undefined) return;
@@ -184,17 +190,25 @@ export class RecordLedger {
     expect: Expect,
   ): void {
     const { holder } = this;
-    const isHolder = holder?.owner === given.owner;
+    const isHolder = this.#isOf(given);
     const isHeld = isHolder && this.#isOpen;
     const isStored =
       isHolder && this.outcome?.status === given.status && this.outcome.body === given.body;
     expect(answer || !isHeld, "I9", "the holder of a claim could not complete it");
-    expect(answer || !isStored || this.#isDue(storeMs), "I9", "an owner was refused because of its own completion");
+    expect(
+      answer || !isStored || this.#isDue(storeMs),
+      "I9",
+      "an owner was refused because of its own completion",
+    );
     if (!answer) return;
     expect(isHolder, "I5", `a completion passed, but the record is ${this.#whose(given)}`);
     expect(isHeld || isStored || !isHolder, "I3", "a second outcome was recorded, or called so");
     if (!isHeld || holder === undefined) return;
-    if (given.note !== undefined) holder.isOverruled = true;
+    if (given.note !== undefined) {
+      // An operator who gives work back writes the reason first, while the outcome is unknown.
+      holder.isOverruled = true;
+      holder.isReleaseDecided = given.status === "unknown";
+    }
     this.outcome = {
       grant: holder,
       status: given.status,
@@ -211,14 +225,14 @@ export class RecordLedger {
   }
 
   #release({ given, answer }: Extract<Applied, { operation: "release" }>, expect: Expect): void {
-    const isHolder = this.holder?.owner === given.owner;
+    const isHolder = this.#isOf(given);
     const isHeld = isHolder && this.#isOpen;
     const isReleased = isHolder && this.state === "released";
     expect(answer || !isHeld, "I9", "the holder of a claim could not release it");
     if (!answer) return;
     expect(isHeld || isReleased, "I5", `a release passed, but the record is ${this.#whose(given)}`);
     if (!isHeld) return;
-    const isDecided = this.isReleaseDecided || this.holder?.isReleaseDecided === true;
+    const isDecided = this.holder?.isReleaseDecided === true;
     const isOpen = this.openRuns > 0;
     expect(isDecided || !isOpen, "I2", "work that may have run was given back undecided");
     this.state = "released";
@@ -246,11 +260,6 @@ export class RecordLedger {
 
   #endLife(state: "absent" | "released"): void {
     if (this.holder !== undefined) this.holder.isOverruled = true;
-    // A removed record keeps its token and its time, but belongs to nobody.
-    if (this.holder !== undefined && state === "released") {
-      this.holder = { ...this.holder, owner: "" };
-      this.#completedBy.clear();
-    }
     this.state = state;
     this.outcome = undefined;
     this.openRuns = 0;
@@ -262,7 +271,11 @@ export class RecordLedger {
     expect((revision ?? -1) >= this.#checkpointMax, "C1", "an older checkpoint came back");
   }
 
-  #whose({ owner }: { readonly owner: string }): string {
-    return this.holder?.owner === owner ? this.state : "somebody else's";
+  #isOf({ owner, token }: Pick<Claim, "owner" | "token">): boolean {
+    return this.holder?.owner === owner && this.holder.token === token;
+  }
+
+  #whose(claim: Pick<Claim, "owner" | "token">): string {
+    return this.#isOf(claim) ? this.state : "somebody else's";
   }
 }

@@ -44,8 +44,12 @@ const LEFT = new Error("the caller left");
 
 export function drawCall(dice: Dice, plan: Plan): CallPlan {
   const isRerunning = dice.chance(plan.atLeastOnce);
-  const onAbandoned = dice.chance(0.05) ? dice.pick<AbandonedPolicy>(["block", "rerun"]) : undefined;
-  const onError = dice.chance(0.25) ? dice.pick<keyof typeof ENDS>(["record", "release", "unknown"]) : undefined;
+  const onAbandoned = dice.chance(0.05)
+    ? dice.pick<AbandonedPolicy>(["block", "rerun"])
+    : undefined;
+  const onError = dice.chance(0.25)
+    ? dice.pick<keyof typeof ENDS>(["record", "release", "unknown"])
+    : undefined;
   const isPure = plan.atLeastOnce === 0;
   const throws = dice.chance(plan.throwing);
   const leaseMs = dice.chance(0.2) ? plan.leaseMs * 2 : plan.leaseMs;

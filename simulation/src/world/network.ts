@@ -15,7 +15,7 @@ type Fate =
   | "scattered"
   | "fatal";
 
-const LATE_FACTOR = 5;
+const LATE_FACTOR = 4;
 
 /** A process's line to the store, under the name of who sends. Each message meets its own fate. */
 export function wire(world: World, process: Process, sender: string): Store {
@@ -35,12 +35,14 @@ export function wire(world: World, process: Process, sender: string): Store {
     complete: list("complete"),
     release: list("release"),
     read: list("read"),
-    list: (query) => new Message(world, process, sender, "list").send(1, () => world.server.list(query)),
+    list: (query) =>
+      new Message(world, process, sender, "list").send(1, () => world.server.list(query)),
     remove: (id: RecordId, token) => {
       const message = new Message(world, process, sender, "remove");
       return message.send(1, () => world.server.remove(sender, message.number, id, token));
     },
-    purge: (limit) => new Message(world, process, sender, "purge").send(1, () => world.server.purge(limit)),
+    purge: (limit) =>
+      new Message(world, process, sender, "purge").send(1, () => world.server.purge(limit)),
   };
 }
 

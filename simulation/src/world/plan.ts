@@ -88,6 +88,6 @@ function drawFaults(dice: Dice): Faults {
     outages: times(2),
     clockSteps: dice.chance(0.6) ? 0 : times(3),
     closings: dice.chance(0.6) ? 0 : times(1),
-    drift: dice.chance(0.7) ? 0 : dice.between(0.01, 0.3),
+    drift: dice.chance(0.7) ? 0 : dice.between(0.01, 0.1),
   };
 }

@@ -73,7 +73,8 @@ export class Process {
     const wake = () => {
       if (!this.isUp || isCancelled) return;
       const leftMs = this.#pausedUntilMs - this.#world.timeline.nowMs;
-      if (leftMs > 0) cancel = this.#world.timeline.after(leftMs + this.#world.dice.fraction(), wake);
+      if (leftMs > 0)
+        cancel = this.#world.timeline.after(leftMs + this.#world.dice.fraction(), wake);
       else task();
     };
     let cancel = this.#world.timeline.after(delayMs, wake);

@@ -21,13 +21,14 @@ export async function makeProgress(world: World, process: Process): Promise<void
     );
   const outcome = await one(process.front.claim([{ ...request, checkpoint: "step 0" }]));
   if (outcome?.outcome !== "claimed") return;
+  const held = { ...claim, token: outcome.token };
   const reached = outcome.checkpoint?.revision ?? 0;
   for (let step = 1; step <= plan.progressSteps; step += 1) {
     const revision = reached + step;
     const checkpoint = { revision, value: `step ${revision}` };
-    void one(process.front.renew([{ ...claim, leaseMs, checkpoint }]));
+    void one(process.front.renew([{ ...held, leaseMs, checkpoint }]));
     await process.pass(dice.between(0, 0.5) * leaseMs);
   }
   if (dice.chance(0.5)) return;
-  await one(process.front.complete([{ ...claim, status: "succeeded", body: "json:" }]));
+  await one(process.front.complete([{ ...held, status: "succeeded", body: "json:" }]));
 }

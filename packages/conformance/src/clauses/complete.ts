@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import {
   assertAbout,
   clause,
+  heldTwice,
   LEASE_MS,
   newOwner,
   RETENTION_MS,
@@ -47,6 +48,14 @@ export const completeClauses = [
     }
     assert.equal((await subject.view()).state, "in-progress");
   }),
+  clause("complete.token", "what ran under an earlier hold is not recorded", async (bench) => {
+    const { subject, owner, first, second } = await heldTwice(bench);
+    assert.equal(await subject.complete(owner, { token: first }), false);
+    assert.equal(await subject.complete(owner, { token: second + 1 }), false);
+    assert.equal((await subject.view()).state, "in-progress");
+    assert.equal(await subject.complete(owner, { token: second }), true);
+    assert.equal(await subject.complete(owner, { token: first }), false, "nor called recorded");
+  }),
   clause("complete.first-wins", "the first outcome stands, byte for byte", async (bench) => {
     const subject = bench.subject();
     const { owner } = await subject.claimed();
@@ -83,9 +92,10 @@ export const completeClauses = [
       const subject = bench.subject();
       const late = await subject.claimed();
       await bench.elapse(LEASE_MS);
-      const { owner } = await subject.claimed({ takeOver: true });
+      const { owner, token } = await subject.claimed({ takeOver: true });
       assert.equal(await subject.complete(owner, { body: "same" }), true);
       assert.equal(await subject.complete(late.owner, { body: "same" }), false);
+      assert.equal(await subject.complete(late.owner, { body: "same", token }), false);
     },
   ),
   clause("complete.lapsed", "a lapsed claim that nobody took over can complete", async (bench) => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { clause, LEASE_MS, newOwner } from "../bench.ts";
+import { clause, granted, LEASE_MS, newOwner } from "../bench.ts";
 
 export const listsClauses = [
   clause("lists.empty", "an empty list is answered by an empty list", async (bench) => {
@@ -21,7 +21,7 @@ export const listsClauses = [
       if (kind === "released") await subject.release(owner);
       owners.push(owner);
     }
-    const claims = subjects.map(({ id }, index) => ({ id, owner: owners[index] ?? "" }));
+    const claims = subjects.map((subject, index) => subject.claimOf(owners[index] ?? ""));
     const views = await bench.second.read(subjects.map(({ id }) => id));
     assert.deepEqual(
       views.map((view) => view && [view.id.digest, view.state]),
@@ -63,9 +63,8 @@ export const listsClauses = [
     const requests = subjects.map((subject) => subject.request());
     const outcomes = await bench.first.claim(requests);
     assert.deepEqual(new Set(outcomes.map(({ outcome }) => outcome)), new Set(["claimed"]));
-    const completions = requests.map(({ id, owner }, index) => ({
-      id,
-      owner,
+    const completions = granted(requests, outcomes).map((claim, index) => ({
+      ...claim,
       status: "succeeded" as const,
       body: `body ${index}`,
     }));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
-import { memoryStore, type RecordView, type Store } from "@idemkit/engine";
+import { type Claim, memoryStore, type RecordView, type Store } from "@idemkit/engine";
 import { type Bench, clause, newOwner } from "../bench.ts";
 
 const OPERATIONS = 400;
@@ -35,6 +35,11 @@ function draw(pick: (below: number) => number, ids: readonly RecordView["id"][],
   const id = ids[pick(ids.length)] as RecordView["id"];
   const owner = owners[pick(owners.length)] as string;
   const claim = { id, owner };
+  // Mostly with the present token: tokens follow the clock, and differ from store to store.
+  const claimIn = async (store: Store): Promise<Claim> => {
+    const [view] = await store.read([id]);
+    return { ...claim, token: (view?.token ?? 2) - (pick(4) === 0 ? 1 : 0) };
+  };
   const acts: readonly (readonly [string, Act])[] = [
     [
       "claim",
@@ -52,10 +57,10 @@ function draw(pick: (below: number) => number, ids: readonly RecordView["id"][],
     ],
     [
       "renew",
-      (store) =>
+      async (store) =>
         store.renew([
           {
-            ...claim,
+            ...(await claimIn(store)),
             leaseMs: (1 + pick(2)) * UNIT_MS,
             ...(pick(2) === 0 && { checkpoint: { revision: pick(4), value: `at ${pick(9)}` } }),
           },
@@ -63,10 +68,10 @@ function draw(pick: (below: number) => number, ids: readonly RecordView["id"][],
     ],
     [
       "complete",
-      (store) =>
+      async (store) =>
         store.complete([
           {
-            ...claim,
+            ...(await claimIn(store)),
             status: (["succeeded", "failed", "unknown"] as const)[pick(3)] ?? "failed",
             body: `body ${pick(2)}`,
             ...(pick(2) === 0 && { retentionMs: 6 * UNIT_MS }),
@@ -74,7 +79,7 @@ function draw(pick: (below: number) => number, ids: readonly RecordView["id"][],
           },
         ]),
     ],
-    ["release", (store) => store.release([claim])],
+    ["release", async (store) => store.release([await claimIn(store)])],
     ["read", (store) => store.read([id])],
     [
       "remove",

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { clause, LEASE_MS, newOwner, RETENTION_MS, wrongOwners } from "../bench.ts";
+import { clause, heldTwice, LEASE_MS, newOwner, RETENTION_MS, wrongOwners } from "../bench.ts";
 
 export const releaseClauses = [
   clause("release.claimable", "a released record keeps token, attempt and owner", async (bench) => {
@@ -19,6 +19,13 @@ export const releaseClauses = [
     assert.equal(await subject.release(owner), true);
     await subject.claimed();
     assert.equal(await subject.release(owner), false, "but not once somebody else has it");
+  }),
+  clause("release.token", "a late release does not give back a later hold", async (bench) => {
+    const { subject, owner, first, second } = await heldTwice(bench);
+    assert.equal(await subject.release(owner, { token: first }), false);
+    assert.equal((await subject.view()).state, "in-progress");
+    assert.equal(await subject.release(owner, { token: second }), true);
+    assert.equal(await subject.release(owner, { token: first }), false, "nor said to have been");
   }),
   clause("release.lapsed", "a lapsed claim can be released", async (bench) => {
     const subject = bench.subject();
@@ -89,22 +96,31 @@ export const releaseClauses = [
       const view = await subject.view();
       assert.equal(view.state, "released");
       assert.equal(view.token, token);
-      for (const gone of [
-        "owner",
-        "body",
-        "checkpoint",
-        "status",
-        "note",
-        "completedAt",
-      ] as const) {
+      for (const gone of ["body", "checkpoint", "status", "note", "completedAt"] as const) {
         assert.equal(view[gone], undefined, gone);
       }
       assert.equal(await subject.renew(owner), false);
       assert.equal(await subject.complete(owner), false);
-      assert.equal(await subject.release(owner), false);
       const next = await subject.claimed({ fingerprint: "other" });
       assert.equal(next.attempt, 2);
       assert.ok(next.token > token, "expected a greater token");
+      assert.equal(await subject.release(owner), false);
     }
   }),
+  clause(
+    "remove.owner",
+    "after a removal a delayed claim of the owner changes nothing",
+    async (bench) => {
+      for (const ending of ["in progress", "succeeded"] as const) {
+        const subject = bench.subject();
+        const { owner, token } = await subject.claimed();
+        if (ending === "succeeded") await subject.complete(owner);
+        assert.equal(await subject.remove(token), true);
+        assert.equal((await subject.view()).owner, owner);
+        const delayed = await subject.through(bench.second).claim({ owner, takeOver: true });
+        assert.ok(delayed.outcome === "in-progress" && delayed.leaseRemainingMs === 0);
+        assert.equal((await subject.view()).state, "released");
+      }
+    },
+  ),
 ];

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { assertAbout, clause, LEASE_MS, newOwner, wrongOwners } from "../bench.ts";
+import { assertAbout, clause, heldTwice, LEASE_MS, newOwner, wrongOwners } from "../bench.ts";
 
 export const renewClauses = [
   clause("renew.owner", "the owner moves the end of its lease to now + leaseMs", async (bench) => {
@@ -37,6 +37,12 @@ export const renewClauses = [
     const view = await subject.view();
     assertAbout(view.leaseRemainingMs, before ?? 0, "leaseRemainingMs");
     assert.equal(view.checkpoint, undefined);
+  }),
+  clause("renew.token", "a claim that was lost and got again is another one", async (bench) => {
+    const { subject, owner, first, second } = await heldTwice(bench);
+    assert.equal(await subject.renew(owner, { token: first }), false);
+    assert.equal(await subject.renew(owner, { token: second + 1 }), false);
+    assert.equal(await subject.renew(owner, { token: second }), true);
   }),
   clause("renew.ended", "a claim that has ended is not renewed", async (bench) => {
     for (const ending of ["succeeded", "failed", "unknown", "released"] as const) {

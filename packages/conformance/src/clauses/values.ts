@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { assertAbout, clause, LEASE_MS, newOwner, RETENTION_MS, TOLERANCE_MS } from "../bench.ts";
+import {
+  assertAbout,
+  clause,
+  granted,
+  LEASE_MS,
+  newOwner,
+  RETENTION_MS,
+  TOLERANCE_MS,
+} from "../bench.ts";
 
 const DAY_MS = 86_400_000;
 const YEAR_MS = 365 * DAY_MS;
@@ -189,13 +197,13 @@ export const valueClauses = [
     "every list operation takes 256 entries, one of them refused",
     async (bench) => {
       const subjects = bench.subjects(256);
-      const claims = subjects.map((subject) => subject.request());
-      await bench.first.claim(claims);
+      const requests = subjects.map((subject) => subject.request());
+      const claims = granted(requests, await bench.first.claim(requests));
       const strangers = claims.map((claim, index) =>
         index === 200 ? { ...claim, owner: newOwner() } : claim,
       );
       const expected = claims.map((_, index) => index !== 200);
-      const renewals = strangers.map(({ id, owner }) => ({ id, owner, leaseMs: LEASE_MS }));
+      const renewals = strangers.map((claim) => ({ ...claim, leaseMs: LEASE_MS }));
       assert.deepEqual(await bench.second.renew(renewals), expected);
       const views = await bench.second.read(claims.map(({ id }) => id));
       assert.deepEqual(
@@ -204,7 +212,7 @@ export const valueClauses = [
       );
       const outcome = { status: "unknown", body: "b" } as const;
       assert.deepEqual(
-        await bench.first.complete(strangers.map(({ id, owner }) => ({ id, owner, ...outcome }))),
+        await bench.first.complete(strangers.map((claim) => ({ ...claim, ...outcome }))),
         expected,
       );
       assert.deepEqual(await bench.second.release(strangers), expected);

@@ -1,0 +1,111 @@
+import { decodeError, decodeValue } from "./body.ts";
+import type { ClaimScope } from "./claim-handle.ts";
+import {
+  ConflictError,
+  OutcomeUnknownError,
+  ReplayedError,
+  ResultUnavailableError,
+  StoreError,
+  type UnknownReason,
+} from "./errors.ts";
+import { isComparable } from "./fingerprint.ts";
+import type { Asked } from "./flights.ts";
+import type { Completed, RecordId } from "./store.ts";
+
+/** A recorded result, given to a duplicate. */
+export interface Replay {
+  readonly kind: "replay";
+  readonly value: unknown;
+  readonly attempt: number;
+  readonly token: number;
+  /** Epoch milliseconds on the store's clock. */
+  readonly createdAt: number;
+  readonly completedAt: number;
+}
+
+/** One call, checked and hashed. */
+export interface Call {
+  readonly id: RecordId;
+  readonly fingerprint: string;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** What is known of a call that is ahead of this one. */
+export interface Running {
+  readonly replay?: Replay;
+  readonly attempt: number;
+  readonly leaseRemainingMs: number;
+}
+
+/** What another call's record means for this one: an outcome, an error, or that it still runs. */
+export function meet(
+  scope: ClaimScope,
+  call: Call,
+  asked: Extract<Asked, { kind: "attached" | "answered" }>,
+): Running {
+  const other = asked.kind === "attached" ? asked.flight.request : asked.outcome;
+  // Mismatch comes before all else: who does not know the content learns nothing about the outcome.
+  checkFingerprint(scope, call, other.fingerprint);
+  if (asked.kind === "attached") {
+    return { attempt: asked.attempt, leaseRemainingMs: asked.flight.request.leaseMs };
+  }
+  const { outcome } = asked;
+  switch (outcome.outcome) {
+    case "in-progress":
+      return outcome;
+    case "lapsed":
+      throw unknown(scope, call, outcome, "lapsed");
+    case "completed":
+      if (outcome.status === "unknown") throw unknown(scope, call, outcome, "recorded");
+      return {
+        attempt: outcome.attempt,
+        leaseRemainingMs: 0,
+        replay: replay(scope, call, outcome),
+      };
+  }
+}
+
+function checkFingerprint({ events }: ClaimScope, call: Call, recorded: string): void {
+  if (recorded === call.fingerprint) return;
+  if (!isComparable(recorded)) {
+    const why = "The record's fingerprint is of a version that this release cannot compare with.";
+    throw new StoreError("claim", new Error(why));
+  }
+  events.emit("conflict", () => ({ digest: call.id.digest }));
+  throw new ConflictError();
+}
+
+function unknown(
+  { events }: ClaimScope,
+  { id: { digest } }: Call,
+  { attempt, token }: { readonly attempt: number; readonly token: number },
+  reason: UnknownReason,
+): OutcomeUnknownError {
+  events.emit("unknown", () => ({ digest, attempt, token, reason }));
+  return new OutcomeUnknownError({ reason, attempt, token });
+}
+
+function replay({ events }: ClaimScope, { id: { digest } }: Call, completed: Completed): Replay {
+  const { status, attempt, token, createdAt, completedAt, ageMs } = completed;
+  events.emit("replayed", () => ({ digest, attempt, token, status, ageMs }));
+  if (status === "failed") {
+    const cause = readBody(() => decodeError(completed.body));
+    throw new ReplayedError({ cause, attempt, token, createdAt, completedAt });
+  }
+  const decoded = readBody(() => decodeValue(completed.body));
+  if (decoded.kept) {
+    const { value } = decoded;
+    return { kind: "replay", value, attempt, token, createdAt, completedAt };
+  }
+  throw new ResultUnavailableError({ why: decoded.why, attempt, token, completedAt });
+}
+
+/** A body that cannot be read means a tampered or foreign record. It is never taken for "new". */
+function readBody<T>(read: () => T): T {
+  try {
+    return read();
+  } catch {
+    // The parser's message would quote the body.
+    throw new StoreError("claim", new Error("The stored body cannot be read."));
+  }
+}
