@@ -27,15 +27,20 @@ export async function begin(scope: ClaimScope, call: Call): Promise<Begun> {
   const startedAtMs = runtime.monotonicMs();
   const untilMs = duplicates === "reject" ? startedAtMs : startedAtMs + duplicates.waitMs;
   let hasWaited = false;
+  // The same in every round: a claim of an earlier one may still be on its way, and if it is granted
+  // late it has to be known as this call's own.
+  let owner = runtime.newOwner();
   lifetime.enter();
   try {
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
       checkWanted(scope, call);
-      const { asked, sentAtMs } = await ask(scope, call);
+      const { asked, sentAtMs } = await ask(scope, call, owner);
       if (asked.kind === "again") continue;
       if (asked.kind === "granted") {
         const claim = await accept(scope, call, asked, sentAtMs);
         if (claim !== undefined) return { kind: "execute", claim };
+        // What was granted is lost, and its owner is done with.
+        owner = runtime.newOwner();
         continue;
       }
       const running = meet(scope, call, asked);
@@ -58,11 +63,12 @@ export async function begin(scope: ClaimScope, call: Call): Promise<Begun> {
 async function ask(
   { client, runtime, settings, events, lifetime }: ClaimScope,
   { id, fingerprint }: Call,
+  owner: string,
 ): Promise<{ readonly asked: Asked; readonly sentAtMs: number }> {
   const request: ClaimRequest = {
     id,
     fingerprint,
-    owner: runtime.newOwner(),
+    owner,
     leaseMs: settings.leaseMs,
     retentionMs: settings.replayMs,
     takeOver: takesOver(settings),
