@@ -30,6 +30,7 @@ export async function begin(scope: ClaimScope, call: Call): Promise<Begun> {
   // The same in every round: a claim of an earlier one may still be on its way, and if it is granted
   // late it has to be known as this call's own.
   let owner = runtime.newOwner();
+  let hasLost = false;
   lifetime.enter();
   try {
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
@@ -39,12 +40,17 @@ export async function begin(scope: ClaimScope, call: Call): Promise<Begun> {
       if (asked.kind === "granted") {
         const claim = await accept(scope, call, asked, sentAtMs);
         if (claim !== undefined) return { kind: "execute", claim };
-        // What was granted is lost, and its owner is done with.
-        owner = runtime.newOwner();
+        hasLost = true;
         continue;
       }
       const running = meet(scope, call, asked);
       if (running.replay !== undefined) return running.replay;
+      if (hasLost && running.leaseRemainingMs === 0) {
+        // The claim that was lost was removed, and its owner is barred. Nothing ran under it.
+        owner = runtime.newOwner();
+        hasLost = false;
+        continue;
+      }
       if (runtime.monotonicMs() >= untilMs) throw refuse(scope, call, running);
       hasWaited = true;
       await wait(scope, call, asked, untilMs);

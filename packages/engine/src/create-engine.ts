@@ -122,33 +122,31 @@ class StoreEngine implements Engine {
   async inspect(
     ...of: readonly [Scope, string] | readonly [{ readonly digest: string }]
   ): Promise<InspectedRecord | undefined> {
-    this.#scope.lifetime.checkOpen();
     const id = of.length === 1 ? recordIdOf(of[0].digest) : recordId(...of);
-    return await inspect(this.#scope, id);
+    return await this.#operate((scope) => inspect(scope, id));
   }
 
   async settle(scope: Scope, key: string, decision: Decision): Promise<void> {
-    this.#scope.lifetime.checkOpen();
-    await settle(this.#scope, recordId(scope, key), decision);
+    const id = recordId(scope, key);
+    await this.#operate((claims) => settle(claims, id, decision));
   }
 
   async list(options: ListOptions) {
-    this.#scope.lifetime.checkOpen();
     checkNames(options, ["state", "after", "limit"]);
     const { state, after, limit = LIST_LIMIT } = options;
-    return await list(this.#scope, { state, limit, ...(after !== undefined && { after }) });
+    const query = { state, limit, ...(after !== undefined && { after }) };
+    return await this.#operate((scope) => list(scope, query));
   }
 
   async remove(scope: Scope, key: string): Promise<boolean> {
-    this.#scope.lifetime.checkOpen();
-    return await remove(this.#scope, recordId(scope, key));
+    const id = recordId(scope, key);
+    return await this.#operate((claims) => remove(claims, id));
   }
 
   async purge(options: { readonly limit?: number } = {}): Promise<number> {
     checkNames(options, ["limit"]);
     const { limit = PURGE_LIMIT } = options;
-    this.#scope.lifetime.checkOpen();
-    return await purge(this.#scope, limit);
+    return await this.#operate((scope) => purge(scope, limit));
   }
 
   async close(options: { readonly graceMs?: number } = {}): Promise<void> {
@@ -159,6 +157,18 @@ class StoreEngine implements Engine {
       throw new TypeError(`graceMs: ${expected}, got ${describe(graceMs)}.`);
     }
     await this.#scope.lifetime.close(graceMs);
+  }
+
+  /** An operator's call: what is under way when the engine is closed is waited for. */
+  async #operate<T>(act: (scope: ClaimScope) => Promise<T>): Promise<T> {
+    const { lifetime } = this.#scope;
+    lifetime.checkOpen();
+    lifetime.enter();
+    try {
+      return await act(this.#scope);
+    } finally {
+      lifetime.leave();
+    }
   }
 
   async #begin(

@@ -1,7 +1,7 @@
 import { decodeError, decodeValue, encodeError, encodeValue } from "./body.ts";
 import type { ClaimScope } from "./claim-handle.ts";
 import { describe } from "./describe.ts";
-import { SettleRefusedError } from "./errors.ts";
+import { EngineClosedError, SettleRefusedError } from "./errors.ts";
 import { splitScope } from "./identity.ts";
 import type { ListQuery, OpenState, RecordId, RecordState, RecordView, Status } from "./store.ts";
 import { pause } from "./timing.ts";
@@ -77,6 +77,7 @@ export async function settle(scope: ClaimScope, id: RecordId, decision: Decision
   checkDecision(decision);
   const { storeTimeoutMs, replayMs } = settings;
   const view = await client.read(id, storeTimeoutMs);
+  checkNotEnded(scope);
   if (view === undefined || !isOpen(view)) throw refusal(view);
   const { owner, attempt, token } = view;
   const note = JSON.stringify({ by: decision.by, why: decision.why } satisfies SettleNote);
@@ -93,19 +94,21 @@ export async function settle(scope: ClaimScope, id: RecordId, decision: Decision
   events.emit("settled", () => ({ digest: id.digest, attempt, token, as, by, why }));
 }
 
-export async function remove({ client, settings }: ClaimScope, id: RecordId): Promise<boolean> {
+export async function remove(scope: ClaimScope, id: RecordId): Promise<boolean> {
+  const { client, settings } = scope;
   const view = await client.read(id, settings.storeTimeoutMs);
+  checkNotEnded(scope);
   return view !== undefined && (await client.remove(id, view.token, settings.storeTimeoutMs));
 }
 
 /** Purges in batches, each followed by a pause as long as it took, so that live traffic goes on. */
 export async function purge(
-  { client, runtime, settings }: ClaimScope,
+  { client, runtime, settings, lifetime }: ClaimScope,
   limit: number,
 ): Promise<number> {
   checkLimit(limit, PURGE_LIMIT_MAX);
   let purged = 0;
-  while (purged < limit) {
+  while (purged < limit && !lifetime.isEnded) {
     const batch = Math.min(PURGE_BATCH, limit - purged);
     const startedAtMs = runtime.monotonicMs();
     const count = await client.purge(batch, settings.storeTimeoutMs);
@@ -114,6 +117,11 @@ export async function purge(
     await pause(runtime, runtime.monotonicMs() - startedAtMs);
   }
   return purged;
+}
+
+/** Writes nothing for an engine that was closed while it read. */
+function checkNotEnded({ lifetime }: ClaimScope): void {
+  if (lifetime.isEnded) throw new EngineClosedError();
 }
 
 function outcomeOf(decision: Decision, view: RecordView, maxResultBytes: number) {
