@@ -99,6 +99,7 @@ export type Event =
   /** What an engine told its listeners, as text. */
   | { readonly kind: "heard"; readonly process: string; readonly text: string }
   | { readonly kind: "died" | "closed"; readonly process: string }
+  | { readonly kind: "closing"; readonly process: string; readonly graceMs: number }
   | { readonly kind: "fault"; readonly what: string }
   /** From here on there are no faults, and the wait for every lease to end is over. */
   | { readonly kind: "healed" }

@@ -127,7 +127,7 @@ function planFaults(world: World): void {
     });
   });
   at(faults.clockSteps, () => {
-    const byMs = Math.round(dice.between(-1, 2) * leaseMs);
+    const byMs = Math.round(dice.between(-3, 1) * leaseMs);
     world.server.stepClock(byMs);
     world.note({ kind: "fault", what: `the store's clock jumps by ${byMs} ms` });
   });

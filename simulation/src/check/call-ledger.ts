@@ -75,6 +75,9 @@ export class CallLedger {
       case "held":
         if (told.recorded) this.#checkRecorded("unknown", undefined, expect);
         break;
+      case "done":
+        this.#checkSettled(expect);
+        break;
       case "threw":
         expect(told.message === this.#ran?.said, "I7", "a caller got another error than it threw");
         break;
@@ -119,6 +122,14 @@ export class CallLedger {
       default:
         break;
     }
+  }
+
+  /** An operator who is told that a decision stands finds it in the record. */
+  #checkSettled(expect: Expect): void {
+    const status = /^settle as (succeeded|failed)$/.exec(this.call.how)?.[1];
+    if (status === undefined) return;
+    const isThere = this.#record.outcomes.some((each) => each.isSettled && each.status === status);
+    expect(isThere, "I7", "an operator was told that a decision stands, and it does not");
   }
 
   #checkRecorded(status: Outcome["status"], value: string | undefined, expect: Expect): void {

@@ -12,6 +12,9 @@ export function check(history: History): readonly Violation[] {
   return checker.violations;
 }
 
+/** A process's clock may run a little fast. */
+const CLOCK_SHARE = 0.8;
+
 /** An owner, and which calls of its process can have asked for it. */
 interface Minted {
   readonly process: string;
@@ -25,6 +28,7 @@ class Checker {
   readonly #records = new Map<string, RecordLedger>();
   readonly #calls = new Map<number, CallLedger>();
   readonly #dead = new Set<string>();
+  readonly #graceEndsAtMs = new Map<string, number>();
   readonly #closedAtMs = new Map<string, number>();
   readonly #contents = new Map<string, Set<string>>();
   readonly #minted = new Map<string, Minted>();
@@ -47,6 +51,7 @@ class Checker {
         this.#calls.get(event.call)?.ran(event);
         break;
       case "told":
+        this.#checkWaitedFor(event.call, atMs);
         this.#calls.get(event.call)?.tell(event.told, this.#expect);
         break;
       case "owner":
@@ -69,6 +74,9 @@ class Checker {
         break;
       case "died":
         this.#dead.add(event.process);
+        break;
+      case "closing":
+        this.#graceEndsAtMs.set(event.process, atMs + event.graceMs * CLOCK_SHARE);
         break;
       case "closed":
         this.#closedAtMs.set(event.process, atMs);
@@ -155,6 +163,15 @@ class Checker {
     const { closeBoundMs } = this.#history.terms;
     const isQuiet = closedAtMs === undefined || atMs <= closedAtMs + closeBoundMs;
     this.#expect(isQuiet, "I16", `${process} still sends after it was closed`);
+  }
+
+  /** While there is grace, close waits for every call. */
+  #checkWaitedFor(call: number, atMs: number): void {
+    const process = this.#calls.get(call)?.call.process ?? "";
+    const closedAtMs = this.#closedAtMs.get(process);
+    if (closedAtMs === undefined || closedAtMs >= atMs) return;
+    const isGraceOver = closedAtMs >= (this.#graceEndsAtMs.get(process) ?? 0);
+    this.#expect(isGraceOver, "I16", `${process} was closed while call ${call} was under way`);
   }
 
   #checkLastWord({ record, told, isListed }: Extract<Event, { kind: "last word" }>): void {

@@ -26,7 +26,8 @@ export interface Outcome {
   readonly grant: Grant;
   readonly status: "succeeded" | "failed" | "unknown";
   readonly body: string;
-  readonly completedAtMs: number;
+  /** Whether an operator decided it. */
+  readonly isSettled: boolean;
   /** From when on it may be forgotten, on the store's clock. */
   readonly dueAtMs: number;
 }
@@ -213,7 +214,7 @@ export class RecordLedger {
       grant: holder,
       status: given.status,
       body: given.body,
-      completedAtMs: storeMs,
+      isSettled: given.note !== undefined,
       dueAtMs:
         given.retentionMs === undefined
           ? holder.grantedAtMs + holder.retentionMs

@@ -46,7 +46,7 @@ const RATE_MAX = 0.25;
 /** Draws a world: which faults there are at all differs from world to world, not only how many. */
 export function drawPlan(dice: Dice): Plan {
   const leaseMs = dice.pick([100, 150, 400]);
-  const storeTimeoutMs = dice.pick([20, 60, 200]);
+  const storeTimeoutMs = dice.pick([20, 60, 200, 500]);
   const isLong = dice.chance(0.3);
   return {
     leaseMs,
@@ -55,7 +55,7 @@ export function drawPlan(dice: Dice): Plan {
     scopes: dice.chance(0.4) ? ["shop-a", "shop-b"] : ["shop-a"],
     keys: dice.chance(0.3) ? ["k1", "k2"] : ["k1"],
     payloads: dice.chance(0.3) ? 2 : 1,
-    calls: dice.whole(4, 16),
+    calls: dice.whole(4, 14),
     settles: dice.chance(0.35) ? dice.whole(1, 3) : 0,
     removals: dice.chance(0.1) ? 1 : 0,
     purges: isLong ? dice.whole(0, 4) : dice.whole(0, 1),

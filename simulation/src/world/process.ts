@@ -99,11 +99,13 @@ export class Process {
   }
 
   standStill(forMs: number): void {
-    this.#pausedUntilMs = this.#world.timeline.nowMs + forMs;
+    const untilMs = this.#world.timeline.nowMs + forMs;
+    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, untilMs);
   }
 
   async close(graceMs: number): Promise<void> {
     this.isClosing = true;
+    this.#world.note({ kind: "closing", process: this.name, graceMs });
     await this.engine.close({ graceMs });
     if (this.isUp) this.#world.note({ kind: "closed", process: this.name });
   }

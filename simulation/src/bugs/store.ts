@@ -1,0 +1,349 @@
+import type { Bug } from "./bug.ts";
+
+const rules = "transition.ts";
+
+/** Faults of a store: what a careless table and a few statements would do. */
+export const storeBugs: readonly Bug[] = [
+  {
+    name: "no-fence",
+    where: "store",
+    what: "whoever comes may complete: neither owner nor token is compared",
+    edits: [
+      {
+        file: rules,
+        from: "if (record === undefined || !isOf(record, completion)) return refused(stored);",
+        to: "if (record === undefined) return refused(stored);",
+      },
+    ],
+  },
+  {
+    name: "fence-by-owner-alone",
+    where: "store",
+    what: "what is left of an earlier hold of the same owner passes",
+    edits: [
+      {
+        file: rules,
+        from: "return record.owner === owner && record.token === token;",
+        to: "return record.owner === owner;",
+      },
+    ],
+  },
+  {
+    name: "fence-by-status-alone",
+    where: "store",
+    what: "a completion needs a claimed record, whoever claimed it (Powertools updates by key alone)",
+    edits: [
+      {
+        file: rules,
+        from: "if (record === undefined || !isOf(record, completion)) return refused(stored);",
+        to: 'if (record === undefined || (record.status !== "claimed" && !isOf(record, completion))) return refused(stored);',
+      },
+    ],
+  },
+  {
+    name: "release-without-fence",
+    where: "store",
+    what: "a late owner gives back the claim of its successor",
+    edits: [
+      {
+        file: rules,
+        from: "if (record === undefined || !isOf(record, claim)) return refused(stored);",
+        to: "if (record === undefined) return refused(stored);",
+      },
+    ],
+  },
+  {
+    name: "renew-without-fence",
+    where: "store",
+    what: "a late owner renews the claim of its successor and never learns that it lost",
+    edits: [
+      {
+        file: rules,
+        from: 'if (record?.status !== "claimed" || !isOf(record, renewal)) return refused(stored);',
+        to: 'if (record?.status !== "claimed") return refused(stored);',
+      },
+    ],
+  },
+  {
+    name: "renew-inserts",
+    where: "store",
+    what: "a renewal is an upsert: it brings back a record that was given back or ended",
+    edits: [
+      {
+        file: rules,
+        from: 'if (record?.status !== "claimed" || !isOf(record, renewal)) return refused(stored);',
+        to: 'if (record === undefined || !isOf(record, renewal)) return refused(stored);\n    if (record.status !== "claimed") return done({ ...record, ...NO_OUTCOME, status: "claimed", leaseEndsAt: nowMs + renewal.leaseMs });',
+      },
+    ],
+  },
+  {
+    name: "racy-claim",
+    where: "store",
+    what: "a claim reads, and writes a little later what it decided then (node-idempotency: get, then set)",
+    edits: [
+      {
+        file: rules,
+        from: "const record = unlessExpired(stored, nowMs);\n    if (record === undefined) return claimAbsent(stored, request, nowMs);",
+        to: "const isFresh = stored?.owner !== request.owner && (stored?.createdAt ?? 0) > nowMs - 3;\n    const record = isFresh ? undefined : unlessExpired(stored, nowMs);\n    if (record === undefined) return claimAbsent(stored, request, nowMs);",
+      },
+    ],
+  },
+  {
+    name: "token-restart",
+    where: "store",
+    what: "tokens are counted per record, and begin again once it was purged",
+    edits: [
+      {
+        file: rules,
+        from: "token: Math.max((previous?.token ?? 0) + 1, nowMs * MICROSECONDS_PER_MS),",
+        to: "token: (previous?.token ?? 0) + 1,",
+      },
+    ],
+  },
+  {
+    name: "token-of-the-clock",
+    where: "store",
+    what: "tokens are the clock's time alone, which can stand still or step back",
+    edits: [
+      {
+        file: rules,
+        from: "token: Math.max((previous?.token ?? 0) + 1, nowMs * MICROSECONDS_PER_MS),",
+        to: "token: nowMs * MICROSECONDS_PER_MS,",
+      },
+    ],
+  },
+  {
+    name: "token-kept",
+    where: "store",
+    what: "a take-over goes on under the token of its predecessor",
+    edits: [
+      {
+        file: rules,
+        from: "token: Math.max((previous?.token ?? 0) + 1, nowMs * MICROSECONDS_PER_MS),",
+        to: "token: takenOver ? (previous?.token ?? 1) : Math.max((previous?.token ?? 0) + 1, nowMs * MICROSECONDS_PER_MS),",
+      },
+    ],
+  },
+  {
+    name: "purge-unfinished",
+    where: "store",
+    what: "a purge goes by age alone, and deletes work whose outcome is open",
+    edits: [
+      {
+        file: rules,
+        from: "const isDue = stored !== undefined && unlessExpired(stored, nowMs) === undefined;",
+        to: "const isDue = stored !== undefined && stored.expiresAt <= nowMs;",
+      },
+    ],
+  },
+  {
+    name: "purge-early",
+    where: "store",
+    what: "a purge takes outcomes that are still to be replayed",
+    edits: [
+      {
+        file: rules,
+        from: "const isDue = stored !== undefined && unlessExpired(stored, nowMs) === undefined;",
+        to: "const isDue = stored !== undefined && unlessExpired(stored, nowMs + 1_000) === undefined;",
+      },
+    ],
+  },
+  {
+    name: "purge-without-limit",
+    where: "store",
+    what: "a purge removes all that is due at once",
+    edits: [{ file: "model-store.ts", from: "if (purged === limit) break;", to: "" }],
+  },
+  {
+    name: "unfinished-expires",
+    where: "store",
+    what: "work in progress is forgotten by time, as with a plain expiry on every key",
+    edits: [
+      {
+        file: rules,
+        from: "return isOpen || record.expiresAt > nowMs ? record : undefined;",
+        to: "return record.expiresAt > nowMs ? record : undefined;",
+      },
+    ],
+  },
+  {
+    name: "unknown-expires",
+    where: "store",
+    what: "an unknown outcome is forgotten by time before anybody settled it",
+    edits: [
+      {
+        file: rules,
+        from: 'const isOpen = record.status === "claimed" || record.status === "unknown";',
+        to: 'const isOpen = record.status === "claimed";',
+      },
+    ],
+  },
+  {
+    name: "retention-from-the-claim",
+    where: "store",
+    what: "how long an outcome lives counts from the claim, however long the run took",
+    edits: [
+      {
+        file: rules,
+        from: "expiresAt: isShort ? Math.max(record.expiresAt, nowMs + retentionMs) : record.expiresAt,",
+        to: "expiresAt: record.expiresAt,",
+      },
+    ],
+  },
+  {
+    name: "early-take-over",
+    where: "store",
+    what: "a claim is taken over before its lease is over",
+    edits: [
+      {
+        file: rules,
+        from: "if (record.leaseEndsAt > nowMs) {",
+        to: "if (record.leaseEndsAt > nowMs + request.leaseMs / 2) {",
+      },
+    ],
+  },
+  {
+    name: "client-clock",
+    where: "store",
+    what: "leases are judged by the clock of whoever asks (Powertools compares with the caller's)",
+    edits: [
+      {
+        file: "server.ts",
+        from: "const storeMs = this.#nowMs();\n    const ask",
+        to: "const storeMs = this.#nowMs();\n    const skewMs = from.charCodeAt(1) % 2 === 0 ? 60 : 0;\n    this.#steppedMs += skewMs;\n    queueMicrotask(() => queueMicrotask(() => { this.#steppedMs -= skewMs; }));\n    const ask",
+      },
+    ],
+  },
+  {
+    name: "take-over-with-other-content",
+    where: "store",
+    what: "a lapsed claim is taken over by a request with another fingerprint",
+    edits: [
+      {
+        file: rules,
+        from: "if (!request.takeOver || record.fingerprint !== request.fingerprint) {",
+        to: "if (!request.takeOver) {",
+      },
+    ],
+  },
+  {
+    name: "take-over-without-leave",
+    where: "store",
+    what: "a lapsed claim is taken over by those who may not (a lock that just expires)",
+    edits: [
+      {
+        file: rules,
+        from: "if (!request.takeOver || record.fingerprint !== request.fingerprint) {",
+        to: "if (record.fingerprint !== request.fingerprint) {",
+      },
+    ],
+  },
+  {
+    name: "own-claim-refused",
+    where: "store",
+    what: "an owner that asks again after a lost answer is refused because of its own claim",
+    edits: [
+      {
+        file: rules,
+        from: "if (record.owner === request.owner) {\n    const renewed",
+        to: "if (record.owner === request.owner && record.leaseEndsAt < 0) {\n    const renewed",
+      },
+    ],
+  },
+  {
+    name: "revives-the-completed",
+    where: "store",
+    what: "a delayed claim of the owner is granted on top of its own outcome",
+    edits: [
+      {
+        file: rules,
+        from: "default:\n        return { record, answer: completedOutcome(record, record.status, nowMs) };",
+        to: "default:\n        if (record.owner === request.owner) return claimAbsent(record, request, nowMs);\n        return { record, answer: completedOutcome(record, record.status, nowMs) };",
+      },
+    ],
+  },
+  {
+    name: "revives-the-released",
+    where: "store",
+    what: "a delayed claim of the owner is granted after its own release",
+    edits: [
+      {
+        file: rules,
+        from: "const isDelayedDuplicate = record.owner === request.owner;",
+        to: "const isDelayedDuplicate = false;",
+      },
+    ],
+  },
+  {
+    name: "late-owner-told-true",
+    where: "store",
+    what: "an owner that comes after a settlement is told that its own outcome was recorded",
+    edits: [
+      {
+        file: rules,
+        from: "return isStored ? done(record) : refused(stored);",
+        to: "return done(record);",
+      },
+    ],
+  },
+  {
+    name: "last-outcome-wins",
+    where: "store",
+    what: "a second completion overwrites the first",
+    edits: [
+      {
+        file: rules,
+        from: "return isStored ? done(record) : refused(stored);",
+        to: "return isStored ? done(record) : done({ ...record, status, body });",
+      },
+    ],
+  },
+  {
+    name: "repeated-completion-refused",
+    where: "store",
+    what: "an owner that completes again after a lost answer is told that it lost",
+    edits: [
+      {
+        file: rules,
+        from: "return isStored ? done(record) : refused(stored);",
+        to: "return refused(stored);",
+      },
+    ],
+  },
+  {
+    name: "checkpoint-goes-back",
+    where: "store",
+    what: "a checkpoint that was overtaken on its way replaces the newer one",
+    edits: [
+      {
+        file: rules,
+        from: "given.revision > (record.checkpoint?.revision ?? Number.NEGATIVE_INFINITY);",
+        to: "given.revision !== record.checkpoint?.revision;",
+      },
+    ],
+  },
+  {
+    name: "checkpoint-lost",
+    where: "store",
+    what: "a take-over begins without the progress that was kept",
+    edits: [
+      {
+        file: rules,
+        from: "takenOver: true,\n    checkpoint: record.checkpoint,",
+        to: "takenOver: true,\n    checkpoint: undefined,",
+      },
+    ],
+  },
+  {
+    name: "body-cut",
+    where: "store",
+    what: "a body that is too long for its column is cut without a word",
+    edits: [
+      {
+        file: rules,
+        from: "      body,\n      note,",
+        to: "      body: body.slice(0, 60),\n      note,",
+      },
+    ],
+  },
+];
