@@ -37,6 +37,8 @@ export interface CallEvent {
   /** Whether it may take over lapsed work. */
   readonly takesOver: boolean;
   readonly how: string;
+  /** What was drawn for the call, to be shown. */
+  readonly plan?: object;
 }
 
 /** One entry of a list, as the store did and answered it. */

@@ -373,6 +373,21 @@ const writeMutants: readonly Mutant[] = [
     storing(() => ({ note: undefined })),
   ),
   ruled("renews by the owner alone", "renew.token", "renew", ofAnyToken),
+  ruled(
+    "overrules a lease that runs",
+    "complete.if-lapsed",
+    "complete",
+    (record, name, given, nowMs) => sound(record, name, { ...given, ifLapsed: false }, nowMs),
+  ),
+  ruled(
+    "refuses operators what is unknown",
+    "complete.if-lapsed",
+    "complete",
+    (record, name, given, nowMs) =>
+      given.ifLapsed === true && record?.status === "unknown"
+        ? refused(record)
+        : sound(record, name, given, nowMs),
+  ),
   ruled("completes by the owner alone", "complete.token", "complete", ofAnyToken),
   ruled("releases by the owner alone", "release.token", "release", ofAnyToken),
   ruled("releases what has an outcome", "release.fence", "release", (record, ...rest) =>

@@ -83,7 +83,7 @@ export async function settle(scope: ClaimScope, id: RecordId, decision: Decision
   const note = JSON.stringify({ by: decision.by, why: decision.why } satisfies SettleNote);
   const outcome = outcomeOf(decision, view, settings.maxResultBytes);
   const claim = { id, owner, token };
-  const completion = { ...claim, note, retentionMs: replayMs, ...outcome };
+  const completion = { ...claim, note, retentionMs: replayMs, ifLapsed: true, ...outcome };
   let isDone = await client.complete(completion, storeTimeoutMs);
   // Released records keep their note: the reason stands there first, then the key is given back.
   if (isDone && decision.as === "released") {

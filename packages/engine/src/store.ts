@@ -96,6 +96,11 @@ export interface Completion extends Claim {
   readonly retentionMs?: number;
   /** An opaque well-formed string without U+0000: who decided, and why. Replaces an older note. */
   readonly note?: string;
+  /**
+   * Refuses while the lease runs: what an operator decides about lapsed work must not overrule an
+   * owner that has renewed meanwhile. Default: false.
+   */
+  readonly ifLapsed?: boolean;
 }
 
 /**

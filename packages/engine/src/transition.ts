@@ -95,6 +95,8 @@ const rules: { readonly [Name in OperationName]: Rule<Name> } = {
       const isStored = record.status === status && record.body === body;
       return isStored ? done(record) : refused(stored);
     }
+    const isRunning = record.status === "claimed" && record.leaseEndsAt > nowMs;
+    if (completion.ifLapsed && isRunning) return refused(stored);
     const isShort = (record.expiresAt - nowMs) * 10 < retentionMs * 9;
     return done({
       ...record,

@@ -90,7 +90,8 @@ export const COMPLETE = `
     expires_at = iif((expires_at - @now) * 10 < @retentionMs * 9,
       max(expires_at, @now + @retentionMs), expires_at)
   WHERE digest = @digest AND owner = @owner AND token = @token
-    AND status IN ('claimed', 'unknown')`;
+    AND status IN ('claimed', 'unknown')
+    AND (NOT @ifLapsed OR status = 'unknown' OR lease_ends_at <= @now)`;
 
 /** Whether this claim's outcome stands there already. Parameters: digest, owner, token, status, body, now. */
 export const IS_COMPLETED = `

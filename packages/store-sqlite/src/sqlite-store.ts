@@ -93,9 +93,11 @@ class HandleStore implements SqliteStore {
   async complete(completions: readonly Completion[]): Promise<readonly boolean[]> {
     return await this.#writeEach(completions, (statements, completion, now) => {
       const { id, owner, token, status, body, note = null, retentionMs = 0 } = completion;
+      const ifLapsed = Number(completion.ifLapsed ?? false);
       const outcome = { digest: digestOf(id), owner, token, status, body, now };
       return (
-        statements.complete({ ...outcome, note, retentionMs }) || statements.isCompleted(outcome)
+        statements.complete({ ...outcome, note, retentionMs, ifLapsed }) ||
+        statements.isCompleted(outcome)
       );
     });
   }

@@ -195,7 +195,11 @@ export class RecordLedger {
     const isHeld = isHolder && this.#isOpen;
     const isStored =
       isHolder && this.outcome?.status === given.status && this.outcome.body === given.body;
-    expect(answer || !isHeld, "I9", "the holder of a claim could not complete it");
+    // Only operators leave notes, and they decide nothing while a lease runs.
+    const isBarred =
+      given.note !== undefined && this.state === "claimed" && !this.#isLapsed(storeMs);
+    expect(answer || !isHeld || isBarred, "I9", "the holder of a claim could not complete it");
+    expect(!answer || !isBarred, "I10", "an operator overruled a lease that runs");
     expect(
       answer || !isStored || this.#isDue(storeMs),
       "I9",

@@ -88,20 +88,25 @@ export async function makeCall(world: World, process: Process, plan: CallPlan): 
   const call = world.nextCall();
   const { scope, key, payload, verb, options, takesOver } = plan;
   const record = recordOf({ scope: `${scope.length}:${scope}`, key });
-  const how = `${verb} ${JSON.stringify(options)}, ${plan.durationMs.toFixed(0)} ms to ${plan.end}`;
-  world.note({ kind: "call", call, process: process.name, record, payload, takesOver, how });
+  const about = { process: process.name, record, payload, takesOver, how: verb, plan };
+  world.note({ kind: "call", call, ...about });
   const function_ = new SimulatedFunction(world, process, call, plan);
-  const leaving = new AbortController();
-  const signalled: CallOptions = { ...options, signal: leaving.signal };
-  if (plan.leavesAfterMs !== undefined) {
-    process.later(plan.leavesAfterMs, () => leaving.abort(LEFT));
-  }
+  const signalled: CallOptions =
+    plan.leavesAfterMs === undefined
+      ? options
+      : { ...options, signal: leavingAfter(process, plan.leavesAfterMs) };
   const told = await (verb === "execute"
     ? executed(process, function_, plan, signalled)
     : begun(process, function_, plan, signalled)
   ).catch(toldBy);
   if (process.isUp) world.note({ kind: "told", call, told });
   return told.as === "error" ? told.code : told.as;
+}
+
+function leavingAfter(process: Process, delayMs: number): AbortSignal {
+  const leaving = new AbortController();
+  process.later(delayMs, () => leaving.abort(LEFT));
+  return leaving.signal;
 }
 
 async function executed(

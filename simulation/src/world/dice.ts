@@ -1,5 +1,9 @@
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { skipN } from "pure-rand/utils/skipN";
+
+/** The first numbers of neighbouring seeds are alike: too much of the state is still zero. */
+const SKIPPED = 64;
 
 /** Everything that is left to chance in a world. The same seed throws the same numbers. */
 export class Dice {
@@ -7,6 +11,7 @@ export class Dice {
 
   constructor(seed: number) {
     this.#generator = xoroshiro128plus(seed);
+    skipN(this.#generator, SKIPPED);
   }
 
   /** From 0 up to but not including 1. */

@@ -55,7 +55,7 @@ export function drawPlan(dice: Dice): Plan {
     scopes: dice.chance(0.4) ? ["shop-a", "shop-b"] : ["shop-a"],
     keys: dice.chance(0.3) ? ["k1", "k2"] : ["k1"],
     payloads: dice.chance(0.3) ? 2 : 1,
-    calls: dice.whole(4, 14),
+    calls: dice.whole(3, 10),
     settles: dice.chance(0.35) ? dice.whole(1, 3) : 0,
     removals: dice.chance(0.1) ? 1 : 0,
     purges: isLong ? dice.whole(0, 4) : dice.whole(0, 1),

@@ -98,6 +98,23 @@ export const completeClauses = [
       assert.equal(await subject.complete(late.owner, { body: "same", token }), false);
     },
   ),
+  clause("complete.if-lapsed", "an operator overrules no lease that runs", async (bench) => {
+    const subject = bench.subject();
+    const { owner } = await subject.claimed();
+    const settled = { ifLapsed: true, body: "settled" };
+    assert.equal(await subject.complete(owner, settled), false);
+    assert.equal((await subject.view()).state, "in-progress");
+    await bench.elapse(LEASE_MS);
+    assert.equal(await subject.renew(owner), true);
+    assert.equal(await subject.complete(owner, settled), false, "it was renewed in time");
+    await bench.elapse(LEASE_MS);
+    assert.equal(await subject.complete(owner, settled), true);
+    assert.equal(await subject.complete(owner, settled), true, "safe to repeat");
+    const held = bench.subject();
+    const claim = await held.claimed();
+    await held.complete(claim.owner, { status: "unknown" });
+    assert.equal(await held.complete(claim.owner, settled), true, "no lease guards the unknown");
+  }),
   clause("complete.lapsed", "a lapsed claim that nobody took over can complete", async (bench) => {
     const subject = bench.subject();
     const { owner } = await subject.claimed();
