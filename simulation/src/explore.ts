@@ -8,6 +8,8 @@ export interface Failure {
   readonly seed: number;
   readonly invariant: InvariantId;
   readonly what: string;
+  /** What happened, in words. */
+  readonly shown: string;
 }
 
 /** What a worker is to do: every `step`-th of so many seeds. */
@@ -16,12 +18,15 @@ export interface Order {
   readonly seeds: number;
   readonly step: number;
   readonly failuresMax: number;
+  /** Whether histories that break nothing are to be told as well. */
+  readonly isShown: boolean;
 }
 
 export interface Report {
   /** How many seeds were done since the last report. */
   readonly done: number;
   readonly failure?: Failure;
+  readonly shown?: string;
 }
 
 export interface Exploration {
@@ -31,6 +36,8 @@ export interface Exploration {
   /** Stops after so many failing seeds. Default: none. */
   readonly failuresMax?: number;
   readonly onProgress?: (done: number, failures: number) => void;
+  /** Is told the histories that break nothing. */
+  readonly onShown?: (shown: string) => void;
 }
 
 export interface Explored {
@@ -41,7 +48,8 @@ export interface Explored {
 
 /** Simulates many seeds, on all processors, and answers those that break an invariant. */
 export async function explore(exploration: Exploration): Promise<Explored> {
-  const { from, seeds, bug, failuresMax = Number.POSITIVE_INFINITY, onProgress } = exploration;
+  const { from, seeds, bug, failuresMax = Number.POSITIVE_INFINITY } = exploration;
+  const { onProgress, onShown } = exploration;
   const bundled = await bundle(bug);
   const failures: Failure[] = [];
   let done = 0;
@@ -49,13 +57,15 @@ export async function explore(exploration: Exploration): Promise<Explored> {
   const take = (report: Report) => {
     done += report.done;
     if (report.failure !== undefined) failures.push(report.failure);
+    if (report.shown !== undefined) onShown?.(report.shown);
     onProgress?.(done, failures.length);
   };
   try {
     await Promise.all(
       Array.from({ length: workers }, (_, index) => {
         const left = seeds - index;
-        const order = { from: from + index, seeds: left, step: workers, failuresMax };
+        const share = { from: from + index, seeds: left, step: workers };
+        const order = { ...share, failuresMax, isShown: onShown !== undefined };
         return finished(bundled.path, order, take);
       }),
     );

@@ -259,8 +259,8 @@ export const engineBugs: readonly Bug[] = [
     edits: [
       {
         file: "errors.ts",
-        from: "super(`The store failed to ${operation}${driverCode(cause)}. See \\`cause\\`.`, { cause });",
-        to: "super(`The store failed to ${operation}: ${(cause as Error).message}`, { cause });",
+        from: "driverCode(cause)}. See",
+        to: "(cause as Error).message}. See",
       },
     ],
   },
@@ -292,6 +292,24 @@ export const engineBugs: readonly Bug[] = [
         to: "void lifetime;",
       },
     ],
+  },
+  {
+    name: "confirms-for-those-who-left",
+    where: "engine",
+    what: "a claim that nobody wants any more is renewed before it is given back",
+    edits: [
+      {
+        file: "begin.ts",
+        from: "const hasLeft = scope.lifetime.isEnded || call.signal?.aborted;",
+        to: "const hasLeft = false;",
+      },
+    ],
+  },
+  {
+    name: "settle-overrules",
+    where: "engine",
+    what: "an operator's decision goes by what was read before, and overrules an owner that has renewed",
+    edits: [{ file: "operators.ts", from: "ifLapsed: true, ", to: "" }],
   },
   {
     name: "settle-without-owner",

@@ -17,9 +17,9 @@ export const frontBugs: readonly Bug[] = [
     ],
   },
   {
-    name: "list-by-position-of-distinct-answers",
+    name: "list-answers-halved",
     where: "front",
-    what: "answers are looked up by digest where a list has one answer less",
+    what: "two neighbours in a list are given the same answer",
     edits: [
       {
         file: line,
@@ -59,8 +59,8 @@ export const frontBugs: readonly Bug[] = [
     edits: [
       {
         file: line,
-        from: "const answers = await within(this.#runtime, timeoutMs, sent, `The call to ${name}`);",
-        to: "void timeoutMs;\n    const answers = await sent;",
+        from: "const answers = await within(this.#runtime, timeoutMs, sent,",
+        to: "const answers = await ((_: unknown, __: unknown, sent: Promise<readonly Answer[]>, ___: string) => sent)(this.#runtime, timeoutMs, sent,",
       },
     ],
   },

@@ -275,6 +275,18 @@ export const storeBugs: readonly Bug[] = [
     ],
   },
   {
+    name: "removal-forgets-the-owner",
+    where: "store",
+    what: "a removed record belongs to nobody, and a delayed claim of its owner revives it",
+    edits: [
+      {
+        file: rules,
+        from: 'return done({ ...record, ...NO_OUTCOME, status: "released", checkpoint: undefined });',
+        to: 'return done({ ...record, ...NO_OUTCOME, status: "released", owner: "", checkpoint: undefined });',
+      },
+    ],
+  },
+  {
     name: "late-owner-told-true",
     where: "store",
     what: "an owner that comes after a settlement is told that its own outcome was recorded",

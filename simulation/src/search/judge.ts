@@ -34,8 +34,10 @@ export function judgeGrant(
       if (answer.token <= state.facts.tokenMax) return { to: granted, broken: "I6" };
       return { to: granted };
     }
-    case "in-progress":
     case "lapsed":
+      if (isRunning) return { to: next, broken: "I10" };
+      return isOwn ? { to: next, broken: "I9" } : { to: next };
+    case "in-progress":
       return before?.status === "claimed" && isOwn ? { to: next, broken: "I9" } : { to: next };
     case "completed":
       return answer.body === state.facts.body ? { to: next } : { to: next, broken: "I7" };

@@ -2,6 +2,8 @@ import type { Transition } from "@idemkit/engine/model";
 import { type Move, movesFrom } from "./moves.ts";
 import { type Budget, firstState, keyOf, type Policy, type State } from "./state.ts";
 
+export type { Policy } from "./state.ts";
+
 export interface Search {
   readonly policies: readonly Policy[];
   readonly budget: Budget;

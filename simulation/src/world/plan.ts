@@ -79,7 +79,8 @@ function drawFaults(dice: Dice): Faults {
     answerLost: share(),
     silent: dice.fraction(),
     late: share(),
-    doubled: share(),
+    // In some worlds most of what was sent comes again, long after its sender has gone on.
+    doubled: dice.chance(0.12) ? dice.between(0.3, 0.8) : share(),
     partial: share(),
     scattered: share(),
     fatal: share(0.08),

@@ -1,0 +1,409 @@
+import type { ClaimOutcome, ClaimRequest, Completion } from "@idemkit/engine";
+import { describe, expect, test } from "vitest";
+import { check } from "../src/check/checker.ts";
+import { INVARIANTS, type InvariantId } from "../src/check/invariants.ts";
+import type { Applied, CallEvent, Event, History, Told } from "../src/history.ts";
+
+// Histories written by hand: each breaks one invariant, and the checker has to name it.
+
+const RECORD = "4:shop/k";
+const ID = { digest: "0".repeat(32), scope: "4:shop", key: "k" };
+const START_MS = 1_000_000;
+const LEASE_MS = 100;
+const RETENTION_MS = 2_000;
+const VALUE = '{"canary":"canary-shop","payload":"content-1"}';
+
+let storeMs = START_MS;
+
+function call(number: number, given: Partial<CallEvent> = {}): Event {
+  const process = "P1";
+  const about = { process, record: RECORD, payload: "content-1", takesOver: false, how: "execute" };
+  return { kind: "call", call: number, ...about, ...given };
+}
+
+function claim(
+  owner: string,
+  answer: Partial<ClaimOutcome>,
+  given: Partial<ClaimRequest> & { readonly process?: string; readonly record?: string } = {},
+): Applied {
+  const { process = "P1", record = RECORD, ...request } = given;
+  const times = { leaseMs: LEASE_MS, retentionMs: RETENTION_MS };
+  const asked = { id: ID, owner, fingerprint: "1:f", takeOver: false, ...times, ...request };
+  const about = { message: 1, process, record, storeMs } as const;
+  const full = { attempt: 1, takenOver: false, createdAt: 0, ...answer } as ClaimOutcome;
+  return { kind: "applied", operation: "claim", ...about, given: asked, answer: full };
+}
+
+const granted = (token: number) => ({ outcome: "claimed", token }) as const;
+const takenOver = (token: number) => ({ ...granted(token), takenOver: true, attempt: 2 });
+
+function complete(
+  owner: string,
+  token: number,
+  answer: boolean,
+  given: Partial<Completion> = {},
+): Applied {
+  const outcome = {
+    status: "succeeded",
+    body: `json:${VALUE}`,
+    retentionMs: RETENTION_MS,
+  } as const;
+  const about = { message: 1, process: "P1", record: RECORD, storeMs } as const;
+  const asked = { id: ID, owner, token, ...outcome, ...given };
+  return { kind: "applied", operation: "complete", ...about, given: asked, answer };
+}
+
+function claimed(operation: "renew" | "release", owner: string, token: number, answer: boolean) {
+  const about = { kind: "applied", message: 1, process: "P1", record: RECORD, storeMs } as const;
+  const given = { id: ID, owner, token };
+  return operation === "renew"
+    ? ({ ...about, operation, given: { ...given, leaseMs: LEASE_MS }, answer } as const)
+    : ({ ...about, operation, given, answer } as const);
+}
+
+const run = (number: number, token: number): Event => ({
+  kind: "run",
+  call: number,
+  token,
+  attempt: 1,
+});
+const ran = (number: number, said = VALUE): Event => ({
+  kind: "ran",
+  call: number,
+  end: "complete",
+  said,
+});
+const told = (number: number, what: Told): Event => ({ kind: "told", call: number, told: what });
+const executed = { as: "executed", value: VALUE, recorded: true } as const;
+const refused = (code: string, message = "") => ({ as: "error", code, message }) as const;
+
+/** Events in order; a number lets so much time pass on the store's clock. */
+function history(make: () => readonly (Event | (() => Event))[]): History {
+  storeMs = START_MS;
+  const happenings = make().map((event, index) => ({
+    atMs: index,
+    event: typeof event === "function" ? event() : event,
+  }));
+  return { terms: { areClocksTrue: true, closeBoundMs: 2 }, happenings };
+}
+
+/** What follows happens so much later on the store's clock. */
+function later(ms: number, make: () => Event): () => Event {
+  return () => {
+    storeMs += ms;
+    return make();
+  };
+}
+
+const soundRun = () => [call(1), claim("a", granted(5)), run(1, 5), ran(1), complete("a", 5, true)];
+
+const bad: readonly (readonly [InvariantId, string, () => readonly (Event | (() => Event))[]])[] = [
+  ["I2", "a function runs without a claim", () => [call(1), run(1, 5)]],
+  [
+    "I2",
+    "a function runs under the claim of another process",
+    () => [call(1), claim("a", granted(5), { process: "P2" }), run(1, 5)],
+  ],
+  [
+    "I2",
+    "at-most-once runs again after a release that nobody decided",
+    () => [call(1), claim("a", granted(5)), run(1, 5), claimed("release", "a", 5, true)],
+  ],
+  [
+    "I2",
+    "at-most-once runs while an earlier run is open",
+    () => [
+      call(1, { takesOver: true }),
+      claim("a", granted(5)),
+      run(1, 5),
+      call(2),
+      later(LEASE_MS, () => claim("b", takenOver(6), { takeOver: true })),
+      run(2, 6),
+    ],
+  ],
+  [
+    "I3",
+    "a second outcome is recorded",
+    () => [...soundRun(), complete("a", 5, true, { body: "json:2" })],
+  ],
+  [
+    "I3",
+    "a late owner is told that its outcome is the one that an operator recorded",
+    () => [
+      call(1),
+      claim("a", granted(5)),
+      run(1, 5),
+      later(LEASE_MS, () => complete("a", 5, true, { body: "json:1", note: "ops" })),
+      complete("a", 5, true),
+    ],
+  ],
+  [
+    "I3",
+    "another outcome is replayed than the one recorded",
+    () => [
+      ...soundRun(),
+      claim("b", { outcome: "completed", status: "succeeded", body: "json:9" } as ClaimOutcome),
+    ],
+  ],
+  ["I4", "what has its outcome is granted", () => [...soundRun(), claim("b", granted(6))]],
+  ["I5", "a stranger completes", () => [call(1), claim("a", granted(5)), complete("b", 5, true)]],
+  [
+    "I5",
+    "an owner completes under the token of an earlier hold",
+    () => [call(1), claim("a", granted(5)), complete("a", 4, true)],
+  ],
+  [
+    "I5",
+    "a late owner renews the claim of its successor",
+    () => [
+      claim("a", granted(5)),
+      later(LEASE_MS, () => claim("b", takenOver(6), { takeOver: true })),
+      claimed("renew", "a", 5, true),
+    ],
+  ],
+  [
+    "I5",
+    "a late owner releases the claim of its successor",
+    () => [
+      claim("a", granted(5)),
+      later(LEASE_MS, () => claim("b", takenOver(6), { takeOver: true })),
+      claimed("release", "a", 5, true),
+    ],
+  ],
+  [
+    "I6",
+    "a token comes again after a purge",
+    () => [
+      ...soundRun(),
+      later(RETENTION_MS, () => ({ kind: "purged", limit: 1, records: [RECORD], storeMs })),
+      () => claim("b", granted(5)),
+    ],
+  ],
+  [
+    "I6",
+    "a claim asked for again has another token",
+    () => [claim("a", granted(5)), claim("a", granted(6))],
+  ],
+  [
+    "I7",
+    "a caller is told that its outcome is recorded, and it is not",
+    () => [call(1), claim("a", granted(5)), run(1, 5), ran(1), told(1, executed)],
+  ],
+  [
+    "I7",
+    "a duplicate is given what was never recorded",
+    () => [...soundRun(), call(2), told(2, { as: "replayed", value: "7", token: 5 })],
+  ],
+  [
+    "I7",
+    "a failure is replayed that was never recorded",
+    () => [
+      ...soundRun(),
+      call(2),
+      told(2, { ...refused("REPLAYED_FAILURE"), token: 5, cause: "no" }),
+    ],
+  ],
+  [
+    "I7",
+    "an operator is told that a decision stands, and it does not",
+    () => [call(1, { how: "settle as failed" }), told(1, { as: "done" })],
+  ],
+  [
+    "I7",
+    "an outcome is called unknown that nobody doubts",
+    () => [...soundRun(), call(2), told(2, refused("OUTCOME_UNKNOWN"))],
+  ],
+  [
+    "I8",
+    "a caller is shown the result of another scope",
+    () => [
+      ...soundRun(),
+      call(2, { record: "5:other/k" }),
+      told(2, { as: "replayed", value: VALUE, token: 5 }),
+    ],
+  ],
+  [
+    "I8",
+    "an error message quotes a stored row",
+    () => [call(1), told(1, refused("STORE_FAILED", "row of canary-shop"))],
+  ],
+  [
+    "I8",
+    "an event quotes a stored row",
+    () => [{ kind: "heard", process: "P1", text: "store-error canary-shop" }],
+  ],
+  [
+    "I9",
+    "an owner is refused because of its own claim",
+    () => [claim("a", granted(5)), claim("a", { outcome: "in-progress", leaseRemainingMs: 9 })],
+  ],
+  [
+    "I9",
+    "a call that asks again under another name meets itself",
+    () => [
+      call(1),
+      { kind: "owner", process: "P1", owner: "a" },
+      claim("a", granted(5)),
+      { kind: "owner", process: "P1", owner: "b" },
+      claim("b", { outcome: "in-progress", leaseRemainingMs: 9 }),
+    ],
+  ],
+  [
+    "I9",
+    "a holder is told that it lost, though nobody touched its claim",
+    () => [call(1), claim("a", granted(5)), run(1, 5), ran(1), told(1, refused("LEASE_LOST"))],
+  ],
+  [
+    "I9",
+    "an owner is refused because of its own completion",
+    () => [...soundRun(), complete("a", 5, false)],
+  ],
+  [
+    "I9",
+    "a conflict is reported where contents never differed",
+    () => [call(1), told(1, refused("PAYLOAD_CONFLICT"))],
+  ],
+  [
+    "I10",
+    "a claim is taken over before its lease is over",
+    () => [
+      claim("a", granted(5)),
+      later(LEASE_MS - 1, () => claim("b", takenOver(6), { takeOver: true })),
+    ],
+  ],
+  [
+    "I10",
+    "a claim is taken over by one who may not",
+    () => [claim("a", granted(5)), later(LEASE_MS, () => claim("b", takenOver(6)))],
+  ],
+  [
+    "I10",
+    "an unknown outcome is granted",
+    () => [
+      claim("a", granted(5)),
+      complete("a", 5, true, { status: "unknown" }),
+      claim("b", granted(6)),
+    ],
+  ],
+  [
+    "I10",
+    "an operator overrules a lease that runs",
+    () => [claim("a", granted(5)), complete("a", 5, true, { note: "ops" })],
+  ],
+  [
+    "I11",
+    "two functions run under one claim",
+    () => [call(1), call(2), claim("a", granted(5)), run(1, 5), run(2, 5)],
+  ],
+  [
+    "I12",
+    "a claim is granted again after its own release",
+    () => [claim("a", granted(5)), claimed("release", "a", 5, true), claim("a", granted(6))],
+  ],
+  [
+    "I13",
+    "a call that is refused has run its function",
+    () => [call(1), claim("a", granted(5)), run(1, 5), told(1, refused("IN_PROGRESS"))],
+  ],
+  [
+    "I13",
+    "a caller with another content is shown the outcome",
+    () => [
+      ...soundRun(),
+      call(2, { payload: "content-2" }),
+      told(2, { as: "replayed", value: VALUE, token: 5 }),
+    ],
+  ],
+  ["I14", "a call never ends", () => [call(1), { kind: "rest", isEndless: false, timers: 0 }]],
+  [
+    "I14",
+    "a call ends twice",
+    () => [call(1), told(1, { as: "aborted" }), told(1, { as: "aborted" })],
+  ],
+  [
+    "I15",
+    "a purge takes what is in progress",
+    () => [claim("a", granted(5)), { kind: "purged", limit: 1, records: [RECORD], storeMs }],
+  ],
+  [
+    "I15",
+    "a purge takes more than it was asked to",
+    () => [
+      ...soundRun(),
+      later(RETENTION_MS, () => ({ kind: "purged", limit: 0, records: [RECORD], storeMs })),
+    ],
+  ],
+  [
+    "I16",
+    "a closed process still renews",
+    () => [
+      { kind: "closed", process: "P1" },
+      { kind: "fault", what: "" },
+      { kind: "fault", what: "" },
+      { kind: "sent", process: "P1", message: 1, operation: "renew", fate: "fine" },
+    ],
+  ],
+  ["I16", "timers are left", () => [{ kind: "rest", isEndless: false, timers: 1 }]],
+  [
+    "I16",
+    "a call goes on after close has not waited for it",
+    () => [
+      call(1),
+      { kind: "closing", process: "P1", graceMs: 1_000 },
+      { kind: "closed", process: "P1" },
+      told(1, { as: "done" }),
+    ],
+  ],
+  [
+    "L1",
+    "a key stays in progress for ever",
+    () => [{ kind: "last word", record: RECORD, told: "IN_PROGRESS", isListed: false }],
+  ],
+  [
+    "L1",
+    "a key is unknown, and no list shows it",
+    () => [{ kind: "last word", record: RECORD, told: "OUTCOME_UNKNOWN", isListed: false }],
+  ],
+  [
+    "C1",
+    "a checkpoint goes back",
+    () => [
+      claim("a", granted(5)),
+      {
+        ...claimed("renew", "a", 5, true),
+        given: { id: ID, owner: "a", token: 5, leaseMs: 1, checkpoint: { revision: 3, value: "" } },
+      } as Applied,
+      claim("a", { ...granted(5), checkpoint: { revision: 2, value: "" } }),
+    ],
+  ],
+];
+
+describe("the checker", () => {
+  for (const [invariant, what, make] of bad) {
+    test(`names ${invariant} where ${what}`, () => {
+      expect(check(history(make)).map((violation) => violation.invariant)).toContain(invariant);
+    });
+  }
+
+  test("has a bad history for every invariant", () => {
+    expect(new Set(bad.map(([invariant]) => invariant))).toEqual(new Set(Object.keys(INVARIANTS)));
+  });
+
+  test("finds nothing in a call, its replay, a take-over after the lease, and a purge when due", () => {
+    const replay = { as: "replayed", value: VALUE, token: 5 } as const;
+    const outcome = { outcome: "completed", status: "succeeded", body: `json:${VALUE}` } as const;
+    const sound = history(() => [
+      ...soundRun(),
+      told(1, executed),
+      call(2),
+      claim("b", outcome as ClaimOutcome),
+      told(2, replay),
+      later(RETENTION_MS, () => ({ kind: "purged", limit: 1, records: [RECORD], storeMs })),
+      () => claim("c", granted(6)),
+      later(LEASE_MS, () => claim("d", takenOver(7), { takeOver: true })),
+      () => claimed("renew", "c", 6, false),
+      { kind: "rest", isEndless: false, timers: 0 },
+    ]);
+    expect(check(sound)).toEqual([]);
+  });
+});

@@ -1,0 +1,59 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { bugs } from "../src/bugs/bugs.ts";
+import { explore } from "../src/explore.ts";
+import { print } from "../src/print.ts";
+import { simulate } from "../src/simulate.ts";
+
+const SEEDS = 2_000;
+
+/** The table of docs/testing.md: at which seed each bug was found first, and what it broke. */
+const found = readFileSync(new URL("../../docs/testing.md", import.meta.url), "utf8")
+  .split("\n")
+  .map((line) =>
+    /^\| `([a-z-]+)` \| (engine|front|store) \| .* \| (\d+) \| .* \| ([A-Z0-9 ]+) \|$/.exec(line),
+  )
+  .filter((row) => row !== null)
+  .map(([, name = "", , seed = "", broken = ""]) => ({
+    name,
+    seed: Number(seed),
+    broken: broken.split(" "),
+  }));
+
+describe("a simulated world", () => {
+  test("has the same history for the same seed", async () => {
+    for (const seed of [3, 14, 159]) {
+      const [once, again] = [await simulate(seed), await simulate(seed)];
+      expect(print(again)).toBe(print(once));
+    }
+    expect(print(await simulate(4))).not.toBe(print(await simulate(3)));
+  });
+
+  test("keeps every invariant at the seeds that found a fault before", async () => {
+    for (const { name, seed } of found) {
+      const { failures } = await explore({ from: seed, seeds: 1 });
+      expect(failures, `${name} at ${seed}`).toEqual([]);
+    }
+  }, 60_000);
+
+  test(`keeps every invariant over ${SEEDS} seeds`, async () => {
+    const { done, failures } = await explore({ from: 1, seeds: SEEDS });
+    expect(failures).toEqual([]);
+    expect(done).toBe(SEEDS);
+  }, 60_000);
+});
+
+describe("a seeded bug", () => {
+  test("stands in the table, each with the seed that found it", () => {
+    expect(found.map(({ name }) => name)).toEqual(bugs.map(({ name }) => name));
+  });
+
+  for (const bug of bugs) {
+    test(`is found: ${bug.name}`, async () => {
+      const { seed = 0, broken = [] } = found.find(({ name }) => name === bug.name) ?? {};
+      const { failures } = await explore({ from: seed, seeds: 1, bug });
+      expect(failures.map(({ invariant }) => invariant)).toHaveLength(1);
+      expect(broken).toContain(failures[0]?.invariant);
+    });
+  }
+});
