@@ -388,6 +388,26 @@ const writeMutants: readonly Mutant[] = [
         ? refused(record)
         : sound(record, name, given, nowMs),
   ),
+  ruled("decides the unknown by the owner alone", "complete.token", "complete", (record, ...rest) =>
+    (record?.status === "unknown" ? ofAnyToken : sound)(record, ...rest),
+  ),
+  ruled("releases the unknown by the owner alone", "release.token", "release", (record, ...rest) =>
+    (record?.status === "unknown" ? ofAnyToken : sound)(record, ...rest),
+  ),
+  ruled(
+    "bars a removed owner with its own content only",
+    "remove.owner",
+    "claim",
+    (record, name, given, nowMs) =>
+      sound(
+        record?.status === "released" && record.fingerprint !== given.fingerprint
+          ? { ...record, owner: NOBODY }
+          : record,
+        name,
+        given,
+        nowMs,
+      ),
+  ),
   ruled("completes by the owner alone", "complete.token", "complete", ofAnyToken),
   ruled("releases by the owner alone", "release.token", "release", ofAnyToken),
   ruled("releases what has an outcome", "release.fence", "release", (record, ...rest) =>

@@ -30,7 +30,6 @@ export async function begin(scope: ClaimScope, call: Call): Promise<Begun> {
   // The same in every round: a claim of an earlier one may still be on its way, and if it is granted
   // late it has to be known as this call's own.
   let owner = runtime.newOwner();
-  let hasLost = false;
   lifetime.enter();
   try {
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
@@ -40,20 +39,19 @@ export async function begin(scope: ClaimScope, call: Call): Promise<Begun> {
       if (asked.kind === "granted") {
         const claim = await accept(scope, call, asked, sentAtMs);
         if (claim !== undefined) return { kind: "execute", claim };
-        hasLost = true;
         continue;
       }
       const running = meet(scope, call, asked);
       if (running.replay !== undefined) return running.replay;
-      if (hasLost && running.leaseRemainingMs === 0) {
-        // The claim that was lost was removed, and its owner is barred. Nothing ran under it.
+      if (running.leaseRemainingMs === 0) {
+        // A claim of this call was granted unseen, and removed or settled: its owner is barred.
+        // Nothing ran under it.
         owner = runtime.newOwner();
-        hasLost = false;
         continue;
       }
       if (runtime.monotonicMs() >= untilMs) throw refuse(scope, call, running);
       hasWaited = true;
-      await wait(scope, call, asked, untilMs);
+      await wait(scope, call, asked, owner, untilMs);
     }
     throw new Error("The record changed hands more often than any real one does.");
   } finally {
@@ -184,6 +182,7 @@ function wait(
   { client, runtime, settings, lifetime }: ClaimScope,
   { id, signal }: Call,
   asked: Asked,
+  owner: string,
   untilMs: number,
 ): Promise<void> {
   // An aborted signal calls nobody back any more.
@@ -197,7 +196,7 @@ function wait(
     const wake = () => finish(resolve);
     stops.push(runtime.schedule(wake, Math.max(0, untilMs - runtime.monotonicMs())));
     if (asked.kind === "attached") stops.push(asked.flight.onEnd(wake));
-    else stops.push(client.poller.watch(id, settings.storeTimeoutMs, wake));
+    else stops.push(client.poller.watch(id, owner, settings.storeTimeoutMs, wake));
     if (signal !== undefined) {
       const leave = () => finish(() => reject(signal.reason));
       signal.addEventListener("abort", leave, { once: true });

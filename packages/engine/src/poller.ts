@@ -6,7 +6,8 @@ import { Alarm } from "./timing.ts";
 interface Watch {
   readonly id: RecordId;
   readonly timeoutMs: number;
-  readonly wake: Set<() => void>;
+  /** Whom to wake, and as which owner they ask. */
+  readonly wake: Map<() => void, string>;
   delayMs: number;
   dueAtMs: number;
 }
@@ -35,13 +36,14 @@ export class Poller {
   }
 
   /**
-   * Calls `wake` once when the record is no longer in progress, or cannot be read: then it is for
-   * the caller to ask the store, and to hear of its trouble. The answered function stops the watch.
+   * Calls `wake` once when the record is no longer in progress, cannot be read, or is in progress
+   * under this very owner, whose claim was granted late: then it is for the caller to ask the store,
+   * and to hear of its trouble. The answered function stops the watch.
    */
-  watch(id: RecordId, timeoutMs: number, wake: () => void): () => void {
+  watch(id: RecordId, owner: string, timeoutMs: number, wake: () => void): () => void {
     const known = this.#watches.get(id.digest);
     const watch = known ?? this.#newWatch(id, timeoutMs);
-    watch.wake.add(wake);
+    watch.wake.set(wake, owner);
     this.#alarm.ringBy(watch.dueAtMs);
     return () => {
       watch.wake.delete(wake);
@@ -53,7 +55,13 @@ export class Poller {
 
   #newWatch(id: RecordId, timeoutMs: number): Watch {
     const dueAtMs = this.#runtime.monotonicMs() + FIRST_DELAY_MS;
-    const watch = { id, timeoutMs, wake: new Set<() => void>(), delayMs: FIRST_DELAY_MS, dueAtMs };
+    const watch = {
+      id,
+      timeoutMs,
+      wake: new Map<() => void, string>(),
+      delayMs: FIRST_DELAY_MS,
+      dueAtMs,
+    };
     this.#watches.set(id.digest, watch);
     return watch;
   }
@@ -73,12 +81,14 @@ export class Poller {
   }
 
   async #read(watch: Watch): Promise<void> {
-    const isStillRunning = await this.#front.read(watch.id, watch.timeoutMs).then(
-      (view) => view?.state === "in-progress",
-      () => false,
+    const holder = await this.#front.read(watch.id, watch.timeoutMs).then(
+      (view) => (view?.state === "in-progress" ? view.owner : undefined),
+      () => undefined,
     );
     if (this.#watches.get(watch.id.digest) !== watch) return;
-    if (isStillRunning) {
+    for (const [wake, owner] of [...watch.wake]) if (owner === holder) wake();
+    if (watch.wake.size === 0) return;
+    if (holder !== undefined) {
       watch.delayMs = Math.min(watch.delayMs * DELAY_GROWTH, DELAY_MS_MAX);
       const jitter = 1 - JITTER + 2 * JITTER * this.#runtime.random();
       watch.dueAtMs = this.#runtime.monotonicMs() + watch.delayMs * jitter;
@@ -87,6 +97,6 @@ export class Poller {
     }
     this.#watches.delete(watch.id.digest);
     if (this.#watches.size === 0) this.#alarm.stop();
-    for (const wake of watch.wake) wake();
+    for (const wake of watch.wake.keys()) wake();
   }
 }

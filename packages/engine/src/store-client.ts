@@ -25,7 +25,10 @@ const GIVE_BACK_PAUSE_MS = 100;
 const GIVE_BACK_GROWTH = 4;
 /** The first pause as a share of the lease, where that is shorter. */
 const GIVE_BACK_SHARE = 1 / 10;
-/** Later than so many leases after it was sent a claim is left alone: its record may expire. */
+/**
+ * How long a claim is given back after it was sent, in leases and time-outs: three tenths of the
+ * shortest retention. Later its record may expire, and what is still on its way would be new.
+ */
 const GIVE_BACK_LEASES_MAX = 3;
 
 /**
@@ -99,7 +102,7 @@ export class StoreClient {
     lifetime: Lifetime,
   ): Promise<void> {
     lifetime.enter();
-    const untilMs = sentAtMs + GIVE_BACK_LEASES_MAX * request.leaseMs;
+    const untilMs = sentAtMs + GIVE_BACK_LEASES_MAX * (request.leaseMs + timeoutMs);
     let pauseMs = Math.min(GIVE_BACK_PAUSE_MS, GIVE_BACK_SHARE * request.leaseMs);
     for (let tried = 0; tried < GIVE_BACK_TRIES_MAX && !lifetime.isEnded; tried += 1) {
       const jitter = 0.5 + this.#runtime.random();

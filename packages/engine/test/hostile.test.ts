@@ -528,3 +528,50 @@ test("list refuses options that it does not have", async () => {
   const error = await rejection(engine.list({ state: "lapsed", limt: 3 } as never));
   expect(error).toMatchObject({ message: expect.stringContaining("limt: no such option") });
 });
+
+describe("a claim whose answer comes too late", () => {
+  test("is given back, also where the lease is shorter than the store's time-out", async () => {
+    const { engine, wire, time } = world({ leaseMs: 1_000, storeTimeoutMs: 5_000 });
+    wire.delay("claim", 20_000, "answer");
+    const run = rejection(engine.execute("s", "k", null, () => 1));
+    await time.advance(5_000);
+    expect(await run).toBeInstanceOf(StoreError);
+    wire.delay("claim", 0);
+    await time.advance(30_000);
+    expect(await engine.execute("s", "k", null, () => 2)).toMatchObject({ value: 2, attempt: 2 });
+  });
+});
+
+/** A call that waits for another process, and has a claim of its own on the way for a minute. */
+async function overtaken() {
+  const shared = world({ guarantee: "at-least-once" });
+  const other = otherProcess(shared, { guarantee: "at-least-once" });
+  const held = await other.engine.begin("s", "k", null);
+  if (held.kind !== "execute") throw new Error("expected a claim");
+  const waiting = shared.engine.execute("s", "k", null, () => "mine", {
+    duplicates: { waitMs: 60_000 },
+  });
+  await shared.time.advance(1_000);
+  const sent = shared.wire.calls.find(({ operation }) => operation === "claim");
+  await held.claim.release();
+  // The duplicate arrives before the waiting call asks again.
+  await shared.memory.claim(sent?.given as never);
+  return { ...shared, other, waiting };
+}
+
+describe("a waiting call whose own claim is granted late", () => {
+  test("runs under it at once", async () => {
+    const { time, waiting } = await overtaken();
+    await time.advance(1_000);
+    expect(await waiting).toMatchObject({ value: "mine", attempt: 2 });
+  });
+
+  test("runs as another owner where an operator removed it unseen", async () => {
+    const { time, waiting, other, wire } = await overtaken();
+    await other.engine.remove("s", "k");
+    const before = wire.count("claim");
+    await time.advance(1_000);
+    expect(await waiting).toMatchObject({ value: "mine", attempt: 3 });
+    expect(wire.count("claim") - before).toBe(2);
+  });
+});

@@ -35,7 +35,7 @@ export class VirtualTime {
   };
 
   /** The store's clock: some epoch, and as much later as time has moved. */
-  readonly clock = () => 1_700_000_000_000 + this.#nowMs;
+  readonly clock = () => 1_700_000_000_000 + Math.floor(this.#nowMs);
 
   /** How many timers are set. */
   get timers(): number {

@@ -5,7 +5,7 @@ export const engineBugs: readonly Bug[] = [
   {
     name: "no-fingerprint",
     where: "engine",
-    what: "a key is enough: another content gets the outcome of the first",
+    what: "a key is enough: another content gets the outcome of the first (Powertools, unless told otherwise)",
     edits: [
       {
         file: "meet.ts",
@@ -154,7 +154,7 @@ export const engineBugs: readonly Bug[] = [
   {
     name: "fails-open",
     where: "engine",
-    what: "where the store cannot be reached, the function runs without a claim",
+    what: "where the store gives no answer, the function runs without a claim (node-idempotency, where the record is gone when it is read)",
     edits: [
       {
         file: "create-engine.ts",

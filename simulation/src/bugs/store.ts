@@ -7,7 +7,7 @@ export const storeBugs: readonly Bug[] = [
   {
     name: "no-fence",
     where: "store",
-    what: "whoever comes may complete: neither owner nor token is compared",
+    what: "whoever comes may complete: the outcome is written by key alone (Powertools, node-idempotency)",
     edits: [
       {
         file: rules,
@@ -31,7 +31,7 @@ export const storeBugs: readonly Bug[] = [
   {
     name: "fence-by-status-alone",
     where: "store",
-    what: "a completion needs a claimed record, whoever claimed it (Powertools updates by key alone)",
+    what: "a completion needs a claimed record, whoever claimed it",
     edits: [
       {
         file: rules,
@@ -79,7 +79,7 @@ export const storeBugs: readonly Bug[] = [
   {
     name: "racy-claim",
     where: "store",
-    what: "a claim reads, and writes a little later what it decided then (node-idempotency: get, then set)",
+    what: "a claim reads, and writes a little later what it decided then",
     edits: [
       {
         file: rules,
@@ -157,7 +157,7 @@ export const storeBugs: readonly Bug[] = [
   {
     name: "unfinished-expires",
     where: "store",
-    what: "work in progress is forgotten by time, as with a plain expiry on every key",
+    what: "work in progress is forgotten by time (node-idempotency: one expiry for both)",
     edits: [
       {
         file: rules,
@@ -199,6 +199,18 @@ export const storeBugs: readonly Bug[] = [
         file: rules,
         from: "if (record.leaseEndsAt > nowMs) {",
         to: "if (record.leaseEndsAt > nowMs + request.leaseMs / 2) {",
+      },
+    ],
+  },
+  {
+    name: "unrenewed-counts-as-orphaned",
+    where: "store",
+    what: "a claim that was never renewed is taken for an orphan's (Powertools, issue 5678)",
+    edits: [
+      {
+        file: rules,
+        from: "if (record.leaseEndsAt > nowMs) {",
+        to: "const isRenewed = record.leaseEndsAt !== record.createdAt + request.leaseMs;\n  if (record.leaseEndsAt > nowMs && isRenewed) {",
       },
     ],
   },

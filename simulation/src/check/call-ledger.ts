@@ -37,6 +37,8 @@ export class CallLedger {
     this.#grant = grant;
     // Whoever drops a record decides that whatever runs or is about to run under it counts as over.
     if (grant.isRemoved) return;
+    const isHeld = record.holder?.token === token;
+    expect(isHeld || !this.#areClocksTrue, "I2", "a function ran under a claim that was lost");
     const isMixed = record.wasTakenOver || !grantIsLast(record, grant);
     const isPromised = !this.call.takesOver && (this.#areClocksTrue || !isMixed);
     const isAlone = record.openRuns === 0;
@@ -69,6 +71,9 @@ export class CallLedger {
         this.#checkContent(told.value, expect);
         break;
       }
+      case "released":
+        this.#checkReleased(told.recorded, expect);
+        break;
       case "failed":
         if (told.recorded) this.#checkRecorded("failed", undefined, expect);
         break;
@@ -130,6 +135,11 @@ export class CallLedger {
     if (status === undefined) return;
     const isThere = this.#record.outcomes.some((each) => each.isSettled && each.status === status);
     expect(isThere, "I7", "an operator was told that a decision stands, and it does not");
+  }
+
+  #checkReleased(recorded: boolean, expect: Expect): void {
+    const isGivenBack = this.#grant?.isReleased === true || this.#grant?.isRemoved === true;
+    expect(isGivenBack || !recorded, "I7", "a release was confirmed that never was");
   }
 
   #checkRecorded(status: Outcome["status"], value: string | undefined, expect: Expect): void {

@@ -20,6 +20,8 @@ export interface Grant {
   isOverruled: boolean;
   /** Whether an operator dropped it. */
   isRemoved: boolean;
+  /** Whether its owner gave it back. */
+  isReleased: boolean;
 }
 
 export interface Outcome {
@@ -98,7 +100,9 @@ export class RecordLedger {
       case "in-progress":
         expect(!isHolder, "I9", "an owner was told that its own claim is in progress");
         expect(
-          answer.leaseRemainingMs <= 0 || this.state === "claimed",
+          answer.leaseRemainingMs > 0
+            ? this.state === "claimed" && !this.#isLapsed(storeMs)
+            : this.state === "released",
           "I9",
           `a claim was refused as in progress, but the record is ${this.state}`,
         );
@@ -170,6 +174,7 @@ export class RecordLedger {
       isReleaseDecided: false,
       isOverruled: false,
       isRemoved: false,
+      isReleased: false,
     };
     this.state = "claimed";
     this.holder = grant;
@@ -240,6 +245,7 @@ export class RecordLedger {
     const isDecided = this.holder?.isReleaseDecided === true;
     const isOpen = this.openRuns > 0;
     expect(isDecided || !isOpen, "I2", "work that may have run was given back undecided");
+    if (this.holder !== undefined) this.holder.isReleased = true;
     this.state = "released";
     this.outcome = undefined;
     this.openRuns = 0;

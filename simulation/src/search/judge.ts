@@ -30,7 +30,9 @@ export function judgeGrant(
       if (before?.status === "released" && isOwn) return { to: granted, broken: "I12" };
       if (state.facts.body !== undefined) return { to: granted, broken: isOwn ? "I12" : "I4" };
       if (isRunning) return { to: granted, broken: "I10" };
-      if (before?.status === "claimed" && !takeOver) return { to: granted, broken: "I10" };
+      const isTakeOver = before?.status === "claimed";
+      if (isTakeOver && !takeOver) return { to: granted, broken: "I10" };
+      if (isTakeOver !== answer.takenOver) return { to: granted, broken: "I10" };
       if (answer.token <= state.facts.tokenMax) return { to: granted, broken: "I6" };
       return { to: granted };
     }

@@ -53,6 +53,8 @@ export const completeClauses = [
     assert.equal(await subject.complete(owner, { token: first }), false);
     assert.equal(await subject.complete(owner, { token: second + 1 }), false);
     assert.equal((await subject.view()).state, "in-progress");
+    assert.equal(await subject.complete(owner, { token: second, status: "unknown" }), true);
+    assert.equal(await subject.complete(owner, { token: first }), false, "nor decides the unknown");
     assert.equal(await subject.complete(owner, { token: second }), true);
     assert.equal(await subject.complete(owner, { token: first }), false, "nor called recorded");
   }),

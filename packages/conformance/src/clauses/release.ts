@@ -24,6 +24,8 @@ export const releaseClauses = [
     const { subject, owner, first, second } = await heldTwice(bench);
     assert.equal(await subject.release(owner, { token: first }), false);
     assert.equal((await subject.view()).state, "in-progress");
+    assert.equal(await subject.complete(owner, { token: second, status: "unknown" }), true);
+    assert.equal(await subject.release(owner, { token: first }), false, "nor what is unknown");
     assert.equal(await subject.release(owner, { token: second }), true);
     assert.equal(await subject.release(owner, { token: first }), false, "nor said to have been");
   }),
@@ -117,8 +119,11 @@ export const releaseClauses = [
         if (ending === "succeeded") await subject.complete(owner);
         assert.equal(await subject.remove(token), true);
         assert.equal((await subject.view()).owner, owner);
-        const delayed = await subject.through(bench.second).claim({ owner, takeOver: true });
-        assert.ok(delayed.outcome === "in-progress" && delayed.leaseRemainingMs === 0);
+        for (const fingerprint of ["fingerprint", "other"]) {
+          const delayed = { owner, fingerprint, takeOver: true };
+          const outcome = await subject.through(bench.second).claim(delayed);
+          assert.ok(outcome.outcome === "in-progress" && outcome.leaseRemainingMs === 0);
+        }
         assert.equal((await subject.view()).state, "released");
       }
     },
