@@ -542,6 +542,19 @@ describe("a claim whose answer comes too late", () => {
   });
 });
 
+describe("an engine that was closed while a claim was on its way", () => {
+  test("gives back what is granted, without renewing it first", async () => {
+    const { engine, wire, time } = world({ leaseMs: 1_000, storeTimeoutMs: 10_000 });
+    wire.delay("claim", 3_000, "answer");
+    const run = rejection(engine.execute("s", "k", null, () => 1));
+    const closed = engine.close({ graceMs: 0 });
+    await time.advance(10_000);
+    await closed;
+    expect(await run).toMatchObject({ code: "ENGINE_CLOSED" });
+    expect([wire.count("renew"), wire.count("release")]).toEqual([0, 1]);
+  });
+});
+
 /** A call that waits for another process, and has a claim of its own on the way for a minute. */
 async function overtaken() {
   const shared = world({ guarantee: "at-least-once" });

@@ -86,8 +86,8 @@ export const engineBugs: readonly Bug[] = [
       },
       {
         file: "begin.ts",
-        from: "await wait(scope, call, asked, untilMs);",
-        to: 'await wait(scope, call, asked, untilMs);\n      const made = asked.kind === "attached" ? (asked.flight as any).unrecorded : undefined;\n      if (made !== undefined) return { kind: "replay", attempt: 1, createdAt: 0, completedAt: 0, ...made };',
+        from: "await wait(scope, call, asked, owner, untilMs);",
+        to: 'await wait(scope, call, asked, owner, untilMs);\n      const made = asked.kind === "attached" ? (asked.flight as any).unrecorded : undefined;\n      if (made !== undefined) return { kind: "replay", attempt: 1, createdAt: 0, completedAt: 0, ...made };',
       },
     ],
   },
@@ -290,18 +290,6 @@ export const engineBugs: readonly Bug[] = [
         file: "operators.ts",
         from: "if (lifetime.isEnded) throw new EngineClosedError();",
         to: "void lifetime;",
-      },
-    ],
-  },
-  {
-    name: "confirms-for-those-who-left",
-    where: "engine",
-    what: "a claim that nobody wants any more is renewed before it is given back",
-    edits: [
-      {
-        file: "begin.ts",
-        from: "const hasLeft = scope.lifetime.isEnded || call.signal?.aborted;",
-        to: "const hasLeft = false;",
       },
     ],
   },
