@@ -121,7 +121,7 @@ export interface Happening {
 }
 
 /** What may differ between worlds and decides what can be promised in them. */
-export interface Terms {
+interface Terms {
   /** Clocks run alike and never jump: a lease that a process counts ends no later than the store's. */
   readonly areClocksTrue: boolean;
   /** How long a process may still be busy with the store after it closed. */

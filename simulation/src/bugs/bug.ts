@@ -1,5 +1,5 @@
 /** One replacement in one source file. The text to replace has to occur there exactly once. */
-export interface Edit {
+interface Edit {
   readonly file: string;
   readonly from: string;
   readonly to: string;

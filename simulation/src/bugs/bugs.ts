@@ -1,7 +1,15 @@
+import { answerBugs } from "./answers.ts";
 import type { Bug } from "./bug.ts";
-import { engineBugs } from "./engine.ts";
+import { fenceBugs } from "./fences.ts";
 import { frontBugs } from "./front.ts";
-import { storeBugs } from "./store.ts";
+import { recordBugs } from "./records.ts";
+import { runBugs } from "./runs.ts";
 
 /** Every seeded bug. The simulation has to find each of them. */
-export const bugs: readonly Bug[] = [...storeBugs, ...frontBugs, ...engineBugs];
+export const bugs: readonly Bug[] = [
+  ...fenceBugs,
+  ...recordBugs,
+  ...frontBugs,
+  ...answerBugs,
+  ...runBugs,
+];

@@ -3,7 +3,7 @@ import type { StoredRecord } from "@idemkit/engine/model";
 /** Whether a caller may take over lapsed work, as under at-least-once, or not. */
 export type Policy = "block" | "rerun";
 
-export type Phase =
+type Phase =
   | "idle"
   /** Its claim got no answer. */
   | "unsure"
@@ -41,7 +41,7 @@ export interface Budget {
 }
 
 /** What is remembered beyond the record, to judge it by. */
-export interface Facts {
+interface Facts {
   readonly tokenMax: number;
   /** The outcome that was recorded in this life, if one was. */
   readonly body: string | undefined;

@@ -1,0 +1,154 @@
+import type { Bug } from "./bug.ts";
+
+/** Faults of an engine about what callers are told. */
+export const answerBugs: readonly Bug[] = [
+  {
+    name: "no-fingerprint",
+    where: "engine",
+    what: "a key is enough: another content gets the outcome of the first (Powertools, unless told otherwise)",
+    edits: [
+      {
+        file: "meet.ts",
+        from: "if (recorded === call.fingerprint) return;",
+        to: "if (recorded !== undefined) return;",
+      },
+    ],
+  },
+  {
+    name: "no-scope",
+    where: "engine",
+    what: "keys of different scopes meet in one record",
+    edits: [
+      {
+        file: "identity.ts",
+        from: 'hash("sha256", prefixed(joined) + prefixed(key), "hex")',
+        to: 'hash("sha256", prefixed(key), "hex")',
+      },
+    ],
+  },
+  {
+    name: "acknowledge-before-recording",
+    where: "engine",
+    what: "a caller is told that its outcome is recorded before the store has it",
+    edits: [
+      {
+        file: "claim-handle.ts",
+        from: 'const answer = await this.#end("complete", client.complete(completion, storeTimeoutMs));',
+        to: 'void this.#end("complete", client.complete(completion, storeTimeoutMs)).catch(() => undefined);\n    const answer = "true" as "true" | "false" | { error: unknown };',
+      },
+    ],
+  },
+  {
+    name: "unrecorded-called-recorded",
+    where: "engine",
+    what: "a completion whose answer is lost counts as recorded",
+    edits: [
+      {
+        file: "claim-handle.ts",
+        from: 'this.#scope.events.emit("store-error", () => ({ digest, operation, error }));\n      return { error };',
+        to: 'this.#scope.events.emit("store-error", () => ({ digest, operation, error }));\n      return "true";',
+      },
+    ],
+  },
+  {
+    name: "refusal-called-recorded",
+    where: "engine",
+    what: "a late owner whose completion is refused is told that it was recorded",
+    edits: [
+      {
+        file: "claim-handle.ts",
+        from: 'if (answer === "false") throw new LeaseLostError({ token: this.token, ...late });',
+        to: 'if (answer === "false") return { recorded: true };',
+      },
+    ],
+  },
+  {
+    name: "result-by-reference",
+    where: "engine",
+    what: "callers in one process are given the same object, and what one does to it the others see",
+    edits: [
+      {
+        file: "body.ts",
+        from: "if (body.startsWith(VALUE)) return { kept: true, value: JSON.parse(body.slice(VALUE.length)) };",
+        to: "if (body.startsWith(VALUE)) {\n    const known = (decodeValue as any).known ??= new Map();\n    if (!known.has(body)) known.set(body, JSON.parse(body.slice(VALUE.length)));\n    return { kept: true, value: known.get(body) };\n  }",
+      },
+    ],
+  },
+  {
+    name: "attached-given-unrecorded",
+    where: "engine",
+    what: "a duplicate that waits in the same process is given the value, recorded or not",
+    edits: [
+      {
+        file: "claim-handle.ts",
+        from: "const { body, notKeptBecause } = encodeValue(",
+        to: "(this.#flight as any).unrecorded = { value: JSON.parse(JSON.stringify(value, (_, each) => typeof each === 'bigint' ? 0 : each)), token: this.token };\n    const { body, notKeptBecause } = encodeValue(",
+      },
+      {
+        file: "begin.ts",
+        from: "await wait(scope, call, asked, owner, untilMs);",
+        to: 'await wait(scope, call, asked, owner, untilMs);\n      const made = asked.kind === "attached" ? (asked.flight as any).unrecorded : undefined;\n      if (made !== undefined) return { kind: "replay", attempt: 1, createdAt: 0, completedAt: 0, ...made };',
+      },
+    ],
+  },
+  {
+    name: "fresh-owner-on-retry",
+    where: "engine",
+    what: "a claim whose answer was lost is sent again under another name",
+    edits: [
+      {
+        file: "begin.ts",
+        from: "return await client.claim(request, storeTimeoutMs);",
+        to: "try {\n        return await client.claim(request, storeTimeoutMs);\n      } catch {\n        (request as any).owner = runtime.newOwner();\n        return await client.claim(request, storeTimeoutMs);\n      }",
+      },
+    ],
+  },
+  {
+    name: "fresh-owner-each-round",
+    where: "engine",
+    what: "a call that asks again is another owner, to whom its own delayed claim is a stranger's",
+    edits: [
+      {
+        file: "begin.ts",
+        from: "await ask(scope, call, owner);",
+        to: "await ask(scope, call, runtime.newOwner());",
+      },
+    ],
+  },
+  {
+    name: "unknown-taken-for-failure",
+    where: "engine",
+    what: "an outcome that nobody knows is replayed as a failure",
+    edits: [
+      {
+        file: "meet.ts",
+        from: 'if (outcome.status === "unknown") throw unknown(scope, call, outcome, "recorded");',
+        to: 'if (outcome.status === "unknown") return { attempt: 1, leaseRemainingMs: 0, replay: replay(scope, call, { ...outcome, status: "failed", body: outcome.body.startsWith("error:") ? outcome.body : \'error:{"message":"unknown"}\' }) };',
+      },
+    ],
+  },
+  {
+    name: "lost-completion-given-back",
+    where: "engine",
+    what: "a completion whose answer is lost counts as failed, and the key is given back",
+    edits: [
+      {
+        file: "claim-handle.ts",
+        from: 'this.#scope.events.emit("store-error", () => ({ digest, operation, error }));\n      return { error };',
+        to: 'this.#scope.events.emit("store-error", () => ({ digest, operation, error }));\n      await this.#scope.client.release(this.#claim, this.#scope.settings.storeTimeoutMs).catch(() => undefined);\n      return { error };',
+      },
+    ],
+  },
+  {
+    name: "failure-given-back",
+    where: "engine",
+    what: "whatever the policy, a failure gives the key back (Powertools deletes the record of a failed handler)",
+    edits: [
+      {
+        file: "create-engine.ts",
+        from: "await claim.fail(error);",
+        to: "await claim.release();",
+      },
+    ],
+  },
+];

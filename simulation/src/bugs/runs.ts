@@ -1,0 +1,165 @@
+import type { Bug } from "./bug.ts";
+
+/** Faults of an engine about what runs, for how long, and who hears of it. */
+export const runBugs: readonly Bug[] = [
+  {
+    name: "fails-open",
+    where: "engine",
+    what: "where the store gives no answer, the function runs without a claim (node-idempotency, where the record is gone when it is read)",
+    edits: [
+      {
+        file: "create-engine.ts",
+        from: 'const begun = await this.#begin(scope, key, payload, settings, options?.signal);\n    if (begun.kind === "replay") return replayed<T>(begun);',
+        to: 'const begun = await this.#begin(scope, key, payload, settings, options?.signal).catch((error: any) => {\n      if (error.code !== "STORE_FAILED") throw error;\n      const written = async () => ({ recorded: false });\n      return { kind: "execute", claim: { token: 1, attempt: 1, complete: written, fail: written, release: written, hold: written, signal: new AbortController().signal } } as any;\n    });\n    if (begun.kind === "replay") return replayed<T>(begun);',
+      },
+    ],
+  },
+  {
+    name: "runs-under-a-lapsed-lease",
+    where: "engine",
+    what: "a claim whose answer took longer than its lease is run under all the same",
+    edits: [
+      {
+        file: "begin.ts",
+        from: "const countedFromMs = hasLeft ? sentAtMs : await confirm(scope, granted, sentAtMs);",
+        to: "const countedFromMs: number | undefined = hasLeft ? sentAtMs : sentAtMs;",
+      },
+    ],
+  },
+  {
+    name: "at-most-once-takes-over",
+    where: "engine",
+    what: "lapsed work runs again whatever guarantee was chosen",
+    edits: [
+      {
+        file: "options.ts",
+        from: 'return (onAbandoned ?? (guarantee === "at-least-once" ? "rerun" : "block")) === "rerun";',
+        to: "return onAbandoned !== undefined || guarantee !== undefined;",
+      },
+    ],
+  },
+  {
+    name: "take-over-given-back",
+    where: "engine",
+    what: "a claim that took over is given back when its answer was lost, and lapsed work reads as new",
+    edits: [
+      {
+        file: "store-client.ts",
+        from: 'const isNew = again.outcome === "claimed" && !again.takenOver;\n      if (isNew) {',
+        to: 'if (again.outcome === "claimed") {',
+      },
+    ],
+  },
+  {
+    name: "gives-back-for-ever",
+    where: "engine",
+    what: "giving back goes on until the record it made may have expired",
+    edits: [
+      {
+        file: "store-client.ts",
+        from: "if (lifetime.isEnded || this.#runtime.monotonicMs() > untilMs) break;",
+        to: "if (lifetime.isEnded) break;",
+      },
+      {
+        file: "store-client.ts",
+        from: "let pauseMs = Math.min(GIVE_BACK_PAUSE_MS, GIVE_BACK_SHARE * request.leaseMs);",
+        to: "let pauseMs = 4 * request.leaseMs;",
+      },
+    ],
+  },
+  {
+    name: "leaked-heartbeat",
+    where: "engine",
+    what: "a claim is renewed for ever after its end",
+    edits: [
+      {
+        file: "claim-handle.ts",
+        from: "this.#isFree = true;\n    this.#stopBeating();",
+        to: "this.#isFree = true;",
+      },
+    ],
+  },
+  {
+    name: "late-renewal-arms-again",
+    where: "engine",
+    what: "a renewal that answers after the end sets its timer again",
+    edits: [
+      {
+        file: "heartbeats.ts",
+        from: "if (beat.isStopped) return;\n      if (!isHeld) {\n        beat.isStopped = true;\n        onRefused();\n        return;\n      }",
+        to: "if (!isHeld && !beat.isStopped) {\n        beat.isStopped = true;\n        onRefused();\n        return;\n      }",
+      },
+    ],
+  },
+  {
+    name: "flight-never-lands",
+    where: "engine",
+    what: "a call that ended stays known as running in its process",
+    edits: [
+      {
+        file: "claim-handle.ts",
+        from: "this.#withdraw();\n    this.#scope.client.flights.land(this.#flight);",
+        to: "this.#withdraw();",
+      },
+    ],
+  },
+  {
+    name: "errors-quote-the-driver",
+    where: "engine",
+    what: "the message of an error repeats the driver's, with details of the row",
+    edits: [
+      {
+        file: "errors.ts",
+        from: "driverCode(cause)}. See",
+        to: "(cause as Error).message}. See",
+      },
+    ],
+  },
+  {
+    name: "raw-errors-in-events",
+    where: "engine",
+    what: "the event of a failed renewal carries the driver's error itself",
+    edits: [
+      {
+        file: "store-client.ts",
+        from: "new Heartbeats((...asked) => this.renew(...asked), runtime)",
+        to: "new Heartbeats((...asked) => this.#front.renew(...asked), runtime)",
+      },
+    ],
+  },
+  {
+    name: "close-forgets-operators",
+    where: "engine",
+    what: "close does not wait for what an operator does, which goes on afterwards",
+    edits: [
+      {
+        file: "create-engine.ts",
+        from: "lifetime.checkOpen();\n    lifetime.enter();\n    try {\n      return await act(this.#scope);\n    } finally {\n      lifetime.leave();\n    }",
+        to: "lifetime.checkOpen();\n    return await act(this.#scope);",
+      },
+      {
+        file: "operators.ts",
+        from: "if (lifetime.isEnded) throw new EngineClosedError();",
+        to: "void lifetime;",
+      },
+    ],
+  },
+  {
+    name: "settle-overrules",
+    where: "engine",
+    what: "an operator's decision goes by what was read before, and overrules an owner that has renewed",
+    edits: [{ file: "operators.ts", from: "ifLapsed: true, ", to: "" }],
+  },
+  {
+    name: "settle-without-owner",
+    where: "engine",
+    what: "an operator removes what is open instead of deciding in the owner's name",
+    edits: [
+      {
+        file: "operators.ts",
+        from: "let isDone = await client.complete(completion, storeTimeoutMs);",
+        to: "await client.remove(id, token, storeTimeoutMs);\n  let isDone = await client.complete(completion, storeTimeoutMs);\n  isDone = true;",
+      },
+    ],
+  },
+];
