@@ -7,8 +7,8 @@ const CANARY = /canary-[a-z-]+/g;
 /** One call as its caller saw it, held against what the store did. */
 export class CallLedger {
   readonly call: CallEvent;
-  /** How many of its process's answers about its record there were when it began. */
   readonly #record: RecordLedger;
+  readonly #droppedBefore: number;
   readonly #areClocksTrue: boolean;
   #grant: Grant | undefined;
   #ran: Extract<Event, { kind: "ran" }> | undefined;
@@ -21,7 +21,13 @@ export class CallLedger {
   constructor(call: CallEvent, record: RecordLedger, areClocksTrue: boolean) {
     this.call = call;
     this.#record = record;
+    this.#droppedBefore = record.dropped;
     this.#areClocksTrue = areClocksTrue;
+  }
+
+  /** Whether an operator dropped its record meanwhile, so that it went on under another owner. */
+  get isDropped(): boolean {
+    return this.#record.dropped > this.#droppedBefore;
   }
 
   run(token: number, expect: Expect): void {

@@ -149,7 +149,8 @@ class Checker {
     const [mine, ...others] = asking.by.filter(({ call }) => call.record === name);
     const [theirs, ...rivals] = holding.by.filter(({ call }) => call.record === name);
     const isAlone = others.length === 0 && rivals.length === 0 && mine === theirs;
-    const isOwn = isAlone && mine !== undefined && !mine.isTold && holder?.runs === 0;
+    const isOwn =
+      isAlone && mine !== undefined && !mine.isTold && !mine.isDropped && holder?.runs === 0;
     this.#expect(!isOwn, "I9", "a call was refused because of its own earlier claim");
   }
 

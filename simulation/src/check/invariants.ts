@@ -10,7 +10,7 @@ export const INVARIANTS = {
   I6: "tokens strictly increase, across purges as well",
   I7: "what is returned as recorded is what is stored, whatever other callers did to their copy",
   I8: "nothing of one scope appears in another, and nothing of any scope in messages and events",
-  I9: "nobody is refused because of their own claim, or because of nobody's",
+  I9: "nobody is refused because of nobody's claim, or of their own unless an operator dropped it",
   I10: "nothing open is taken over before its lease is over, or without leave",
   I11: "one claim causes at most one run",
   I12: "no claim is granted again after its own end",

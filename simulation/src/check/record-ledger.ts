@@ -53,6 +53,8 @@ export class RecordLedger {
   readonly outcomes: Outcome[] = [];
   /** Runs whose effects nobody has decided about. */
   openRuns = 0;
+  /** How often an operator dropped it or gave it back. */
+  dropped = 0;
   /** Whether lapsed work was taken over in this life. */
   wasTakenOver = false;
   #tokenMax = 0;
@@ -76,6 +78,7 @@ export class RecordLedger {
       case "remove":
         if (!applied.answer) break;
         if (this.holder !== undefined) this.holder.isRemoved = true;
+        this.dropped += 1;
         // What an operator dropped is known as ended only until somebody else has had it.
         this.#completedBy.clear();
         this.#endLife("released");
@@ -218,6 +221,7 @@ export class RecordLedger {
       // An operator who gives work back writes the reason first, while the outcome is unknown.
       holder.isOverruled = true;
       holder.isReleaseDecided = given.status === "unknown";
+      if (holder.isReleaseDecided) this.dropped += 1;
     }
     this.outcome = {
       grant: holder,
