@@ -5,7 +5,10 @@ import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
 import type { Bug } from "./bugs/bug.ts";
 
-const engine = fileURLToPath(new URL("../../packages/engine/src", import.meta.url));
+const sources = [
+  fileURLToPath(new URL("../../packages/engine/src/", import.meta.url)),
+  fileURLToPath(new URL(".", import.meta.url)),
+];
 const entry = fileURLToPath(new URL("worker.ts", import.meta.url));
 
 export interface Bundle {
@@ -42,8 +45,8 @@ function editing({ name, edits }: Bug): Plugin {
       for (const file of new Set(edits.map((edit) => edit.file))) {
         const escaped = file.replace(".", "\\.");
         bundling.onLoad({ filter: new RegExp(`[\\\\/]${escaped}$`) }, async ({ path }) => {
+          if (!sources.some((folder) => path.startsWith(folder))) return undefined;
           let contents = await readFile(path, "utf8");
-          if (!path.startsWith(engine) && !path.includes("simulation")) return undefined;
           for (const { from, to } of edits.filter((edit) => edit.file === file)) {
             if (contents.split(from).length !== 2) {
               throw new Error(`The bug ${name} no longer fits ${file}: it must hold once: ${from}`);

@@ -53,11 +53,7 @@ export type Applied = {
   | { readonly operation: "claim"; readonly given: ClaimRequest; readonly answer: ClaimOutcome }
   | { readonly operation: "renew"; readonly given: Renewal; readonly answer: boolean }
   | { readonly operation: "complete"; readonly given: Completion; readonly answer: boolean }
-  | {
-      readonly operation: "release";
-      readonly given: Claim;
-      readonly answer: boolean;
-    }
+  | { readonly operation: "release"; readonly given: Claim; readonly answer: boolean }
   | {
       readonly operation: "remove";
       readonly given: { readonly token: number };

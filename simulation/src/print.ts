@@ -1,5 +1,4 @@
-import type { Violation } from "./check/invariants.ts";
-import { INVARIANTS } from "./check/invariants.ts";
+import { INVARIANTS, type Violation } from "./check/invariants.ts";
 import type { Applied, Event, History, Told } from "./history.ts";
 
 const WIDTH = 10;

@@ -11,6 +11,8 @@ export type Begun = Replay | { readonly kind: "execute"; readonly claim: ClaimHa
 type Granted = Extract<Asked, { kind: "granted" }>;
 
 const CONFIRMATIONS_MAX = 3;
+/** Each takes an operator in the right moment, so that more of them mean a faulty store. */
+const OWNERS_MAX = 3;
 const RETRY_AFTER_MS_MIN = 50;
 const RETRY_AFTER_MS_MAX = 1_000;
 /** Each round waits for another call to get on, so this bounds what cannot happen in practice. */
@@ -30,6 +32,7 @@ export async function begin(scope: ClaimScope, call: Call): Promise<Begun> {
   // The same in every round: a claim of an earlier one may still be on its way, and if it is granted
   // late it has to be known as this call's own.
   let owner = runtime.newOwner();
+  let owners = 1;
   lifetime.enter();
   try {
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
@@ -43,10 +46,11 @@ export async function begin(scope: ClaimScope, call: Call): Promise<Begun> {
       }
       const running = meet(scope, call, asked);
       if (running.replay !== undefined) return running.replay;
-      if (running.leaseRemainingMs === 0) {
+      if (running.leaseRemainingMs === 0 && owners < OWNERS_MAX) {
         // A claim of this call was granted unseen, and removed or settled: its owner is barred.
         // Nothing ran under it.
         owner = runtime.newOwner();
+        owners += 1;
         continue;
       }
       if (runtime.monotonicMs() >= untilMs) throw refuse(scope, call, running);

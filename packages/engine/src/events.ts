@@ -73,7 +73,7 @@ const CHANNELS: Readonly<Record<EventName, Channel>> = {
   "store-error": channel("idemkit:store-error"),
 };
 
-const EVENT_NAMES = Object.keys(CHANNELS) as readonly EventName[];
+export const EVENT_NAMES = Object.keys(CHANNELS) as readonly EventName[];
 
 /** Events to an engine's own listeners and to the process-wide diagnostics channels. */
 export class Events {

@@ -86,7 +86,7 @@ export class Poller {
       () => undefined,
     );
     if (this.#watches.get(watch.id.digest) !== watch) return;
-    for (const [wake, owner] of [...watch.wake]) if (owner === holder) wake();
+    for (const [wake, owner] of watch.wake) if (owner === holder) wake();
     if (watch.wake.size === 0) return;
     if (holder !== undefined) {
       watch.delayMs = Math.min(watch.delayMs * DELAY_GROWTH, DELAY_MS_MAX);

@@ -7,6 +7,7 @@ import {
   OutcomeUnknownError,
   ReplayedError,
   ResultUnavailableError,
+  type Store,
   StoreError,
 } from "../src/index.ts";
 import { gate, otherProcess, rejection, settled, world } from "./world.ts";
@@ -586,5 +587,22 @@ describe("a waiting call whose own claim is granted late", () => {
     await time.advance(1_000);
     expect(await waiting).toMatchObject({ value: "mine", attempt: 3 });
     expect(wire.count("claim") - before).toBe(2);
+  });
+});
+
+describe("a store that always says in progress with nothing left", () => {
+  test("is not asked on and on", async () => {
+    const barred = { outcome: "in-progress", attempt: 1, leaseRemainingMs: 0 } as const;
+    let asked = 0;
+    const store: Store = {
+      ...memoryStore(),
+      claim: async (requests) => {
+        asked += 1;
+        return requests.map(({ fingerprint }) => ({ ...barred, fingerprint }));
+      },
+    };
+    const run = createEngine({ store }).execute("s", "k", null, () => 1);
+    expect(await rejection(run)).toMatchObject({ code: "IN_PROGRESS" });
+    expect(asked).toBe(3);
   });
 });

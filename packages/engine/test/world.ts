@@ -1,3 +1,4 @@
+import { EVENT_NAMES } from "../src/events.ts";
 import {
   createEngine,
   type Engine,
@@ -164,23 +165,6 @@ export function otherProcess(
   const engine = createEngine({ store: wire.store, runtime, ...options });
   return { wire, engine, events: recordEvents(engine) };
 }
-
-const EVENT_NAMES: readonly EventName[] = [
-  "claimed",
-  "taken-over",
-  "replayed",
-  "conflict",
-  "in-progress",
-  "waited",
-  "completed",
-  "failed",
-  "released",
-  "unknown",
-  "settled",
-  "lease-lost",
-  "completion-lost",
-  "store-error",
-];
 
 function recordEvents(engine: Engine): { name: EventName; event: EventMap[EventName] }[] {
   const seen: { name: EventName; event: EventMap[EventName] }[] = [];

@@ -77,14 +77,14 @@ export const frontBugs: readonly Bug[] = [
     ],
   },
   {
-    name: "stuck-after-failure",
+    name: "stuck-line",
     where: "front",
-    what: "a list that failed never frees its place in the line",
+    what: "a list never frees its place in the line while calls wait behind it",
     edits: [
       {
         file: line,
         from: "this.#inFlight -= 1;",
-        to: "if (this.#alarm !== undefined && list.length > 0 && this.#queue.length === 0) this.#inFlight -= 1;",
+        to: "if (this.#queue.length === 0) this.#inFlight -= 1;",
       },
     ],
   },

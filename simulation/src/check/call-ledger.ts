@@ -45,7 +45,7 @@ export class CallLedger {
     if (grant.isRemoved) return;
     const isHeld = record.holder?.token === token;
     expect(isHeld || !this.#areClocksTrue, "I2", "a function ran under a claim that was lost");
-    const isMixed = record.wasTakenOver || !grantIsLast(record, grant);
+    const isMixed = record.wasTakenOver || !isHeld;
     const isPromised = !this.call.takesOver && (this.#areClocksTrue || !isMixed);
     const isAlone = record.openRuns === 0;
     expect(isAlone || !isPromised, "I2", "at-most-once ran although an earlier run is undecided");
@@ -179,10 +179,6 @@ export class CallLedger {
     const { outcomes } = this.#record;
     return outcomes.filter((each) => each.status === status && each.grant.token === token);
   }
-}
-
-function grantIsLast(record: RecordLedger, grant: Grant): boolean {
-  return record.holder?.token === grant.token;
 }
 
 function messageIn(body: string): string | undefined {

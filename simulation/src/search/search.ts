@@ -27,7 +27,8 @@ export const BUDGET: Budget = {
 };
 
 const PROGRESS_EVERY = 10_000;
-const STATES_MAX = 50_000_000;
+/** More keys than a set can hold: a search that stopped short would prove nothing. */
+const STATES_MAX = 16_000_000;
 
 interface Reached {
   readonly state: State;
@@ -41,7 +42,7 @@ export function search({ policies, budget, transition, onProgress }: Search): Se
   const seen = new Set([keyOf(first.state)]);
   const left: Reached[] = [first];
   let moves = 0;
-  for (let at = 0; at < left.length && seen.size < STATES_MAX; at += 1) {
+  for (let at = 0; at < left.length; at += 1) {
     const reached = left[at] as Reached;
     for (const move of movesFrom(reached.state, transition)) {
       moves += 1;
@@ -50,6 +51,7 @@ export function search({ policies, budget, transition, onProgress }: Search): Se
       const key = keyOf(move.to);
       if (seen.has(key)) continue;
       seen.add(key);
+      if (seen.size > STATES_MAX) throw new RangeError(`There are more than ${STATES_MAX} states.`);
       left.push(next);
       if (seen.size % PROGRESS_EVERY === 0) onProgress?.(seen.size, left.length - at);
     }

@@ -98,12 +98,15 @@ export function keyOf(state: State): string {
   tokens.sort((one, other) => one - other);
   const rank = (token: number) => tokens.indexOf(token);
   const described: string[] = [];
-  for (let index = 0; index < callers.length; index += 1) {
-    let text = describe(callers[index] as Caller, rank);
+  for (const [index, caller] of callers.entries()) {
+    let text = describe(caller, rank);
     if (record?.owner === ownerOf(index)) text += "*";
     const own: string[] = [];
-    for (const { caller, operation, token } of messages) {
-      if (caller === index) own.push(`${operation.slice(0, 3)}${rank(token)}`);
+    for (const message of messages) {
+      // What a late claim may do depends on who sent it, long after its sender is over.
+      if (message.caller === index) {
+        own.push(`${caller.policy[0]}${message.operation.slice(0, 3)}${rank(message.token)}`);
+      }
     }
     described.push(text + own.sort().join(""));
   }

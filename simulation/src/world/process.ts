@@ -1,30 +1,7 @@
-import {
-  batchedStore,
-  createEngine,
-  type Engine,
-  type EventName,
-  type Runtime,
-  type Store,
-} from "@idemkit/engine";
+import { batchedStore, createEngine, type Engine, type Runtime, type Store } from "@idemkit/engine";
+import { EVENT_NAMES } from "../../../packages/engine/src/events.ts";
 import { wire } from "./network.ts";
 import type { World } from "./world.ts";
-
-const EVENT_NAMES: readonly EventName[] = [
-  "claimed",
-  "taken-over",
-  "replayed",
-  "conflict",
-  "in-progress",
-  "waited",
-  "completed",
-  "failed",
-  "released",
-  "unknown",
-  "settled",
-  "lease-lost",
-  "completion-lost",
-  "store-error",
-];
 
 /** One simulated process: its own clock, timers, owners and engine, and its own line to the store. */
 export class Process {
