@@ -16,7 +16,7 @@ export type Told =
   | { readonly as: "threw"; readonly message: string }
   | { readonly as: "aborted" }
   /** An operator's call succeeded. */
-  | { readonly as: "done" }
+  | { readonly as: "done"; readonly answer?: unknown }
   | {
       readonly as: "error";
       readonly code: string;
@@ -36,6 +36,8 @@ export interface CallEvent {
   readonly payload: string;
   /** Whether it may take over lapsed work. */
   readonly takesOver: boolean;
+  /** Whether its caller leaves, unless it ends before that. */
+  readonly mayLeave?: boolean;
   readonly how: string;
   /** What was drawn for the call, to be shown. */
   readonly plan?: object;

@@ -214,6 +214,20 @@ const bad: readonly (readonly [InvariantId, string, () => readonly (Event | (() 
     () => [...soundRun(), call(2), told(2, refused("OUTCOME_UNKNOWN"))],
   ],
   [
+    "I7",
+    "an operator is told that a key is free, and it is not",
+    () => [call(1, { how: "settle as released" }), claim("a", granted(5)), told(1, { as: "done" })],
+  ],
+  [
+    "I7",
+    "an operator is told that a record is gone, and it is not",
+    () => [
+      call(1, { how: "remove" }),
+      claim("a", granted(5)),
+      told(1, { as: "done", answer: true }),
+    ],
+  ],
+  [
     "I8",
     "a caller is shown the result of another scope",
     () => [
@@ -262,6 +276,44 @@ const bad: readonly (readonly [InvariantId, string, () => readonly (Event | (() 
     "I9",
     "a conflict is reported where contents never differed",
     () => [call(1), told(1, refused("PAYLOAD_CONFLICT"))],
+  ],
+  [
+    "I9",
+    "a call is told to wait longer than the lease runs",
+    () => [
+      claim("a", granted(5)),
+      claim("b", { outcome: "in-progress", leaseRemainingMs: LEASE_MS + 1 }),
+    ],
+  ],
+  [
+    "I9",
+    "a call is refused because of a holder that nobody met",
+    () => [call(1), told(1, refused("IN_PROGRESS"))],
+  ],
+  [
+    "I9",
+    "a store is called down where nothing goes wrong",
+    () => [call(1), told(1, refused("STORE_FAILED"))],
+  ],
+  [
+    "I9",
+    "an outcome is called lost where nothing goes wrong",
+    () => [...soundRun(), told(1, { ...executed, recorded: false })],
+  ],
+  [
+    "I9",
+    "an outcome is called unknown where nothing ran and nothing goes wrong",
+    () => [
+      claim("a", granted(5)),
+      call(1),
+      later(LEASE_MS, () => claim("b", { outcome: "lapsed" } as ClaimOutcome)),
+      told(1, { ...refused("OUTCOME_UNKNOWN"), token: 5 }),
+    ],
+  ],
+  [
+    "I10",
+    "a function is told another attempt than it is",
+    () => [call(1), claim("a", { ...granted(5), attempt: 2 }), run(1, 5)],
   ],
   [
     "I10",
@@ -314,11 +366,51 @@ const bad: readonly (readonly [InvariantId, string, () => readonly (Event | (() 
       told(2, { as: "replayed", value: VALUE, token: 5 }),
     ],
   ],
+  [
+    "I13",
+    "a function runs under a claim for another content",
+    () => [
+      ...soundRun(),
+      later(RETENTION_MS, () => call(2, { payload: "content-2" })),
+      () => claim("b", granted(6)),
+      run(2, 6),
+    ],
+  ],
+  [
+    "I13",
+    "a caller with another content is told that the outcome is unknown",
+    () => [
+      call(1),
+      claim("a", granted(5)),
+      run(1, 5),
+      call(2, { payload: "content-2" }),
+      later(LEASE_MS, () => claim("b", { outcome: "lapsed" } as ClaimOutcome)),
+      told(2, { ...refused("OUTCOME_UNKNOWN"), token: 5 }),
+    ],
+  ],
+  [
+    "I13",
+    "a caller with another content is told that a call is in progress",
+    () => [
+      call(1),
+      claim("a", granted(5)),
+      run(1, 5),
+      call(2, { payload: "content-2", process: "P2" }),
+      claim("b", { outcome: "in-progress", leaseRemainingMs: LEASE_MS }),
+      told(2, refused("IN_PROGRESS")),
+    ],
+  ],
+  ["I14", "a call is ended for a caller who stayed", () => [call(1), told(1, { as: "aborted" })]],
+  [
+    "I14",
+    "a call is ended by a close that never began",
+    () => [call(1), told(1, refused("ENGINE_CLOSED"))],
+  ],
   ["I14", "a call never ends", () => [call(1), { kind: "rest", isEndless: false, timers: 0 }]],
   [
     "I14",
     "a call ends twice",
-    () => [call(1), told(1, { as: "aborted" }), told(1, { as: "aborted" })],
+    () => [call(1, { mayLeave: true }), ...[1, 2].map(() => told(1, { as: "aborted" }))],
   ],
   [
     "I15",

@@ -151,4 +151,40 @@ export const answerBugs: readonly Bug[] = [
       },
     ],
   },
+  {
+    name: "mismatch-learns-of-doubt",
+    where: "engine",
+    what: "a caller with another content is told that the outcome is open, not that the contents differ",
+    edits: [
+      {
+        file: "meet.ts",
+        from: "checkFingerprint(scope, call, other.fingerprint);",
+        to: 'if (asked.kind === "attached" || asked.outcome.outcome === "completed") {\n    checkFingerprint(scope, call, other.fingerprint);\n  }',
+      },
+    ],
+  },
+  {
+    name: "attempt-not-told",
+    where: "engine",
+    what: "every run is told that it is the first attempt",
+    edits: [
+      {
+        file: "claim-handle.ts",
+        from: "this.attempt = claimed.attempt;",
+        to: "this.attempt = 1;",
+      },
+    ],
+  },
+  {
+    name: "settle-told-when-refused",
+    where: "engine",
+    what: "an operator is told that a decision stands though the store refused it",
+    edits: [
+      {
+        file: "operators.ts",
+        from: "if (!isDone) throw refusal(await client.read(id, storeTimeoutMs));",
+        to: "isDone = true;",
+      },
+    ],
+  },
 ];

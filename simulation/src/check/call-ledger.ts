@@ -1,6 +1,7 @@
 import type { CallEvent, Event, Told } from "../history.ts";
+import type { Grant, Outcome } from "./grant.ts";
 import type { Expect } from "./invariants.ts";
-import type { Grant, Outcome, RecordLedger } from "./record-ledger.ts";
+import type { RecordLedger } from "./record-ledger.ts";
 
 const CANARY = /canary-[a-z-]+/g;
 
@@ -15,6 +16,10 @@ export class CallLedger {
   isTold = false;
   /** Whether, since it began, the store has told somebody that the outcome is open. */
   hasSeenDoubt = false;
+  /** Whether, since it began, the store has told somebody that the record is held. */
+  hasSeenHolder = false;
+  /** Whether another call of its process was under way for the record. */
+  hasCompany = false;
   /** Whether another content was ever sent for this record. */
   isContested = false;
 
@@ -30,7 +35,17 @@ export class CallLedger {
     return this.#record.dropped > this.#droppedBefore;
   }
 
-  run(token: number, expect: Expect): void {
+  /** Whether somebody else has acted on its claim. */
+  get isOverruled(): boolean {
+    return this.#grant?.isOverruled === true || this.#grant?.isRemoved === true;
+  }
+
+  /** Whether any function ever ran for its record. */
+  get hasRuns(): boolean {
+    return [...this.#record.grants.values()].some(({ runs }) => runs > 0);
+  }
+
+  run({ token, attempt }: Extract<Event, { kind: "run" }>, expect: Expect): void {
     const record = this.#record;
     const grant = record.grants.get(token);
     expect(!this.isTold, "I13", "a function ran after its call had ended");
@@ -40,6 +55,8 @@ export class CallLedger {
     if (grant === undefined) return;
     grant.runs += 1;
     expect(grant.runs === 1, "I11", "two functions ran under one claim");
+    expect(attempt === grant.attempt, "I10", "a function was told another attempt than it is");
+    this.#checkFingerprint(grant, expect);
     this.#grant = grant;
     // Whoever drops a record decides that whatever runs or is about to run under it counts as over.
     if (grant.isRemoved) return;
@@ -87,7 +104,7 @@ export class CallLedger {
         if (told.recorded) this.#checkRecorded("unknown", undefined, expect);
         break;
       case "done":
-        this.#checkSettled(expect);
+        this.#checkDone(told.answer, expect);
         break;
       case "threw":
         expect(told.message === this.#ran?.said, "I7", "a caller got another error than it threw");
@@ -95,7 +112,8 @@ export class CallLedger {
       case "error":
         this.#refused(told, expect);
         break;
-      default:
+      case "aborted":
+        expect(this.call.mayLeave === true, "I14", "a call was ended for a caller who stayed");
         break;
     }
   }
@@ -122,6 +140,7 @@ export class CallLedger {
         const known = this.#outcomes("succeeded", told.token);
         const isKnown = known.some(({ body }) => body.startsWith("none:"));
         expect(isKnown, "I7", "a result was called unavailable, but it was recorded");
+        this.#checkOwnContent(told.token, expect);
         break;
       }
       case "PAYLOAD_CONFLICT":
@@ -129,18 +148,53 @@ export class CallLedger {
         break;
       case "OUTCOME_UNKNOWN":
         expect(this.hasSeenDoubt, "I7", "an outcome was called unknown that nobody doubted");
+        this.#checkOwnContent(told.token, expect);
         break;
+      case "IN_PROGRESS": {
+        const isHeld = this.hasSeenHolder || this.hasCompany;
+        expect(isHeld, "I9", "a call was refused because of a holder that nobody met");
+        this.#checkOwnContent(undefined, expect);
+        break;
+      }
       default:
         break;
     }
   }
 
   /** An operator who is told that a decision stands finds it in the record. */
-  #checkSettled(expect: Expect): void {
-    const status = /^settle as (succeeded|failed)$/.exec(this.call.how)?.[1];
-    if (status === undefined) return;
-    const isThere = this.#record.outcomes.some((each) => each.isSettled && each.status === status);
-    expect(isThere, "I7", "an operator was told that a decision stands, and it does not");
+  #checkDone(answer: unknown, expect: Expect): void {
+    const { outcomes, grants } = this.#record;
+    const decided = /^settle as (.*)$/.exec(this.call.how)?.[1];
+    if (decided === "released") {
+      const isGivenBack = [...grants.values()].some((each) => each.isReleased && each.isOverruled);
+      expect(isGivenBack, "I7", "an operator was told that a key is free, and it is not");
+    } else if (decided !== undefined) {
+      const isThere = outcomes.some((each) => each.isSettled && each.status === decided);
+      expect(isThere, "I7", "an operator was told that a decision stands, and it does not");
+    } else if (this.call.how === "remove" && answer === true) {
+      const isGone = [...grants.values()].some(({ isRemoved }) => isRemoved);
+      expect(isGone, "I7", "an operator was told that a record is gone, and it is not");
+    }
+  }
+
+  /** A claim is for one content, and whoever runs under it has that one. */
+  #checkFingerprint(grant: Grant, expect: Expect): void {
+    const { payload } = this.call;
+    grant.payload = payload;
+    for (const each of this.#record.grants.values()) {
+      const isOther = each.payload !== undefined && each.payload !== payload;
+      const isAlike = isOther && each.fingerprint === grant.fingerprint;
+      expect(!isAlike, "I13", "a function ran under a claim for another content");
+    }
+  }
+
+  /** Who knows another content is told of a conflict and learns nothing about the record. */
+  #checkOwnContent(token: number | undefined, expect: Expect): void {
+    const { grants } = this.#record;
+    const met = token === undefined ? [...grants.values()] : [grants.get(token)];
+    const isOwn = met.some((each) => (each?.payload ?? this.call.payload) === this.call.payload);
+    const isAlone = met.length === 0 || (token === undefined && this.hasCompany);
+    expect(isOwn || isAlone, "I13", "a caller with another content was not told of a conflict");
   }
 
   #checkReleased(recorded: boolean, expect: Expect): void {

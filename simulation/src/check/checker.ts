@@ -32,10 +32,13 @@ class Checker {
   readonly #closedAtMs = new Map<string, number>();
   readonly #contents = new Map<string, Set<string>>();
   readonly #minted = new Map<string, Minted>();
+  /** Whether nothing has gone wrong yet. */
+  #isCalm: boolean;
   #at = 0;
 
   constructor(history: History) {
     this.#history = history;
+    this.#isCalm = history.terms.areClocksTrue;
   }
 
   take(event: Event, atMs: number, index: number): void {
@@ -45,19 +48,24 @@ class Checker {
         this.#begin(event);
         break;
       case "run":
-        this.#calls.get(event.call)?.run(event.token, this.#expect);
+        this.#calls.get(event.call)?.run(event, this.#expect);
         break;
       case "ran":
         this.#calls.get(event.call)?.ran(event);
         break;
       case "told":
         this.#checkWaitedFor(event.call, atMs);
+        this.#checkCause(event);
         this.#calls.get(event.call)?.tell(event.told, this.#expect);
         break;
       case "owner":
         this.#minted.set(event.owner, { ...event, index, by: this.#openCallsOf(event.process) });
         break;
+      case "fault":
+        this.#isCalm = false;
+        break;
       case "sent":
+        this.#isCalm &&= event.fate === "fine";
         // A function that outlives its engine still reports its outcome.
         if (event.operation !== "complete" && event.operation !== "release") {
           this.#checkClosed(event.process, atMs);
@@ -73,6 +81,7 @@ class Checker {
         this.#expect(!/canary/.test(event.text), "I8", "an event shows what was stored");
         break;
       case "died":
+        this.#isCalm = false;
         this.#dead.add(event.process);
         break;
       case "closing":
@@ -105,7 +114,13 @@ class Checker {
   #begin(event: Extract<Event, { kind: "call" }>): void {
     const { areClocksTrue } = this.#history.terms;
     const { call, record, payload } = event;
-    this.#calls.set(call, new CallLedger(event, this.#record(record), areClocksTrue));
+    const ledger = new CallLedger(event, this.#record(record), areClocksTrue);
+    for (const each of this.#openCallsOf(event.process)) {
+      if (each.call.record !== record) continue;
+      each.hasCompany = true;
+      ledger.hasCompany = true;
+    }
+    this.#calls.set(call, ledger);
     const contents = this.#contents.get(record) ?? new Set();
     this.#contents.set(record, contents.add(payload));
     if (contents.size < 2) return;
@@ -121,7 +136,11 @@ class Checker {
       const isOpen =
         answer.outcome === "lapsed" ||
         (answer.outcome === "completed" && answer.status === "unknown");
-      if (isOpen) this.#doubt(event.record);
+      for (const each of this.#calls.values()) {
+        if (each.call.record !== event.record || each.isTold) continue;
+        each.hasSeenDoubt ||= isOpen;
+        each.hasSeenHolder ||= answer.outcome === "in-progress";
+      }
       const isRefused = answer.outcome === "lapsed" || answer.outcome === "in-progress";
       if (isRefused) this.#checkOwnClaim(event.record, event.given.owner, record);
     }
@@ -131,12 +150,6 @@ class Checker {
   #openCallsOf(process: string): readonly CallLedger[] {
     const calls = [...this.#calls.values()];
     return calls.filter(({ call, isTold }) => !isTold && call.process === process);
-  }
-
-  #doubt(name: string): void {
-    for (const each of this.#calls.values()) {
-      if (each.call.record === name && !each.isTold) each.hasSeenDoubt = true;
-    }
   }
 
   /** A call that is alone in its process must not find a claim that only itself can have sent. */
@@ -164,6 +177,21 @@ class Checker {
     const { closeBoundMs } = this.#history.terms;
     const isQuiet = closedAtMs === undefined || atMs <= closedAtMs + closeBoundMs;
     this.#expect(isQuiet, "I16", `${process} still sends after it was closed`);
+  }
+
+  /** Nobody is told of a fault or an end that there was not. */
+  #checkCause({ call, told }: Extract<Event, { kind: "told" }>): void {
+    const ledger = this.#calls.get(call);
+    const code = told.as === "error" ? told.code : told.as;
+    if (code === "ENGINE_CLOSED") {
+      const isClosing = this.#graceEndsAtMs.has(ledger?.call.process ?? "");
+      this.#expect(isClosing, "I14", "a call was ended by a close that never began");
+    }
+    const isFailure = code === "STORE_FAILED" || ("recorded" in told && !told.recorded);
+    const isDoubtful = isFailure || (code === "OUTCOME_UNKNOWN" && ledger?.hasRuns === false);
+    if (!isDoubtful || !this.#isCalm) return;
+    const isTouched = ledger?.isOverruled === true;
+    this.#expect(isTouched, "I9", `a call ended with ${code} in doubt, but nothing went wrong`);
   }
 
   /** While there is grace, close waits for every call. */

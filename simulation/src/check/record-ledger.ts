@@ -1,38 +1,7 @@
 import type { Claim } from "@idemkit/engine";
 import type { Applied } from "../history.ts";
+import type { Grant, Outcome } from "./grant.ts";
 import type { Expect } from "./invariants.ts";
-
-/** A claim that the store granted. */
-export interface Grant {
-  readonly owner: string;
-  readonly token: number;
-  readonly process: string;
-  readonly attempt: number;
-  readonly grantedAtMs: number;
-  readonly retentionMs: number;
-  readonly fingerprint: string;
-  leaseEndsAtMs: number;
-  /** How often a function ran under it. */
-  runs: number;
-  /** Whether its caller, or an operator, decided that it may be given back. */
-  isReleaseDecided: boolean;
-  /** Whether somebody else has acted on the record since. */
-  isOverruled: boolean;
-  /** Whether an operator dropped it. */
-  isRemoved: boolean;
-  /** Whether its owner gave it back. */
-  isReleased: boolean;
-}
-
-export interface Outcome {
-  readonly grant: Grant;
-  readonly status: "succeeded" | "failed" | "unknown";
-  readonly body: string;
-  /** Whether an operator decided it. */
-  readonly isSettled: boolean;
-  /** From when on it may be forgotten, on the store's clock. */
-  readonly dueAtMs: number;
-}
 
 type State = "absent" | "claimed" | "unknown" | "completed" | "released";
 
@@ -109,6 +78,11 @@ export class RecordLedger {
           "I9",
           `a claim was refused as in progress, but the record is ${this.state}`,
         );
+        expect(
+          answer.leaseRemainingMs === Math.max(0, this.#leaseEndsAtMs - storeMs),
+          "I9",
+          "a claim was refused for another time than the lease runs",
+        );
         break;
       case "lapsed":
         expect(!isHolder, "I9", "an owner was told that its own claim lapsed");
@@ -174,6 +148,7 @@ export class RecordLedger {
       fingerprint: given.fingerprint,
       leaseEndsAtMs: storeMs + given.leaseMs,
       runs: 0,
+      payload: undefined,
       isReleaseDecided: false,
       isOverruled: false,
       isRemoved: false,
@@ -261,8 +236,12 @@ export class RecordLedger {
     return this.state === "claimed" || this.state === "unknown";
   }
 
+  get #leaseEndsAtMs(): number {
+    return this.state === "claimed" ? (this.holder?.leaseEndsAtMs ?? 0) : 0;
+  }
+
   #isLapsed(storeMs: number): boolean {
-    return this.holder === undefined || this.holder.leaseEndsAtMs <= storeMs;
+    return this.#leaseEndsAtMs <= storeMs;
   }
 
   #isDue(storeMs: number): boolean {

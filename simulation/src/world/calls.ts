@@ -88,7 +88,8 @@ export async function makeCall(world: World, process: Process, plan: CallPlan): 
   const call = world.nextCall();
   const { scope, key, payload, verb, options, takesOver } = plan;
   const record = recordOf({ scope: `${scope.length}:${scope}`, key });
-  const about = { process: process.name, record, payload, takesOver, how: verb, plan };
+  const mayLeave = plan.leavesAfterMs !== undefined;
+  const about = { process: process.name, record, payload, takesOver, mayLeave, how: verb, plan };
   world.note({ kind: "call", call, ...about });
   const function_ = new SimulatedFunction(world, process, call, plan);
   const signalled: CallOptions =

@@ -104,7 +104,7 @@ export class World {
     const call = this.nextCall();
     const about = { process: process.name, record, payload: "", takesOver: false, how };
     this.note({ kind: "call", call, ...about });
-    const told = await act().then(() => ({ as: "done" }) as const, toldBy);
+    const told = await act().then((answer) => ({ as: "done", answer }) as const, toldBy);
     if (process.isUp) this.note({ kind: "told", call, told });
   }
 }

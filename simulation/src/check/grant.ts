@@ -1,0 +1,32 @@
+/** A claim that the store granted. */
+export interface Grant {
+  readonly owner: string;
+  readonly token: number;
+  readonly process: string;
+  readonly attempt: number;
+  readonly grantedAtMs: number;
+  readonly retentionMs: number;
+  readonly fingerprint: string;
+  leaseEndsAtMs: number;
+  /** How often a function ran under it, and what it was made for. */
+  runs: number;
+  payload: string | undefined;
+  /** Whether its caller, or an operator, decided that it may be given back. */
+  isReleaseDecided: boolean;
+  /** Whether somebody else has acted on the record since. */
+  isOverruled: boolean;
+  /** Whether an operator dropped it. */
+  isRemoved: boolean;
+  /** Whether its owner gave it back. */
+  isReleased: boolean;
+}
+
+export interface Outcome {
+  readonly grant: Grant;
+  readonly status: "succeeded" | "failed" | "unknown";
+  readonly body: string;
+  /** Whether an operator decided it. */
+  readonly isSettled: boolean;
+  /** From when on it may be forgotten, on the store's clock. */
+  readonly dueAtMs: number;
+}
