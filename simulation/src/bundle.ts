@@ -1,6 +1,4 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
 import type { Bug } from "./bugs/bug.ts";
@@ -11,22 +9,16 @@ const sources = [
 ];
 const entry = fileURLToPath(new URL("worker.ts", import.meta.url));
 
-export interface Bundle {
-  /** The script that simulates, with the engine in it. */
-  readonly path: string;
-  readonly remove: () => Promise<void>;
-}
-
 /**
  * Bundles the simulation with the real engine, or with one that has a bug: its source is edited on
  * the way into the bundle, so that nothing in the engine itself knows of bugs.
+ *
+ * @returns the script that simulates, with the engine in it, as a URL for a worker
  */
-export async function bundle(bug?: Bug): Promise<Bundle> {
-  const folder = await mkdtemp(join(tmpdir(), "idemkit-simulation-"));
-  const path = join(folder, "worker.mjs");
-  await build({
+export async function bundle(bug?: Bug): Promise<URL> {
+  const { outputFiles } = await build({
     entryPoints: [entry],
-    outfile: path,
+    write: false,
     bundle: true,
     platform: "node",
     target: "node20",
@@ -35,7 +27,8 @@ export async function bundle(bug?: Bug): Promise<Bundle> {
     logLevel: "silent",
     plugins: bug === undefined ? [] : [editing(bug)],
   });
-  return { path, remove: () => rm(folder, { recursive: true }) };
+  const script = outputFiles.map(({ text }) => text).join("");
+  return new URL(`data:text/javascript,${encodeURIComponent(script)}`);
 }
 
 function editing({ name, edits }: Bug): Plugin {

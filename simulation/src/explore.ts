@@ -50,7 +50,7 @@ export interface Explored {
 export async function explore(exploration: Exploration): Promise<Explored> {
   const { from, seeds, bug, failuresMax = Number.POSITIVE_INFINITY } = exploration;
   const { onProgress, onShown } = exploration;
-  const bundled = await bundle(bug);
+  const script = await bundle(bug);
   const failures: Failure[] = [];
   let done = 0;
   const workers = Math.min(availableParallelism(), seeds);
@@ -60,24 +60,19 @@ export async function explore(exploration: Exploration): Promise<Explored> {
     if (report.shown !== undefined) onShown?.(report.shown);
     onProgress?.(done, failures.length);
   };
-  try {
-    await Promise.all(
-      Array.from({ length: workers }, (_, index) => {
-        const left = seeds - index;
-        const share = { from: from + index, seeds: left, step: workers };
-        const order = { ...share, failuresMax, isShown: onShown !== undefined };
-        return finished(bundled.path, order, take);
-      }),
-    );
-  } finally {
-    await bundled.remove();
-  }
+  await Promise.all(
+    Array.from({ length: workers }, (_, index) => {
+      const share = { from: from + index, seeds: seeds - index, step: workers };
+      const order = { ...share, failuresMax, isShown: onShown !== undefined };
+      return finished(script, order, take);
+    }),
+  );
   return { done, failures: failures.sort((one, other) => one.seed - other.seed) };
 }
 
-function finished(path: string, order: Order, take: (report: Report) => void): Promise<void> {
+function finished(script: URL, order: Order, take: (report: Report) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(path, { workerData: order });
+    const worker = new Worker(script, { workerData: order });
     worker.on("message", take);
     worker.on("error", reject);
     worker.on("exit", (code) => {

@@ -15,6 +15,8 @@ export type Told =
   /** The function's own error. */
   | { readonly as: "threw"; readonly message: string }
   | { readonly as: "aborted" }
+  /** Something that no caller can expect. */
+  | { readonly as: "fault"; readonly what: string }
   /** An operator's call succeeded. */
   | { readonly as: "done"; readonly answer?: unknown }
   | {

@@ -1,4 +1,4 @@
-import { parseArgs } from "node:util";
+import { type ParseArgsConfig, parseArgs } from "node:util";
 import type { Bug } from "./bugs/bug.ts";
 import { bugs } from "./bugs/bugs.ts";
 import { type Explored, explore } from "./explore.ts";
@@ -17,6 +17,9 @@ const SEEDS_MAX = 1_000_000_000;
 const FAILURES_SHOWN_MAX = 3;
 const PROGRESS_EVERY_MS = 200;
 
+/** The command line asks for what there is not. */
+class UsageError extends Error {}
+
 const write = (line: string) => process.stdout.write(`${line}\n`);
 
 /** A line that replaces itself, for those who watch. */
@@ -34,14 +37,14 @@ function wholeNumber(name: string, text: string | undefined, max: number): numbe
   if (text === undefined) return undefined;
   const value = Number(text);
   if (Number.isSafeInteger(value) && value >= 1 && value <= max) return value;
-  throw new TypeError(`--${name}: expected a whole number from 1 to ${max}, got '${text}'.`);
+  throw new UsageError(`--${name}: expected a whole number from 1 to ${max}, got '${text}'.`);
 }
 
 function bugNamed(name: string): Bug {
   const bug = bugs.find((each) => each.name === name);
   if (bug !== undefined) return bug;
   const names = bugs.map((each) => each.name).join(", ");
-  throw new TypeError(`--bug: there is no '${name}'. Expected all, or one of ${names}.`);
+  throw new UsageError(`--bug: there is no '${name}'. Expected all, or one of ${names}.`);
 }
 
 async function run(from: number, seeds: number, bug: Bug | undefined): Promise<Explored> {
@@ -115,6 +118,14 @@ function searchAll(callers: number): boolean {
   return isSound;
 }
 
+function parsed<Options extends NonNullable<ParseArgsConfig["options"]>>(options: Options) {
+  try {
+    return parseArgs({ options });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
 async function main(): Promise<boolean> {
   const text = { type: "string" } as const;
   const options = {
@@ -124,13 +135,17 @@ async function main(): Promise<boolean> {
     search: text,
     help: { type: "boolean" },
   } as const;
-  const { values } = parseArgs({ options });
+  const { values } = parsed(options);
   if (values.help === true) {
     write(USAGE);
     return true;
   }
   const callers = wholeNumber("search", values.search, 6);
-  if (callers !== undefined) return searchAll(callers);
+  if (callers !== undefined) {
+    const others = (["seed", "seeds", "bug"] as const).filter((name) => name in values);
+    if (others.length === 0) return searchAll(callers);
+    throw new UsageError(`--search goes through all there is: leave out --${others.join(", --")}.`);
+  }
   const from = wholeNumber("seed", values.seed, SEEDS_MAX);
   const seeds = wholeNumber("seeds", values.seeds, SEEDS_MAX) ?? (from === undefined ? SEEDS : 1);
   if (values.bug === "all") return await tableOfBugs(from ?? 1, seeds);
@@ -142,7 +157,7 @@ async function main(): Promise<boolean> {
 try {
   process.exitCode = (await main()) ? 0 : 1;
 } catch (error) {
-  if (!(error instanceof TypeError)) throw error;
+  if (!(error instanceof UsageError)) throw error;
   process.stderr.write(`${error.message}\n\n${USAGE}`);
   process.exitCode = 2;
 }

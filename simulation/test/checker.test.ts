@@ -343,6 +343,16 @@ const bad: readonly (readonly [InvariantId, string, () => readonly (Event | (() 
     () => [claim("a", granted(5)), complete("a", 5, true, { note: "ops" })],
   ],
   [
+    "I10",
+    "the lease of a running function ends where nothing goes wrong",
+    () => [
+      call(1),
+      claim("a", granted(5)),
+      run(1, 5),
+      later(LEASE_MS, () => claim("b", { outcome: "lapsed" } as ClaimOutcome)),
+    ],
+  ],
+  [
     "I11",
     "two functions run under one claim",
     () => [call(1), call(2), claim("a", granted(5)), run(1, 5), run(2, 5)],
@@ -398,6 +408,25 @@ const bad: readonly (readonly [InvariantId, string, () => readonly (Event | (() 
       call(2, { payload: "content-2", process: "P2" }),
       claim("b", { outcome: "in-progress", leaseRemainingMs: LEASE_MS }),
       told(2, refused("IN_PROGRESS")),
+    ],
+  ],
+  [
+    "I14",
+    "a call ends with what no caller can expect",
+    () => [call(1), told(1, { as: "fault", what: "TypeError" })],
+  ],
+  [
+    "I2",
+    "a take-over that fails gives back what it took over",
+    () => [
+      call(1),
+      claim("a", granted(5)),
+      run(1, 5),
+      call(2, { takesOver: true }),
+      later(LEASE_MS, () => claim("b", takenOver(6), { takeOver: true })),
+      { ...run(2, 6), attempt: 2 } as Event,
+      { ...ran(2), end: "release" } as Event,
+      claimed("release", "b", 6, true),
     ],
   ],
   ["I14", "a call is ended for a caller who stayed", () => [call(1), told(1, { as: "aborted" })]],

@@ -114,6 +114,91 @@ const broken: readonly (readonly [string, string, Rules])[] = [
       name === "purge" ? { record: undefined, answer: true } : sound(record, name, given, nowMs),
   ],
   [
+    "what was released takes an outcome",
+    "I3",
+    (record, name, given, nowMs) =>
+      sound(
+        name === "complete" && record?.status === "released"
+          ? { ...record, status: "claimed" }
+          : record,
+        name,
+        given,
+        nowMs,
+      ),
+  ],
+  [
+    "a release forgets its owner",
+    "I12",
+    (record, name, given, nowMs) => {
+      const step = sound(record, name, given, nowMs);
+      if (name !== "release" || step.record === undefined) return step;
+      return { ...step, record: { ...step.record, owner: "" } };
+    },
+  ],
+  [
+    "a release is not repeatable",
+    "I9",
+    (record, name, given, nowMs) =>
+      name === "release" && record?.status === "released"
+        ? { record, answer: false }
+        : sound(record, name, given, nowMs),
+  ],
+  [
+    "what was released is never granted again",
+    "I9",
+    (record, name, given, nowMs) =>
+      name === "claim" && record?.status === "released"
+        ? { record, answer: { outcome: "in-progress", attempt: 1, leaseRemainingMs: 1 } }
+        : sound(record, name, given, nowMs),
+  ],
+  [
+    "renewals are fenced by the owner alone",
+    "I5",
+    (record, name, given, nowMs) =>
+      sound(record, name, name === "renew" ? { ...given, token: record?.token } : given, nowMs),
+  ],
+  [
+    "a lapsed lease cannot be renewed",
+    "I9",
+    (record, name, given, nowMs) =>
+      name === "renew" && record !== undefined && record.leaseEndsAt <= nowMs
+        ? { record, answer: false }
+        : sound(record, name, given, nowMs),
+  ],
+  [
+    "leases never lapse",
+    "I9",
+    (record, name, given, nowMs) =>
+      sound(
+        name === "claim" && record ? { ...record, leaseEndsAt: nowMs + 1 } : record,
+        name,
+        given,
+        nowMs,
+      ),
+  ],
+  [
+    "a take-over is not counted",
+    "I10",
+    (record, name, given, nowMs) => {
+      const step = sound(record, name, given, nowMs);
+      if (name !== "claim" || record?.status !== "claimed") return step;
+      return { ...step, answer: { ...(step.answer as object), attempt: record.attempt } };
+    },
+  ],
+  [
+    "an unknown outcome is granted",
+    "I10",
+    (record, name, given, nowMs) =>
+      sound(
+        name === "claim" && record?.status === "unknown"
+          ? { ...record, status: "claimed", leaseEndsAt: 0 }
+          : record,
+        name,
+        given,
+        nowMs,
+      ),
+  ],
+  [
     "operators overrule leases that run",
     "I10",
     (record, name, given, nowMs) =>

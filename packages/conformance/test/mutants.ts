@@ -272,6 +272,13 @@ const writeMutants: readonly Mutant[] = [
       : sound(record, ...rest),
   ),
   ruled(
+    "takes a renewal for 0 ms for one without a length",
+    "renew.zero",
+    "renew",
+    (record, ...rest) =>
+      sound(record, rest[0], { ...rest[1], leaseMs: rest[1].leaseMs || 60_000 }, rest[2]),
+  ),
+  ruled(
     "adds to the lease instead of moving its end",
     "renew.owner",
     "renew",

@@ -125,9 +125,7 @@ async function accept(
   try {
     checkWanted(scope, call);
   } catch (reason) {
-    // Nothing ran. What was taken over is open all the same, and stays so.
-    if (takenOver) claim.abandon();
-    else await claim.release();
+    await claim.release();
     throw reason;
   }
   const { digest } = call.id;

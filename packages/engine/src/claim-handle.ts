@@ -41,8 +41,10 @@ export interface ClaimHandle extends Context {
   /** Records the failure. Duplicates get ReplayedError with it as the cause. */
   fail(error: unknown): Promise<Written>;
   /**
-   * Gives the key back: the next caller runs. Only right where nothing happened. Does not throw
-   * where the claim was lost meanwhile: then there is nothing to give back (`recorded: false`).
+   * Gives the key back: the next caller runs. Only right where nothing happened. A claim that took
+   * over lapses at once instead: what it took over is as open as it was, so that only those run who
+   * may take over as well. Does not throw where the claim was lost meanwhile: then there is nothing
+   * to give back (`recorded: false`).
    */
   release(): Promise<Written>;
   /** Records the outcome as unknown, with what is known of it, for an operator to settle. */
@@ -147,18 +149,14 @@ export class HeldClaim implements ClaimHandle {
   async release(): Promise<Written> {
     this.#startEnding("release");
     const { client, settings, events } = this.#scope;
-    const asked = client.release(this.#claim, settings.storeTimeoutMs);
+    // What is to lapse must not be renewed behind that.
+    if (this.takenOver) this.#stopBeating();
+    const asked = client.release(this.#claim, this.takenOver, settings.storeTimeoutMs);
     const answer = await this.#end("release", asked);
     if (answer === "true") {
       events.emit("released", () => ({ ...this.#about(), ranMs: this.#ranMs() }));
     }
     return { recorded: answer === "true" };
-  }
-
-  /** Ends without a word to the store: the lease lapses, and what it stood for stays open. */
-  abandon(): void {
-    this.#startEnding("abandon");
-    this.#letGo();
   }
 
   async #write(

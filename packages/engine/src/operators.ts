@@ -87,7 +87,7 @@ export async function settle(scope: ClaimScope, id: RecordId, decision: Decision
   let isDone = await client.complete(completion, storeTimeoutMs);
   // Released records keep their note: the reason stands there first, then the key is given back.
   if (isDone && decision.as === "released") {
-    isDone = await client.release(claim, storeTimeoutMs);
+    isDone = await client.release(claim, false, storeTimeoutMs);
   }
   if (!isDone) throw refusal(await client.read(id, storeTimeoutMs));
   const { as, by, why } = decision;

@@ -63,7 +63,12 @@ export class StoreClient {
     return orStoreError("complete", this.#front.complete(completion, timeoutMs));
   }
 
-  release(claim: Claim, timeoutMs: number): Promise<boolean> {
+  /**
+   * Gives a claim back. One that took over lapses at once instead: what it took over was open, and
+   * still is.
+   */
+  release(claim: Claim, takenOver: boolean, timeoutMs: number): Promise<boolean> {
+    if (takenOver) return this.renew({ ...claim, leaseMs: 0 }, timeoutMs);
     return orStoreError("release", this.#front.release(claim, timeoutMs));
   }
 
@@ -91,8 +96,6 @@ export class StoreClient {
    * way, so it is asked for once more as the same owner: once released, a delayed duplicate of it
    * finds its own release and changes nothing. If the store stays away, the lease lapses instead.
    *
-   * A claim that took over is left to lapse: what it took over was open, and still is.
-   *
    * @param sentAtMs from when its lease counts, on the monotonic clock
    */
   async giveBack(
@@ -117,10 +120,10 @@ export class StoreClient {
   async #claimAndRelease(request: ClaimRequest, timeoutMs: number): Promise<boolean> {
     try {
       const again = await this.#front.claim(request, timeoutMs);
-      const isNew = again.outcome === "claimed" && !again.takenOver;
-      if (isNew) {
+      if (again.outcome === "claimed") {
         const { id, owner } = request;
-        await this.#front.release({ id, owner, token: again.token }, timeoutMs);
+        const { token, takenOver } = again;
+        await this.release({ id, owner, token }, takenOver, timeoutMs);
       }
       return true;
     } catch {

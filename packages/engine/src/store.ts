@@ -76,6 +76,7 @@ export interface Checkpoint {
 }
 
 export interface Renewal extends Claim {
+  /** 0 lets the claim lapse at once. */
   readonly leaseMs: number;
   /** Replaces the stored checkpoint iff its revision is greater. */
   readonly checkpoint?: Checkpoint;

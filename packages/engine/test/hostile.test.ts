@@ -311,8 +311,7 @@ describe("a claim that took over and is given up", () => {
     const refused = rejection(rerun);
     await shared.time.advance(20_000);
     expect(await refused).toBeInstanceOf(StoreError);
-    expect(await shared.engine.inspect("s", "k")).toMatchObject({ state: "in-progress" });
-    await shared.time.advance(60_000);
+    expect(await shared.engine.inspect("s", "k")).toMatchObject({ state: "lapsed", attempt: 2 });
     const careful = await rejection(shared.engine.execute("s", "k", null, () => 2));
     expect(careful).toBeInstanceOf(OutcomeUnknownError);
   });
@@ -330,10 +329,28 @@ describe("a claim that took over and is given up", () => {
     await shared.time.advance(2_000);
     await closed;
     expect(await run).toMatchObject({ code: "ENGINE_CLOSED" });
-    await shared.time.advance(60_000);
     const next = await rejection(careful.engine.execute("s", "k", null, () => 2));
     expect(next).toBeInstanceOf(OutcomeUnknownError);
   });
+
+  for (const guarantee of ["at-most-once", "at-least-once"] as const) {
+    test(`does so neither when its function fails, after a first run ${guarantee}`, async () => {
+      const dead = world({ guarantee });
+      const bold = otherProcess(dead, { guarantee: "at-least-once" });
+      const careful = otherProcess(dead);
+      void rejection(dead.engine.execute("s", "k", null, gate<number>().fn));
+      await settled();
+      dead.wire.fail("renew", "hangs", Number.POSITIVE_INFINITY);
+      await dead.time.advance(30_000);
+      const declined = new Error("no connection");
+      const failing = bold.engine.execute("s", "k", null, () => Promise.reject(declined));
+      expect(await rejection(failing)).toBe(declined);
+      const next = await rejection(careful.engine.execute("s", "k", null, () => 2));
+      expect(next).toBeInstanceOf(OutcomeUnknownError);
+      const again = await bold.engine.execute("s", "k", null, ({ attempt }) => attempt);
+      expect(again.value).toBe(3);
+    });
+  }
 });
 
 describe("a claim that is lost where it would be released", () => {

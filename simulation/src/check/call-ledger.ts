@@ -112,6 +112,9 @@ export class CallLedger {
       case "error":
         this.#refused(told, expect);
         break;
+      case "fault":
+        expect(false, "I14", `a call ended with what no caller can expect: ${told.what}`);
+        break;
       case "aborted":
         expect(this.call.mayLeave === true, "I14", "a call was ended for a caller who stayed");
         break;
@@ -166,8 +169,10 @@ export class CallLedger {
     const { outcomes, grants } = this.#record;
     const decided = /^settle as (.*)$/.exec(this.call.how)?.[1];
     if (decided === "released") {
-      const isGivenBack = [...grants.values()].some((each) => each.isReleased && each.isOverruled);
-      expect(isGivenBack, "I7", "an operator was told that a key is free, and it is not");
+      const isFree = [...grants.values()].some(
+        (each) => each.isRemoved || (each.isGivenUp && each.isOverruled),
+      );
+      expect(isFree, "I7", "an operator was told that a key is free, and it is not");
     } else if (decided !== undefined) {
       const isThere = outcomes.some((each) => each.isSettled && each.status === decided);
       expect(isThere, "I7", "an operator was told that a decision stands, and it does not");
@@ -198,7 +203,7 @@ export class CallLedger {
   }
 
   #checkReleased(recorded: boolean, expect: Expect): void {
-    const isGivenBack = this.#grant?.isReleased === true || this.#grant?.isRemoved === true;
+    const isGivenBack = this.#grant?.isGivenUp === true || this.#grant?.isRemoved === true;
     expect(isGivenBack || !recorded, "I7", "a release was confirmed that never was");
   }
 

@@ -1,4 +1,4 @@
-import type { Event, History } from "../history.ts";
+import type { Applied, Event, History } from "../history.ts";
 import { CallLedger } from "./call-ledger.ts";
 import type { Expect, InvariantId, Violation } from "./invariants.ts";
 import { RecordLedger } from "./record-ledger.ts";
@@ -141,6 +141,7 @@ class Checker {
         each.hasSeenDoubt ||= isOpen;
         each.hasSeenHolder ||= answer.outcome === "in-progress";
       }
+      this.#checkLapse(event, record);
       const isRefused = answer.outcome === "lapsed" || answer.outcome === "in-progress";
       if (isRefused) this.#checkOwnClaim(event.record, event.given.owner, record);
     }
@@ -177,6 +178,17 @@ class Checker {
     const { closeBoundMs } = this.#history.terms;
     const isQuiet = closedAtMs === undefined || atMs <= closedAtMs + closeBoundMs;
     this.#expect(isQuiet, "I16", `${process} still sends after it was closed`);
+  }
+
+  /** The lease of a running function ends only where something goes wrong. */
+  #checkLapse(
+    { answer }: Extract<Applied, { operation: "claim" }>,
+    { holder }: RecordLedger,
+  ): void {
+    const isLapsed =
+      answer.outcome === "lapsed" || (answer.outcome === "claimed" && answer.takenOver);
+    if (!isLapsed || !this.#isCalm || holder === undefined || holder.isGivenUp) return;
+    this.#expect(holder.runs === 0, "I10", "the lease of a running function ended by itself");
   }
 
   /** Nobody is told of a fault or an end that there was not. */

@@ -17,8 +17,8 @@ export interface Grant {
   isOverruled: boolean;
   /** Whether an operator dropped it. */
   isRemoved: boolean;
-  /** Whether its owner gave it back. */
-  isReleased: boolean;
+  /** Whether its owner gave it back, or let it lapse at once. */
+  isGivenUp: boolean;
 }
 
 export interface Outcome {

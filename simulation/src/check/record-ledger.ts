@@ -152,7 +152,7 @@ export class RecordLedger {
       isReleaseDecided: false,
       isOverruled: false,
       isRemoved: false,
-      isReleased: false,
+      isGivenUp: false,
     };
     this.state = "claimed";
     this.holder = grant;
@@ -166,6 +166,7 @@ export class RecordLedger {
     expect(!answer || isHeld, "I5", `a renewal passed, but the record is ${this.#whose(given)}`);
     if (!answer || this.holder === undefined) return;
     this.holder.leaseEndsAtMs = storeMs + given.leaseMs;
+    this.holder.isGivenUp ||= given.leaseMs === 0;
     this.#checkpointMax = Math.max(this.#checkpointMax, given.checkpoint?.revision ?? -1);
   }
 
@@ -221,10 +222,12 @@ export class RecordLedger {
     if (!answer) return;
     expect(isHeld || isReleased, "I5", `a release passed, but the record is ${this.#whose(given)}`);
     if (!isHeld) return;
-    const isDecided = this.holder?.isReleaseDecided === true;
-    const isOpen = this.openRuns > 0;
-    expect(isDecided || !isOpen, "I2", "work that may have run was given back undecided");
-    if (this.holder !== undefined) this.holder.isReleased = true;
+    const { isReleaseDecided = false, isOverruled = false, runs = 0 } = this.holder ?? {};
+    // Its caller decides about its own run. Only an operator decides about those before it.
+    const decided = isOverruled ? this.openRuns : isReleaseDecided ? runs : 0;
+    const isOpen = this.openRuns > decided;
+    expect(!isOpen, "I2", "work that may have run was given back undecided");
+    if (this.holder !== undefined) this.holder.isGivenUp = true;
     this.state = "released";
     this.outcome = undefined;
     this.openRuns = 0;

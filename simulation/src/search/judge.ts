@@ -1,81 +1,120 @@
-import type { Claim, ClaimOutcome } from "@idemkit/engine";
-import type { StoredRecord } from "@idemkit/engine/model";
-import { ownerOf, type State } from "./state.ts";
+import type { ClaimOutcome } from "@idemkit/engine";
+import { type Facts, LEASE_MS, type Message, type State } from "./state.ts";
 
-/** The state after a step of the store, and the invariant that the step broke, if it did. */
+/** What becomes of the facts by a step of the store, and the invariant that it broke, if it did. */
 export interface Judged {
-  readonly to: State;
-  readonly broken?: string;
+  readonly facts: Facts;
+  readonly broken: string | undefined;
 }
 
-/** Judges the answer to a claim by what was there before it. */
-export function judgeGrant(
-  state: State,
+// Everything here goes by what the store has answered so far, and by nothing that it stores: a rule
+// that spoils the record must not blind its judge.
+
+/** Judges the answer to a claim. */
+export function judgeClaim(
+  { facts, nowMs }: State,
   caller: number,
   takeOver: boolean,
-  record: StoredRecord | undefined,
   answer: ClaimOutcome,
 ): Judged {
-  const before = state.record;
-  const isOwn = before?.owner === ownerOf(caller);
-  const isRunning = before?.status === "claimed" && before.leaseEndsAt > state.nowMs;
-  const next = { ...state, record };
+  const isOwn = facts.holder === caller;
+  const isOpen = facts.status === "claimed";
+  const isRunning = isOpen && facts.leaseEndsAt > nowMs;
+  const told = (broken?: string): Judged => ({ facts, broken });
   switch (answer.outcome) {
     case "claimed": {
-      if (before?.status === "claimed" && isOwn) {
-        return answer.token === before.token ? { to: next } : { to: next, broken: "I6" };
+      if (isOpen && isOwn) {
+        const again = { ...facts, leaseEndsAt: nowMs + LEASE_MS };
+        return { facts: again, broken: answer.token === facts.token ? undefined : "I6" };
       }
-      const facts = { ...state.facts, tokenMax: answer.token, body: undefined };
-      const granted = { ...next, facts };
-      if (before?.status === "released" && isOwn) return { to: granted, broken: "I12" };
-      if (state.facts.body !== undefined) return { to: granted, broken: isOwn ? "I12" : "I4" };
-      if (isRunning) return { to: granted, broken: "I10" };
-      const isTakeOver = before?.status === "claimed";
-      if (isTakeOver && !takeOver) return { to: granted, broken: "I10" };
-      if (isTakeOver !== answer.takenOver) return { to: granted, broken: "I10" };
-      if (answer.token <= state.facts.tokenMax) return { to: granted, broken: "I6" };
-      return { to: granted };
+      const granted: Facts = {
+        ...facts,
+        status: "claimed",
+        holder: caller,
+        token: answer.token,
+        tokenMax: Math.max(facts.tokenMax, answer.token),
+        attempt: answer.attempt,
+        leaseEndsAt: nowMs + LEASE_MS,
+        hasRun: false,
+        body: undefined,
+      };
+      return { facts: granted, broken: wrongWithGrant(facts, isOwn, isRunning, takeOver, answer) };
     }
     case "lapsed":
-      if (isRunning) return { to: next, broken: "I10" };
-      return isOwn ? { to: next, broken: "I9" } : { to: next };
+      if (isOwn && isOpen) return told("I9");
+      return told(isOpen && !isRunning ? undefined : "I10");
     case "in-progress":
-      return before?.status === "claimed" && isOwn ? { to: next, broken: "I9" } : { to: next };
-    case "completed":
-      return answer.body === state.facts.body ? { to: next } : { to: next, broken: "I7" };
+      if (facts.status === "released") return told(isOwn ? undefined : "I9");
+      return told(isRunning && !isOwn ? undefined : "I9");
+    case "completed": {
+      const isThere = facts.status === answer.status && facts.body === answer.body;
+      return told(isThere ? undefined : "I7");
+    }
   }
 }
 
-/** An operator decides nothing while the lease runs. */
-function isBarred({ record, nowMs }: State, body: string): boolean {
-  return body === "settled" && record?.status === "claimed" && record.leaseEndsAt > nowMs;
+function wrongWithGrant(
+  facts: Facts,
+  isOwn: boolean,
+  isRunning: boolean,
+  takeOver: boolean,
+  answer: Extract<ClaimOutcome, { outcome: "claimed" }>,
+): string | undefined {
+  const { status } = facts;
+  const isTakeOver = status === "claimed";
+  if (status === "unknown" || isRunning || (isTakeOver && !takeOver)) return "I10";
+  if (status === "succeeded") return isOwn ? "I12" : "I4";
+  if (status === "released" && isOwn) return "I12";
+  const isCounted = answer.attempt === (status === "absent" ? 1 : facts.attempt + 1);
+  if (isTakeOver !== answer.takenOver || !isCounted) return "I10";
+  return answer.token > facts.tokenMax ? undefined : "I6";
 }
 
-/** Judges the answer to a completion, whose body is given, or to a release. */
-export function judgeEnd(
-  state: State,
-  { owner, token }: Claim,
-  body: string,
-  record: StoredRecord | undefined,
-  answer: boolean,
-): Judged {
-  const before = state.record;
-  const isHolder = before?.owner === owner && before.token === token;
-  const next = { ...state, record };
-  if (!answer) {
-    const isOverruled = isBarred(state, body);
-    const isRefused = isHolder && before.status === "claimed" && !isOverruled;
-    const isOwnOutcome = isHolder && state.facts.body === body;
-    return isRefused || isOwnOutcome ? { to: next, broken: "I9" } : { to: next };
+/** Judges the answer to an end, a renewal or an operator's decision. */
+export function judgeWrite({ facts, nowMs }: State, message: Message, answer: boolean): Judged {
+  const { operation, caller, token } = message;
+  const isHolder = facts.holder === caller && facts.token === token;
+  const isRunning = facts.status === "claimed" && facts.leaseEndsAt > nowMs;
+  const isOpen = facts.status === "claimed" || facts.status === "unknown";
+  const isBarred = (operation === "settle" || operation === "drop") && isRunning;
+  const mayPass = isHolder && !isBarred;
+  const told = (broken?: string): Judged => ({ facts, broken });
+  switch (operation) {
+    case "renew":
+    case "lapse": {
+      const isHeld = mayPass && facts.status === "claimed";
+      if (!answer) return told(isHeld ? "I9" : undefined);
+      const leaseEndsAt = nowMs + (operation === "lapse" ? 0 : LEASE_MS);
+      return { facts: { ...facts, leaseEndsAt }, broken: isHeld ? undefined : "I5" };
+    }
+    case "release":
+    case "free": {
+      const isStanding = mayPass && facts.status === "released";
+      if (!answer) return told((mayPass && isOpen) || isStanding ? "I9" : undefined);
+      if (!isHolder) return told("I5");
+      if (isStanding) return told();
+      // A caller decides about its own run, an operator about all there were.
+      const decided = operation === "free" ? facts.openRuns : Number(facts.hasRun);
+      const openRuns = facts.openRuns - decided;
+      const released: Facts = { ...facts, status: "released", openRuns: 0, body: undefined };
+      if (!isOpen) return { facts: released, broken: "I4" };
+      return { facts: released, broken: openRuns === 0 ? undefined : "I2" };
+    }
+    default: {
+      const body = bodyOf(message);
+      const status = operation === "drop" ? "unknown" : "succeeded";
+      const isStanding = mayPass && facts.body === body && facts.status === status;
+      if (!answer) return told((mayPass && isOpen) || isStanding ? "I9" : undefined);
+      if (!isHolder) return told("I5");
+      if (isBarred) return told("I10");
+      if (isStanding) return told();
+      return { facts: { ...facts, status, body }, broken: isOpen ? undefined : "I3" };
+    }
   }
-  if (!isHolder) return { to: next, broken: "I5" };
-  if (isBarred(state, body)) return { to: next, broken: "I10" };
-  if (body === "release") {
-    const facts = { ...state.facts, openRuns: 0, body: undefined };
-    const broken = state.facts.body === undefined ? undefined : "I4";
-    return { to: { ...next, facts }, ...(broken !== undefined && { broken }) };
-  }
-  const isSecond = state.facts.body !== undefined && state.facts.body !== body;
-  const facts = { ...state.facts, body };
-  return { to: { ...next, facts }, ...(isSecond && { broken: "I3" }) };
+}
+
+/** What a completion records: each sender's is its own. */
+export function bodyOf({ operation, caller }: Message): string {
+  if (operation === "drop") return "";
+  return operation === "settle" ? "settled" : `by ${caller}`;
 }

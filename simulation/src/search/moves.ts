@@ -1,9 +1,17 @@
-import type { Claim, ClaimOutcome } from "@idemkit/engine";
+import type { ClaimOutcome } from "@idemkit/engine";
 import { transition as sound, type Transition } from "@idemkit/engine/model";
-import { judgeEnd, judgeGrant } from "./judge.ts";
-import { type Budget, type Caller, ID, type Message, ownerOf, type State } from "./state.ts";
+import { bodyOf, judgeClaim, judgeWrite } from "./judge.ts";
+import {
+  ABSENT,
+  type Budget,
+  type Caller,
+  ID,
+  LEASE_MS,
+  type Message,
+  ownerOf,
+  type State,
+} from "./state.ts";
 
-const LEASE_MS = 10;
 const RETENTION_MS = 1_000;
 
 /** What can happen next, with the state that it leads to. */
@@ -66,7 +74,8 @@ class Moves {
         break;
       case "running":
         this.#end(index, "complete");
-        if (caller.policy === "rerun") this.#end(index, "release");
+        // What took over is open still, whatever became of its own function.
+        if (caller.policy === "rerun") this.#end(index, caller.tookOver ? "lapse" : "release");
         this.#renew(index, caller);
         break;
       case "unsure of the end":
@@ -84,12 +93,12 @@ class Moves {
     const unsure = { phase: "unsure", canAskAgain: this.#isFirst(index, "idle") } as const;
     this.#request(index, "claim", unsure, (answer) =>
       typeof answer === "object" && answer.outcome === "claimed"
-        ? { phase: "granted", token: answer.token, isLate: false }
+        ? { phase: "granted", token: answer.token, tookOver: answer.takenOver, isLate: false }
         : { phase: "over" },
     );
   }
 
-  #end(index: number, end: "complete" | "release"): void {
+  #end(index: number, end: Caller["end"]): void {
     const canAskAgain = this.#isFirst(index, "running");
     const unsure = { phase: "unsure of the end", end, canAskAgain } as const;
     this.#request(index, end, unsure, () => ({ phase: "over" }));
@@ -122,32 +131,31 @@ class Moves {
 
   /** A function starts; where a lease may be over, the claim is renewed first. */
   #run(index: number, caller: Caller): void {
-    const state = this.#state;
-    const { record, answer } = this.#renewed(index, caller);
-    if (caller.isLate && !answer) {
-      this.#add(`caller ${index} has lost its claim`, withCaller(state, index, { phase: "over" }));
+    const renewal = { operation: "renew", caller: index, token: caller.token } as const;
+    const renewed = this.#apply(this.#state, renewal);
+    if (caller.isLate && !renewed.answer) {
+      const lost = withCaller(renewed.to, index, { phase: "over" });
+      this.#add(`caller ${index} has lost its claim`, lost, renewed.broken);
       return;
     }
-    const { openRuns } = state.facts;
-    const facts = { ...state.facts, openRuns: Math.min(openRuns + 1, 2) };
-    const running = { phase: "running", isLate: false } as const;
-    const to = withCaller({ ...state, facts }, index, running);
+    const from = caller.isLate ? renewed.to : this.#state;
+    const { openRuns, holder, token } = from.facts;
+    const isHolder = holder === index && token === caller.token;
+    const hasRun = from.facts.hasRun || isHolder;
+    const facts = { ...from.facts, hasRun, openRuns: openRuns + 1 };
+    const to = withCaller({ ...from, facts }, index, { phase: "running", isLate: false });
     const isAllowed = openRuns === 0 || caller.policy === "rerun";
-    const name = `caller ${index} runs`;
-    this.#add(name, caller.isLate ? { ...to, record } : to, isAllowed ? undefined : "I2");
+    const broken = caller.isLate ? renewed.broken : undefined;
+    this.#add(`caller ${index} runs`, to, isAllowed ? broken : "I2");
   }
 
-  #renew(index: number, caller: Caller): void {
-    const { record, answer } = this.#renewed(index, caller);
-    if (answer) this.#add(`caller ${index} renews`, { ...this.#state, record });
+  #renew(index: number, { token }: Caller): void {
+    const { to, broken } = this.#apply(this.#state, { operation: "renew", caller: index, token });
+    this.#add(`caller ${index} renews`, to, broken);
   }
 
-  #renewed(index: number, { token }: Caller) {
-    const renewal = { id: ID, owner: ownerOf(index), token, leaseMs: LEASE_MS };
-    return this.#transition(this.#state.record, "renew", renewal, this.#state.nowMs);
-  }
-
-  #apply(state: State, { operation, caller, token }: Message) {
+  #apply(state: State, message: Message) {
+    const { operation, caller, token } = message;
     const { record, nowMs } = state;
     const claim = { id: ID, owner: ownerOf(caller), token };
     if (operation === "claim" || operation === "return") {
@@ -155,36 +163,40 @@ class Moves {
       const times = { leaseMs: LEASE_MS, retentionMs: RETENTION_MS };
       const request = { id: ID, owner: claim.owner, fingerprint: "f", ...times, takeOver };
       const step = this.#transition(record, "claim", request, nowMs);
-      const judged = judgeGrant(state, caller, takeOver, step.record, step.answer);
-      const to = operation === "return" ? returned(judged.to, caller, step.answer) : judged.to;
-      return { ...judged, to, answer: step.answer };
+      const { answer } = step;
+      const { facts, broken } = judgeClaim(state, caller, takeOver, answer);
+      const done = { ...state, record: step.record, facts };
+      const to = operation === "return" ? returned(done, caller, answer) : done;
+      return { to, broken, answer };
     }
-    if (operation === "release") {
-      const step = this.#transition(record, "release", claim, nowMs);
-      return {
-        ...judgeEnd(state, claim, "release", step.record, step.answer),
-        answer: step.answer,
-      };
-    }
-    if (operation === "drop") return this.#drop(state, claim);
-    const isSettled = operation === "settle";
-    const body = isSettled ? "settled" : `by ${caller}`;
-    const times = { retentionMs: RETENTION_MS, ifLapsed: isSettled };
-    const outcome = { status: "succeeded", body, ...times } as const;
-    const step = this.#transition(record, "complete", { ...claim, ...outcome }, nowMs);
-    return { ...judgeEnd(state, claim, body, step.record, step.answer), answer: step.answer };
+    const step = this.#written(state, message);
+    const { answer } = step;
+    const { facts, broken } = judgeWrite(state, message, answer);
+    const done = { ...state, record: step.record, facts };
+    const isDropped = operation === "drop" && answer;
+    const to = isDropped ? withMessage(done, { operation: "free", caller, token }) : done;
+    return { to, broken, answer };
   }
 
-  /** An operator gives lapsed work back: written as unknown first, which no owner can renew. */
-  #drop(state: State, claim: Claim) {
-    const { record, nowMs } = state;
-    const unknown = { ...claim, status: "unknown", body: "", ifLapsed: true } as const;
-    const step = this.#transition(record, "complete", unknown, nowMs);
-    if (!step.answer)
-      return { to: { ...state, record: step.record }, broken: undefined, answer: false };
-    const released = this.#transition(step.record, "release", claim, nowMs);
-    const judged = judgeEnd(state, claim, "release", released.record, released.answer);
-    return { ...judged, answer: released.answer };
+  #written({ record, nowMs }: State, message: Message) {
+    const { operation, caller, token } = message;
+    const claim = { id: ID, owner: ownerOf(caller), token };
+    switch (operation) {
+      case "renew":
+      case "lapse": {
+        const leaseMs = operation === "lapse" ? 0 : LEASE_MS;
+        return this.#transition(record, "renew", { ...claim, leaseMs }, nowMs);
+      }
+      case "release":
+      case "free":
+        return this.#transition(record, "release", claim, nowMs);
+      default: {
+        const status = operation === "drop" ? "unknown" : "succeeded";
+        const ifLapsed = operation !== "complete";
+        const outcome = { status, body: bodyOf(message), retentionMs: RETENTION_MS } as const;
+        return this.#transition(record, "complete", { ...claim, ...outcome, ifLapsed }, nowMs);
+      }
+    }
   }
 
   #lapse(): void {
@@ -195,11 +207,12 @@ class Moves {
     this.#add("the lease lapses", spend(to, "lapses"));
   }
 
-  /** An operator decides what lapsed: from then on the decision is on its way. */
+  /** An operator decides what is open: from then on the decision is on its way. */
   #settle(): void {
     const { record, nowMs, budget } = this.#state;
-    if (record?.status !== "claimed" || record.leaseEndsAt > nowMs || budget.operators === 0)
-      return;
+    const isLapsed = record?.status === "claimed" && record.leaseEndsAt <= nowMs;
+    const isOpen = isLapsed || record?.status === "unknown";
+    if (record === undefined || !isOpen || budget.operators === 0) return;
     const caller = Number(record.owner.split(" ")[1]);
     for (const operation of ["settle", "drop"] as const) {
       const message = { operation, caller, token: record.token };
@@ -211,22 +224,23 @@ class Moves {
   #purge(): void {
     const { record, nowMs, budget, messages, facts } = this.#state;
     if (record === undefined || budget.operators === 0) return;
-    const isOpen = record.status === "claimed";
+    const isOpen = record.status === "claimed" || record.status === "unknown";
     // Retention outlasts every message.
     if (!isOpen && messages.length > 0) return;
     const atMs = Math.max(nowMs, record.expiresAt + 1);
     const purged = this.#transition(record, "purge", undefined, atMs);
     if (purged.record !== undefined) return;
-    const forgotten = { ...facts, body: undefined, openRuns: 0 };
+    const forgotten = { ...ABSENT, tokenMax: facts.tokenMax };
     const to = { ...this.#state, record: undefined, nowMs: atMs, facts: forgotten };
     this.#add("the record is purged", spend(to, "operators"), isOpen ? "I15" : undefined);
   }
 }
 
-/** Who only asked in order to give back does so, unless it took over. */
+/** Who only asked in order to give back does so. */
 function returned(state: State, caller: number, answer: ClaimOutcome): State {
-  const isNew = answer.outcome === "claimed" && !answer.takenOver;
-  return isNew ? withMessage(state, { operation: "release", caller, token: answer.token }) : state;
+  if (answer.outcome !== "claimed") return state;
+  const operation = answer.takenOver ? "lapse" : "release";
+  return withMessage(state, { operation, caller, token: answer.token });
 }
 
 function withCaller(state: State, index: number, change: Partial<Caller>): State {

@@ -20,12 +20,27 @@ export interface Caller {
   /** A lease was over since it last heard from the store: it has to make sure before it runs. */
   readonly isLate: boolean;
   readonly canAskAgain: boolean;
-  readonly end: "complete" | "release";
+  /** Whether its claim took over what is open still. */
+  readonly tookOver: boolean;
+  readonly end: "complete" | "release" | "lapse";
 }
 
 /** A request that nobody waits for any more, and that the store may still apply, at any time. */
 export interface Message {
-  readonly operation: "claim" | "return" | "complete" | "release" | "settle" | "drop";
+  /**
+   * `return` claims in order to give back. An operator settles, or gives back in two steps: `drop`
+   * writes the reason, and `free` releases.
+   */
+  readonly operation:
+    | "claim"
+    | "return"
+    | "renew"
+    | "complete"
+    | "release"
+    | "lapse"
+    | "settle"
+    | "drop"
+    | "free";
   /** Whose claim it is about. */
   readonly caller: number;
   readonly token: number;
@@ -40,14 +55,33 @@ export interface Budget {
   readonly operators: number;
 }
 
-/** What is remembered beyond the record, to judge it by. */
-interface Facts {
+/** What the store has answered so far comes to this, and it is judged by this. */
+export interface Facts {
+  readonly status: "absent" | "claimed" | "unknown" | "succeeded" | "released";
+  /** Who was granted the record last, under which token, as which attempt, and for how long. */
+  readonly holder: number | undefined;
+  readonly token: number;
+  readonly attempt: number;
+  readonly leaseEndsAt: number;
+  /** Whether a function has run under it. */
+  readonly hasRun: boolean;
   readonly tokenMax: number;
   /** The outcome that was recorded in this life, if one was. */
   readonly body: string | undefined;
   /** Runs about which nobody has decided. */
   readonly openRuns: number;
 }
+
+export const ABSENT: Omit<Facts, "tokenMax"> = {
+  status: "absent",
+  holder: undefined,
+  token: 0,
+  attempt: 0,
+  leaseEndsAt: 0,
+  hasRun: false,
+  body: undefined,
+  openRuns: 0,
+};
 
 export interface State {
   readonly nowMs: number;
@@ -58,6 +92,7 @@ export interface State {
   readonly facts: Facts;
 }
 
+export const LEASE_MS = 10;
 export const ID = { digest: "0".repeat(32), scope: "6:search", key: "k" };
 
 export function ownerOf(caller: number): string {
@@ -70,6 +105,7 @@ export function firstState(policies: readonly Policy[], budget: Budget): State {
     token: 0,
     isLate: false,
     canAskAgain: true,
+    tookOver: false,
     end: "complete",
   } as const;
   return {
@@ -78,7 +114,7 @@ export function firstState(policies: readonly Policy[], budget: Budget): State {
     callers: policies.map((policy) => ({ policy, ...idle })),
     messages: [],
     budget,
-    facts: { tokenMax: 0, body: undefined, openRuns: 0 },
+    facts: { ...ABSENT, tokenMax: 0 },
   };
 }
 
@@ -94,18 +130,20 @@ export function keyOf(state: State): string {
   const { record, callers, messages, budget, facts, nowMs } = state;
   const live = callers.filter(({ phase }) => HOLDING.has(phase)).map(({ token }) => token);
   const sent = messages.map(({ token }) => token);
-  const tokens = [...new Set([0, record?.token ?? 0, facts.tokenMax, ...live, ...sent])];
+  const known = [0, record?.token ?? 0, facts.token, facts.tokenMax];
+  const tokens = [...new Set([...known, ...live, ...sent])];
   tokens.sort((one, other) => one - other);
   const rank = (token: number) => tokens.indexOf(token);
   const described: string[] = [];
   for (const [index, caller] of callers.entries()) {
     let text = describe(caller, rank);
     if (record?.owner === ownerOf(index)) text += "*";
+    if (facts.holder === index) text += "!";
     const own: string[] = [];
     for (const message of messages) {
       // What a late claim may do depends on who sent it, long after its sender is over.
       if (message.caller === index) {
-        own.push(`${caller.policy[0]}${message.operation.slice(0, 3)}${rank(message.token)}`);
+        own.push(`${caller.policy[0]}${message.operation}${rank(message.token)}`);
       }
     }
     described.push(text + own.sort().join(""));
@@ -117,15 +155,18 @@ export function keyOf(state: State): string {
     text += `|${record.status}${rank(record.token)}${record.takenOver}${isRunning}${body}`;
   }
   const { faults, lapses, operators } = budget;
-  const { openRuns, body = "", tokenMax } = facts;
-  return `${text}|${faults}${lapses}${operators}|${openRuns}${body[0]}${rank(tokenMax)}`;
+  const { status, hasRun, openRuns, body = "" } = facts;
+  const isHeld = status === "claimed" && facts.leaseEndsAt > nowMs;
+  text += `|${status}${isHeld}${hasRun}${openRuns}${body[0]}`;
+  return `${text}${rank(facts.token)}${rank(facts.tokenMax)}|${faults}${lapses}${operators}`;
 }
 
 function describe(caller: Caller, rank: (token: number) => number): string {
-  const { policy, phase, token, isLate, canAskAgain, end } = caller;
+  const { policy, phase, token, isLate, canAskAgain, tookOver, end } = caller;
   if (phase === "over") return "over";
   const number = PHASES.indexOf(phase);
   const held = HOLDING.has(phase) ? rank(token) : "";
   const ending = phase === "unsure of the end" ? end[0] : "";
-  return `${policy[0]}${number}${held}${Number(isLate)}${Number(canAskAgain)}${ending}`;
+  const flags = [isLate, canAskAgain, tookOver].map(Number).join("");
+  return `${policy[0]}${number}${held}${flags}${ending}`;
 }

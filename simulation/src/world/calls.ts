@@ -208,7 +208,7 @@ function textOf(value: unknown): string {
 export function toldBy(error: unknown): Told {
   if (error === LEFT) return { as: "aborted" };
   if (error instanceof Declined) return { as: "threw", message: error.message };
-  if (!(error instanceof IdempotencyError)) throw error;
+  if (!(error instanceof IdempotencyError)) return { as: "fault", what: String(error) };
   const { token, reason } = error as { readonly token?: number; readonly reason?: string };
   const cause = error instanceof ReplayedError ? (error.cause as Error).message : undefined;
   return {

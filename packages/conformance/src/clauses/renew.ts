@@ -20,6 +20,15 @@ export const renewClauses = [
     assert.equal(view.state, "in-progress");
     assert.equal(view.owner, owner);
   }),
+  clause("renew.zero", "a renewal for 0 ms lets the claim lapse at once", async (bench) => {
+    const subject = bench.subject();
+    const { owner } = await subject.claimed();
+    assert.equal(await subject.renew(owner, { leaseMs: 0 }), true);
+    assert.equal((await subject.view()).state, "lapsed");
+    assert.equal((await subject.claim()).outcome, "lapsed");
+    const taken = await subject.through(bench.second).claim({ takeOver: true });
+    assert.equal(taken.outcome === "claimed" && taken.takenOver, true);
+  }),
   clause("renew.fence", "nobody else renews, and nothing is made by renewing", async (bench) => {
     const absent = bench.subject();
     assert.equal(await absent.renew(newOwner()), false);
