@@ -258,6 +258,7 @@ function checkStore(store: unknown): void {
   }
   for (const name of STORE_OPERATIONS) {
     if (typeof (store as Partial<Store>)[name] === "function") continue;
-    throw new TypeError(`store: expected a store, but it has no ${name}().`);
+    const advice = "make one of a database handle, as sqliteStore(db) does";
+    throw new TypeError(`store: expected a store, but it has no ${name}(): ${advice}.`);
   }
 }

@@ -25,6 +25,12 @@ export function describe(value: unknown): string {
   }
 }
 
+/** Options are the programmer's own words, so that a short wrong one may be shown. */
+export function shown(value: unknown): string {
+  const isShort = typeof value === "string" && value.length <= SHOWN_LENGTH_MAX;
+  return isShort ? `'${value}'` : describe(value);
+}
+
 function describeObject(value: object): string {
   if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
   const prototype: unknown = Object.getPrototypeOf(value);

@@ -24,14 +24,11 @@ export type ErrorCode =
 export abstract class IdempotencyError extends Error {
   declare static readonly code?: ErrorCode;
   abstract readonly code: ErrorCode;
+  // Written out in each class: bundlers and minifiers give classes other names.
+  abstract override readonly name: string;
 
   static {
     Object.defineProperty(IdempotencyError.prototype, BRAND, { value: true });
-  }
-
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = new.target.name;
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {
@@ -49,18 +46,21 @@ function isBranded(value: unknown): value is { readonly code: unknown } {
 
 /** The key is not a string of 1 to 255 bytes. Nothing was sent to the store and nothing ran. */
 export class InvalidKeyError extends IdempotencyError {
+  override readonly name = "InvalidKeyError";
   static override readonly code = "INVALID_KEY";
   readonly code = InvalidKeyError.code;
 }
 
 /** The scope is not one string or a list of strings within bounds. Nothing was sent, nothing ran. */
 export class InvalidScopeError extends IdempotencyError {
+  override readonly name = "InvalidScopeError";
   static override readonly code = "INVALID_SCOPE";
   readonly code = InvalidScopeError.code;
 }
 
 /** The key was first used with another payload. Nothing ran; what was recorded is not revealed. */
 export class ConflictError extends IdempotencyError {
+  override readonly name = "ConflictError";
   static override readonly code = "PAYLOAD_CONFLICT";
   readonly code = ConflictError.code;
 
@@ -74,6 +74,7 @@ export class ConflictError extends IdempotencyError {
 
 /** Another call with this key is running. It may be tried again, with the same key. */
 export class InProgressError extends IdempotencyError {
+  override readonly name = "InProgressError";
   static override readonly code = "IN_PROGRESS";
   readonly code = InProgressError.code;
   /** When it is worth asking again, in milliseconds from now. */
@@ -104,6 +105,7 @@ export type UnknownReason =
  * was recorded as unknown waits for its settlement under every policy.
  */
 export class OutcomeUnknownError extends IdempotencyError {
+  override readonly name = "OutcomeUnknownError";
   static override readonly code = "OUTCOME_UNKNOWN";
   readonly code = OutcomeUnknownError.code;
   readonly reason: UnknownReason;
@@ -131,6 +133,7 @@ export class OutcomeUnknownError extends IdempotencyError {
  * returned was not recorded; what it threw is the `cause`.
  */
 export class LeaseLostError extends IdempotencyError {
+  override readonly name = "LeaseLostError";
   static override readonly code = "LEASE_LOST";
   readonly code = LeaseLostError.code;
   /** What the function returned, if it did. It is not the recorded outcome. */
@@ -154,6 +157,7 @@ export class LeaseLostError extends IdempotencyError {
 
 /** The first call failed, and that failure is its outcome. `cause` is the original error, rebuilt. */
 export class ReplayedError extends IdempotencyError {
+  override readonly name = "ReplayedError";
   static override readonly code = "REPLAYED_FAILURE";
   readonly code = ReplayedError.code;
   readonly attempt: number;
@@ -183,6 +187,7 @@ export class ReplayedError extends IdempotencyError {
 
 /** The operation is done, but its result could not be kept. It is not run again. */
 export class ResultUnavailableError extends IdempotencyError {
+  override readonly name = "ResultUnavailableError";
   static override readonly code = "RESULT_UNAVAILABLE";
   readonly code = ResultUnavailableError.code;
   readonly attempt: number;
@@ -218,6 +223,7 @@ export type StoreOperation =
 
 /** The store failed or did not answer in time. `cause` is the driver's own error. */
 export class StoreError extends IdempotencyError {
+  override readonly name = "StoreError";
   static override readonly code = "STORE_FAILED";
   readonly code = StoreError.code;
   readonly operation: StoreOperation;
@@ -237,6 +243,7 @@ function driverCode(cause: unknown): string {
 
 /** The engine was closed. Nothing was run. */
 export class EngineClosedError extends IdempotencyError {
+  override readonly name = "EngineClosedError";
   static override readonly code = "ENGINE_CLOSED";
   readonly code = EngineClosedError.code;
 
@@ -247,6 +254,7 @@ export class EngineClosedError extends IdempotencyError {
 
 /** The record cannot be settled as asked: see the message and `recorded` for what stands there. */
 export class SettleRefusedError extends IdempotencyError {
+  override readonly name = "SettleRefusedError";
   static override readonly code = "SETTLE_REFUSED";
   readonly code = SettleRefusedError.code;
   /** What is recorded now: its state, and its status where it has an outcome. */

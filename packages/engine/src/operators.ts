@@ -1,6 +1,6 @@
 import { decodeError, decodeValue, encodeError, encodeValue } from "./body.ts";
 import type { ClaimScope } from "./claim-handle.ts";
-import { describe } from "./describe.ts";
+import { describe, shown } from "./describe.ts";
 import { EngineClosedError, SettleRefusedError } from "./errors.ts";
 import { splitScope } from "./identity.ts";
 import type { ListQuery, OpenState, RecordId, RecordState, RecordView, Status } from "./store.ts";
@@ -160,9 +160,9 @@ function refusal(view: RecordView | undefined): SettleRefusedError {
 }
 
 function inspected(view: RecordView): InspectedRecord {
-  const { id, owner, fingerprint, checkpoint, body, note, ...shown } = view;
+  const { id, owner, fingerprint, checkpoint, body, note, ...others } = view;
   return {
-    ...shown,
+    ...others,
     scope: splitScope(id.scope),
     key: id.key,
     digest: id.digest,
@@ -198,7 +198,8 @@ function checkDecision(decision: Decision): void {
     throw new TypeError(`decision: expected { as, by, why }, got ${describe(decision)}.`);
   }
   if (!["succeeded", "failed", "released"].includes(decision.as)) {
-    throw new TypeError("as: expected 'succeeded', 'failed' or 'released'.");
+    const as = shown(decision.as);
+    throw new TypeError(`as: expected 'succeeded', 'failed' or 'released', got ${as}.`);
   }
   for (const name of ["by", "why"] as const) {
     const text: unknown = decision[name];
@@ -212,7 +213,7 @@ function checkDecision(decision: Decision): void {
 
 function checkState(state: OpenState): void {
   if (["in-progress", "lapsed", "unknown"].includes(state)) return;
-  throw new TypeError("state: expected 'in-progress', 'lapsed' or 'unknown'.");
+  throw new TypeError(`state: expected 'in-progress', 'lapsed' or 'unknown', got ${shown(state)}.`);
 }
 
 function checkLimit(limit: number, max: number): void {

@@ -1,4 +1,4 @@
-import { describe } from "./describe.ts";
+import { describe, shown } from "./describe.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Store } from "./store.ts";
 
@@ -189,7 +189,7 @@ function integerFrom(min: number, max: number): Check<number> {
       return value as number;
     }
     throw new TypeError(
-      `${name}: expected a whole number from ${min} to ${max}, got ${describe(value)}.`,
+      `${name}: expected a whole number from ${min} to ${max}, got ${shown(value)}.`,
     );
   };
 }
@@ -218,9 +218,4 @@ function checkExclude(value: unknown): ReadonlySet<string> {
     );
   }
   return new Set(value);
-}
-
-/** Options are the programmer's own words, so that a short wrong one may be shown. */
-function shown(value: unknown): string {
-  return typeof value === "string" && value.length <= 40 ? `'${value}'` : describe(value);
 }

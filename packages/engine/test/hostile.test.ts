@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import * as idemkit from "../src/index.ts";
 import {
   createEngine,
   InProgressError,
@@ -621,5 +622,17 @@ describe("a store that always says in progress with nothing left", () => {
     const run = createEngine({ store }).execute("s", "k", null, () => 1);
     expect(await rejection(run)).toMatchObject({ code: "IN_PROGRESS" });
     expect(asked).toBe(3);
+  });
+});
+
+describe("every error", () => {
+  test("keeps its name, whatever a bundler calls its class", () => {
+    const classes = Object.entries(idemkit).filter(([name]) => name.endsWith("Error"));
+    expect(classes.length).toBeGreaterThan(10);
+    for (const [name, value] of classes) {
+      if (name === "IdempotencyError") continue;
+      const Renamed = class extends (value as new (details: object) => Error) {};
+      expect(new Renamed({}).name).toBe(name);
+    }
   });
 });

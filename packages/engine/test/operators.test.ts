@@ -49,6 +49,18 @@ describe("settle", () => {
     expect(await engine.execute(scope, "k", null, () => 1)).toMatchObject({ attempt: 2 });
   });
 
+  test("keeps the decision for the engine's own replayMs, however old the record is", async () => {
+    const { engine, time, dead } = await lapsedWorld();
+    const dayMs = 86_400_000;
+    await Promise.all([dead.engine.close({ graceMs: 0 }), time.advance(10_000)]);
+    await time.advance(30 * dayMs);
+    await engine.settle(scope, "k", { as: "succeeded", value: 7, ...decision });
+    await time.advance(dayMs - 1);
+    expect(await engine.execute(scope, "k", null, () => 0)).toMatchObject({ value: 7 });
+    await time.advance(1);
+    expect(await engine.execute(scope, "k", null, () => 0)).toMatchObject({ value: 0 });
+  });
+
   test("of a held outcome works the same", async () => {
     const { engine } = world({ onError: "unknown" });
     for (const as of ["succeeded", "failed", "released"] as const) {

@@ -345,6 +345,9 @@ describe("openSqlite", () => {
 
   test("tells what is wrong with the file", () => {
     expect(() => openSqlite("/nowhere/at/all.db")).toThrow();
+    for (const path of ["", undefined]) {
+      expect(() => openSqlite(path as string)).toThrow("path: expected the path of a file");
+    }
   });
 });
 

@@ -41,14 +41,32 @@ export const runBugs: readonly Bug[] = [
   {
     name: "take-over-given-back",
     where: "engine",
-    what: "a claim that took over is given back when its answer was lost, and lapsed work reads as new",
+    what: "a claim that took over is released when it is given up, and lapsed work reads as new",
     edits: [
       {
         file: "store-client.ts",
-        from: 'const isNew = again.outcome === "claimed" && !again.takenOver;\n      if (isNew) {',
-        to: 'if (again.outcome === "claimed") {',
+        from: "if (takenOver) return this.renew({ ...claim, leaseMs: 0 }, timeoutMs);",
+        to: "void takenOver;",
       },
     ],
+  },
+  {
+    name: "never-renews",
+    where: "engine",
+    what: "a function may run no longer than its lease",
+    edits: [
+      {
+        file: "heartbeats.ts",
+        from: "round.add(beat);\n    return () => {",
+        to: "return () => {",
+      },
+    ],
+  },
+  {
+    name: "renews-once",
+    where: "engine",
+    what: "a function may run no longer than its lease and one renewal",
+    edits: [{ file: "heartbeats.ts", from: "beat.round.add(beat);", to: "void beat.round;" }],
   },
   {
     name: "gives-back-for-ever",
