@@ -89,6 +89,8 @@ export type Event =
       readonly process: string;
       readonly message: number;
       readonly operation: keyof Store;
+      /** Whether it does nothing but end claims. */
+      readonly isEnd: boolean;
       readonly fate: string;
     }
   | Applied

@@ -73,6 +73,11 @@ const ran = (number: number, said = VALUE): Event => ({
   end: "complete",
   said,
 });
+const sent = (operation: "renew" | "complete", isEnd: boolean): Event => ({
+  ...({ kind: "sent", process: "P1", message: 1, fate: "fine" } as const),
+  operation,
+  isEnd,
+});
 const told = (number: number, what: Told): Event => ({ kind: "told", call: number, told: what });
 const executed = { as: "executed", value: VALUE, recorded: true } as const;
 const refused = (code: string, message = "") => ({ as: "error", code, message }) as const;
@@ -461,7 +466,17 @@ const bad: readonly (readonly [InvariantId, string, () => readonly (Event | (() 
       { kind: "closed", process: "P1" },
       { kind: "fault", what: "" },
       { kind: "fault", what: "" },
-      { kind: "sent", process: "P1", message: 1, operation: "renew", fate: "fine" },
+      sent("renew", false),
+    ],
+  ],
+  [
+    "I16",
+    "a closed process without a function still completes",
+    () => [
+      { kind: "closed", process: "P1" },
+      { kind: "fault", what: "" },
+      { kind: "fault", what: "" },
+      sent("complete", true),
     ],
   ],
   ["I16", "timers are left", () => [{ kind: "rest", isEndless: false, timers: 1 }]],

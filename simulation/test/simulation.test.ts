@@ -9,6 +9,9 @@ import { simulate } from "../src/simulate.ts";
 
 const SEEDS = 2_000;
 
+/** Worlds that found a fault of the engine, its rules or the checker which is no seeded bug. */
+const PAST = [67, 211, 1173, 9705, 15762, 92881, 128677, 153390, 915007];
+
 const page = readFileSync(new URL("../../docs/testing.md", import.meta.url), "utf8");
 
 /** The table of docs/testing.md: at which seed each bug was found first, and what it broke. */
@@ -34,7 +37,7 @@ describe("a simulated world", () => {
   });
 
   test("keeps every invariant at the seeds that found a fault before", async () => {
-    for (const seed of new Set(found.map((each) => each.seed))) {
+    for (const seed of new Set([...PAST, ...found.map((each) => each.seed)])) {
       expect(check(await simulate(seed)), `seed ${seed}`).toEqual([]);
     }
   });

@@ -135,7 +135,7 @@ export const answerBugs: readonly Bug[] = [
       {
         file: "claim-handle.ts",
         from: 'this.#scope.events.emit("store-error", () => ({ digest, operation, error }));\n      return { error };',
-        to: 'this.#scope.events.emit("store-error", () => ({ digest, operation, error }));\n      await this.#scope.client.release(this.#claim, this.#scope.settings.storeTimeoutMs).catch(() => undefined);\n      return { error };',
+        to: 'this.#scope.events.emit("store-error", () => ({ digest, operation, error }));\n      await this.#scope.client.release(this.#claim, false, this.#scope.settings.storeTimeoutMs).catch(() => undefined);\n      return { error };',
       },
     ],
   },

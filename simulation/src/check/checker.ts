@@ -30,6 +30,8 @@ class Checker {
   readonly #dead = new Set<string>();
   readonly #graceEndsAtMs = new Map<string, number>();
   readonly #closedAtMs = new Map<string, number>();
+  /** Processes with a function that ended after its engine. */
+  readonly #outliving = new Set<string>();
   readonly #contents = new Map<string, Set<string>>();
   readonly #minted = new Map<string, Minted>();
   /** Whether nothing has gone wrong yet. */
@@ -51,7 +53,7 @@ class Checker {
         this.#calls.get(event.call)?.run(event, this.#expect);
         break;
       case "ran":
-        this.#calls.get(event.call)?.ran(event);
+        this.#ran(event);
         break;
       case "told":
         this.#checkWaitedFor(event.call, atMs);
@@ -66,8 +68,8 @@ class Checker {
         break;
       case "sent":
         this.#isCalm &&= event.fate === "fine";
-        // A function that outlives its engine still reports its outcome.
-        if (event.operation !== "complete" && event.operation !== "release") {
+        // A function that outlives its engine still reports its end.
+        if (!(event.isEnd && this.#outliving.has(event.process))) {
           this.#checkClosed(event.process, atMs);
         }
         break;
@@ -146,6 +148,13 @@ class Checker {
       if (isRefused) this.#checkOwnClaim(event.record, event.given.owner, record);
     }
     record.apply(event, this.#expect);
+  }
+
+  #ran(event: Extract<Event, { kind: "ran" }>): void {
+    const ledger = this.#calls.get(event.call);
+    ledger?.ran(event);
+    const process = ledger?.call.process ?? "";
+    if (this.#closedAtMs.has(process)) this.#outliving.add(process);
   }
 
   #openCallsOf(process: string): readonly CallLedger[] {

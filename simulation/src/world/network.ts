@@ -1,4 +1,4 @@
-import type { RecordId, Store } from "@idemkit/engine";
+import type { RecordId, Renewal, Store } from "@idemkit/engine";
 import type { Process } from "./process.ts";
 import type { ListOperation } from "./server.ts";
 import type { World } from "./world.ts";
@@ -24,7 +24,7 @@ export function wire(world: World, process: Process, sender: string): Store {
     (entries: readonly unknown[]): Promise<never> => {
       const message = new Message(world, process, sender, operation);
       return message.send(
-        entries.length,
+        entries,
         (part) => world.server.apply(sender, message.number, operation, part(entries)),
         (answers) => answers.flat(),
       );
@@ -36,13 +36,13 @@ export function wire(world: World, process: Process, sender: string): Store {
     release: list("release"),
     read: list("read"),
     list: (query) =>
-      new Message(world, process, sender, "list").send(1, () => world.server.list(query)),
+      new Message(world, process, sender, "list").send([query], () => world.server.list(query)),
     remove: (id: RecordId, token) => {
       const message = new Message(world, process, sender, "remove");
-      return message.send(1, () => world.server.remove(sender, message.number, id, token));
+      return message.send([id], () => world.server.remove(sender, message.number, id, token));
     },
     purge: (limit) =>
-      new Message(world, process, sender, "purge").send(1, () => world.server.purge(limit)),
+      new Message(world, process, sender, "purge").send([limit], () => world.server.purge(limit)),
   };
 }
 
@@ -70,19 +70,21 @@ class Message {
    * @param join makes one answer of those to the parts
    */
   send<T>(
-    length: number,
+    entries: readonly unknown[],
     apply: (part: Part) => Promise<T>,
     join: (answers: readonly T[]) => unknown = ([answer]) => answer,
   ): Promise<never> {
     const world = this.#world;
     const process = this.#process;
     if (!process.isUp) return new Promise(() => undefined);
+    const { length } = entries;
     const fate = this.#draw(length);
     world.note({
       kind: "sent",
       process: this.#sender,
       message: this.number,
       operation: this.#operation,
+      isEnd: this.#isEnd(entries),
       fate,
     });
     return new Promise((resolve, reject) => {
@@ -120,6 +122,14 @@ class Message {
         world.timeline.after(atMs, () => void run());
       }
     });
+  }
+
+  /** A renewal for no time at all ends a claim too. */
+  #isEnd(entries: readonly unknown[]): boolean {
+    if (this.#operation !== "renew") {
+      return this.#operation === "complete" || this.#operation === "release";
+    }
+    return (entries as readonly Renewal[]).every(({ leaseMs }) => leaseMs === 0);
   }
 
   #draw(length: number): Fate {
