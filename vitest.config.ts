@@ -2,21 +2,46 @@ import { defineConfig } from "vitest/config";
 
 const source = { conditions: ["@idemkit/source"] };
 
+const postgres = "./test-servers/src/postgres-setup.ts";
+
+/** Tests that need servers, by the name of their project, and what starts them. */
+const onServers = [
+  {
+    name: "store-postgres",
+    include: ["packages/store-postgres/test/**/*.test.ts"],
+    setup: [postgres],
+  },
+  { name: "documents", include: ["test/docs.test.ts"], setup: [postgres] },
+];
+
 export default defineConfig({
   resolve: source,
   ssr: { resolve: source },
   test: {
-    include: [
-      "packages/*/test/**/*.test.ts",
-      "examples/*/test/**/*.test.ts",
-      "simulation/test/**/*.test.ts",
-      "test/**/*.test.ts",
-    ],
     testTimeout: 30_000,
-    typecheck: {
-      include: ["packages/*/test/**/*.test-d.ts"],
-      tsconfig: "./tsconfig.json",
-    },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "without servers",
+          include: [
+            "packages/*/test/**/*.test.ts",
+            "examples/*/test/**/*.test.ts",
+            "simulation/test/**/*.test.ts",
+            "test/**/*.test.ts",
+          ],
+          exclude: onServers.flatMap(({ include }) => include),
+          typecheck: {
+            include: ["packages/*/test/**/*.test-d.ts"],
+            tsconfig: "./tsconfig.json",
+          },
+        },
+      },
+      ...onServers.map(({ name, include, setup }) => ({
+        extends: true as const,
+        test: { name, include, globalSetup: setup },
+      })),
+    ],
     coverage: {
       include: ["packages/*/src/**"],
       reporter: ["text-summary", "html"],

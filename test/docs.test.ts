@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { clauses } from "@idemkit/conformance";
 import * as engine from "@idemkit/engine";
-import { describe, expect, test } from "vitest";
+import { describe, expect, inject, test } from "vitest";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -63,7 +63,8 @@ describe("the TypeScript in the documents", () => {
       onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
       const tsx = import.meta.resolve("tsx");
       const options = ["--conditions=@idemkit/source", "--import", tsx, path];
-      const { stdout } = await run(process.execPath, options, { cwd: folder });
+      const env = { ...process.env, DATABASE_URL: inject("postgresUrl") };
+      const { stdout } = await run(process.execPath, options, { cwd: folder, env });
       const said = [...source.matchAll(/console\.log\(.*\);? \/\/ (.*)$/gm)].map(
         ([, text]) => text,
       );

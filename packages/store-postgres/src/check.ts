@@ -1,0 +1,191 @@
+import { appliedVersion, LATEST_VERSION, recordsIn } from "./migrate.ts";
+import type { Queries } from "./queries.ts";
+import { inSchema } from "./statements.ts";
+
+/**
+ * What an acknowledged outcome survives: the death of the process alone, or the death of the
+ * server and a power cut as well.
+ */
+export type Durability = "process-kill" | "power-loss";
+
+export interface CheckOptions {
+  /** The least that is needed. Default: `power-loss`. */
+  readonly durability?: Durability;
+}
+
+export interface CheckReport {
+  /** Missing where the tables were made by other means than `migrate`. */
+  readonly schemaVersion?: number;
+  readonly durability: Durability;
+  /** As the server writes it, such as `15.18`. */
+  readonly serverVersion: string;
+  readonly fsync: string;
+  readonly synchronousCommit: string;
+}
+
+const LEVELS: readonly Durability[] = ["process-kill", "power-loss"];
+/** It brought MATERIALIZED. */
+const SERVER_VERSION_MIN = 120_000;
+
+/** Name, type, whether it must not be NULL. */
+const COLUMNS = [
+  "digest uuid NOT NULL",
+  "scope text NOT NULL",
+  "key text NOT NULL",
+  "status text NOT NULL",
+  "fingerprint text NOT NULL",
+  "owner text NOT NULL",
+  "token bigint NOT NULL",
+  "attempt integer NOT NULL",
+  "taken_over boolean NOT NULL",
+  "lease_ends_at bigint NOT NULL",
+  "expires_at bigint NOT NULL",
+  "created_at bigint NOT NULL",
+  "completed_at bigint",
+  "checkpoint_revision bigint",
+  "checkpoint text",
+  "note text",
+  "body text",
+];
+
+const SERVER = `
+  SELECT current_setting('server_version'), current_setting('server_version_num'),
+    current_setting('fsync'), current_setting('full_page_writes'),
+    current_setting('synchronous_commit'), current_setting('transaction_read_only'),
+    pg_is_in_recovery()`;
+
+/** Parameters: the table's name. */
+const TABLE = `
+  SELECT relpersistence,
+    has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+      AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')
+  FROM pg_class WHERE oid = to_regclass($1::text)`;
+
+/** Parameters: the table's name. */
+const TABLE_COLUMNS = `
+  SELECT attname, format_type(atttypid, atttypmod), attnotnull, atthasdef
+  FROM pg_attribute
+  WHERE attrelid = to_regclass($1::text) AND attnum > 0 AND NOT attisdropped
+  ORDER BY attnum`;
+
+/** The columns of each index that may be used. Parameters: the table's name. */
+const TABLE_INDEXES = `
+  SELECT indisprimary, (
+    SELECT string_agg(attname, ',' ORDER BY position)
+    FROM unnest(indkey) WITH ORDINALITY AS keys (attnum, position)
+    JOIN pg_attribute ON attrelid = indrelid AND pg_attribute.attnum = keys.attnum)
+  FROM pg_index
+  WHERE indrelid = to_regclass($1::text) AND indisvalid AND indpred IS NULL`;
+
+/** @throws Error that lists what is wrong and what to do */
+export async function check(
+  queries: Queries,
+  schema: string | undefined,
+  options: CheckOptions = {},
+): Promise<CheckReport> {
+  const { durability = "power-loss", ...others } = options;
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) {
+    throw new TypeError(`${unknown}: no such option. Expected durability.`);
+  }
+  if (!LEVELS.includes(durability)) {
+    const expected = LEVELS.map((level) => `'${level}'`).join(" or ");
+    throw new TypeError(`durability: expected ${expected}.`);
+  }
+  const table = recordsIn(schema);
+  const [row] = await queries.run(TABLE, [table]);
+  const isLogged = row?.[0] !== "u";
+  const { report, problems } = await checkServer(queries, isLogged);
+  const schemaVersion = await versionOf(queries, schema);
+  problems.push(...(await schemaProblems(queries, table, row !== undefined, schemaVersion)));
+  if (row?.[1] === "f") {
+    problems.push(
+      `The user may not read and write ${table}: grant SELECT, INSERT, UPDATE, DELETE.`,
+    );
+  }
+  if (LEVELS.indexOf(report.durability) < LEVELS.indexOf(durability)) {
+    problems.push(
+      `An acknowledged outcome survives '${report.durability}' and has to survive ` +
+        `'${durability}': ${isLogged ? "set fsync, full_page_writes and synchronous_commit to on" : `ALTER TABLE ${table} SET LOGGED`}, ` +
+        `or say check({ durability: '${report.durability}' }) where that is meant.`,
+    );
+  }
+  if (problems.length > 0) {
+    throw new Error(`The Postgres database is not fit for idemkit. ${problems.join(" ")}`);
+  }
+  return { ...report, ...(schemaVersion !== undefined && { schemaVersion }) };
+}
+
+async function checkServer(queries: Queries, isLogged: boolean) {
+  const [row = []] = await queries.run(SERVER, []);
+  const [serverVersion, versionNumber, fsync, fullPageWrites, synchronousCommit] = row.map(
+    (value) => value ?? "",
+  );
+  const [isReadOnly, isStandby] = row.slice(5);
+  const problems: string[] = [];
+  if (Number(versionNumber) < SERVER_VERSION_MIN) {
+    problems.push(`The server is Postgres ${serverVersion}: 12 or later is needed.`);
+  }
+  if (isStandby === "t")
+    problems.push("The server is a read-only standby: connect to the primary.");
+  else if (isReadOnly === "on") {
+    problems.push("Transactions are read-only: set default_transaction_read_only to off.");
+  }
+  const isSynced = fsync === "on" && fullPageWrites === "on" && synchronousCommit !== "off";
+  const durability: Durability = isSynced && isLogged ? "power-loss" : "process-kill";
+  const report = {
+    durability,
+    serverVersion: serverVersion?.split(" ")[0] ?? "",
+    fsync: fsync ?? "",
+    synchronousCommit: synchronousCommit ?? "",
+  };
+  return { report, problems };
+}
+
+/** Missing where the tables were made by other means than {@link migrate}. */
+async function versionOf(
+  queries: Queries,
+  schema: string | undefined,
+): Promise<number | undefined> {
+  const table = inSchema("idemkit_migrations", schema);
+  const [row] = await queries.run("SELECT to_regclass($1::text)", [table]);
+  return row?.[0] == null ? undefined : await appliedVersion(queries, schema);
+}
+
+async function schemaProblems(
+  queries: Queries,
+  table: string,
+  isThere: boolean,
+  version = LATEST_VERSION,
+): Promise<readonly string[]> {
+  if (version > LATEST_VERSION) {
+    return [`Its schema has version ${version}, newer than this release: update the package.`];
+  }
+  if (!isThere) return [`Its table ${table} is missing: call \`await migrate(client)\` once.`];
+  if (version < LATEST_VERSION) {
+    return [
+      `Its schema has version ${version} of ${LATEST_VERSION}: call \`await migrate(client)\`.`,
+    ];
+  }
+  const columns = await queries.run(TABLE_COLUMNS, [table]);
+  const indexes = await queries.run(TABLE_INDEXES, [table]);
+  const problems: string[] = [];
+  // Without it, nothing would keep two claims of one record apart.
+  if (!indexes.some(([isPrimary, keys]) => isPrimary === "t" && keys === "digest")) {
+    problems.push(`${table} lacks PRIMARY KEY (digest).`);
+  }
+  if (!indexes.some(([, keys]) => keys === "expires_at")) {
+    problems.push(`${table} lacks its index on expires_at: purging would read all of it.`);
+  }
+  const found = columns.map(
+    ([name, type, isNotNull]) => `${name} ${type}${isNotNull === "t" ? " NOT NULL" : ""}`,
+  );
+  const lacking = COLUMNS.filter((column) => !found.includes(column));
+  problems.push(...lacking.map((column) => `${table} lacks the column ${column}.`));
+  const known = COLUMNS.map((column) => column.split(" ")[0]);
+  for (const [name, , isNotNull, hasDefault] of columns) {
+    const isFilled = isNotNull === "f" || hasDefault === "t" || known.includes(name ?? "");
+    if (!isFilled) problems.push(`${table} has a column ${name} that no claim fills.`);
+  }
+  return problems;
+}

@@ -1,0 +1,7 @@
+export type { CheckOptions, CheckReport, Durability } from "./check.ts";
+export type { PostgresClient } from "./client.ts";
+export type { PgPool } from "./drivers/pg.ts";
+export type { PostgresJs } from "./drivers/postgres-js.ts";
+export { type MigrateOptions, type Migration, migrate, migrations } from "./migrate.ts";
+export type { PostgresStoreOptions } from "./options.ts";
+export { type PostgresStore, postgresStore } from "./postgres-store.ts";

@@ -1,0 +1,116 @@
+import { type PostgresClient, queriesOf } from "./client.ts";
+import { checkSchema } from "./options.ts";
+import type { Queries } from "./queries.ts";
+import { inSchema } from "./statements.ts";
+
+export interface Migration {
+  readonly version: number;
+  /** Together the text of the file of that number in the package's folder `sql`. */
+  readonly statements: readonly string[];
+}
+
+/** In order. A released migration never changes: what has to change comes as the next one. */
+export const migrations: readonly Migration[] = [
+  {
+    version: 1,
+    statements: [
+      `CREATE TABLE idemkit_records (
+  digest uuid NOT NULL PRIMARY KEY,
+  scope text NOT NULL,
+  key text NOT NULL,
+  status text NOT NULL
+    CHECK (status IN ('claimed', 'succeeded', 'failed', 'unknown', 'released')),
+  fingerprint text NOT NULL,
+  owner text NOT NULL,
+  token bigint NOT NULL,
+  attempt integer NOT NULL,
+  taken_over boolean NOT NULL,
+  lease_ends_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  created_at bigint NOT NULL,
+  completed_at bigint,
+  checkpoint_revision bigint,
+  checkpoint text,
+  note text,
+  body text
+) WITH (fillfactor = 80);
+`,
+      `CREATE INDEX idemkit_records_expires_at ON idemkit_records (expires_at);
+`,
+    ],
+  },
+];
+
+export const LATEST_VERSION = migrations.length;
+
+/** Whoever migrates waits here for the others. The number is "idem" in ASCII. */
+const LOCK = "SELECT pg_advisory_xact_lock(1768187245)";
+
+const HAS_SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
+
+const MIGRATIONS_TABLE = `
+  CREATE TABLE IF NOT EXISTS idemkit_migrations (
+    version integer NOT NULL PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT now()
+  )`;
+
+/** A table that was dropped by hand has to be made again, whatever was noted. Parameters: its name. */
+const FORGET_DROPPED = "DELETE FROM idemkit_migrations WHERE to_regclass($1) IS NULL";
+
+const APPLIED = "SELECT coalesce(max(version), 0) FROM idemkit_migrations";
+
+const RECORD_APPLIED = "INSERT INTO idemkit_migrations (version) VALUES ($1::text::integer)";
+
+export interface MigrateOptions {
+  /** Where the tables go; it is created if it is not there. Default: the connection's own. */
+  readonly schema?: string;
+}
+
+/**
+ * Creates idemkit's tables, or brings them up to date, in one transaction. Any number of processes
+ * may call it at once, and again at every start: one does the work, and the others find it done.
+ *
+ * @returns the versions that this call applied
+ * @throws TypeError where the client or the schema's name is something else
+ * @throws Error where the database was migrated by a newer release; the driver's own errors
+ */
+export async function migrate(
+  client: PostgresClient,
+  { schema }: MigrateOptions = {},
+): Promise<readonly number[]> {
+  checkSchema(schema);
+  return await queriesOf(client).transaction(async (queries) => {
+    const run = (text: string, ...parameters: string[]) =>
+      queries.run(inSchema(text, schema), parameters);
+    await run(LOCK);
+    if (schema !== undefined && (await run(HAS_SCHEMA, schema)).length === 0) {
+      await run(`CREATE SCHEMA "${schema}"`);
+    }
+    await run(MIGRATIONS_TABLE);
+    await run(FORGET_DROPPED, recordsIn(schema));
+    const applied = await appliedVersion(queries, schema);
+    if (applied > LATEST_VERSION) {
+      throw new Error(
+        `This database has idemkit's schema version ${applied}, and this release knows ` +
+          `${LATEST_VERSION}: a newer release has migrated it. Update @idemkit/store-postgres.`,
+      );
+    }
+    const missing = migrations.filter(({ version }) => version > applied);
+    for (const { version, statements } of missing) {
+      for (const statement of statements) await run(statement);
+      await run(RECORD_APPLIED, String(version));
+    }
+    return missing.map(({ version }) => version);
+  });
+}
+
+/** The schema version of the database; its table of migrations has to be there. */
+export async function appliedVersion(queries: Queries, schema?: string): Promise<number> {
+  const [row] = await queries.run(inSchema(APPLIED, schema), []);
+  return Number(row?.[0]);
+}
+
+/** The name of the table, as Postgres looks it up. */
+export function recordsIn(schema: string | undefined): string {
+  return inSchema("idemkit_records", schema);
+}

@@ -1,0 +1,213 @@
+import type {
+  Claim,
+  ClaimOutcome,
+  ClaimRequest,
+  Completion,
+  ListQuery,
+  RecordId,
+  RecordPage,
+  RecordView,
+  Renewal,
+  Store,
+} from "@idemkit/engine";
+import { transition, viewOf } from "@idemkit/engine/model";
+import { type CheckOptions, type CheckReport, check } from "./check.ts";
+import { type PostgresClient, queriesOf } from "./client.ts";
+import { optionsOf, type PostgresStoreOptions } from "./options.ts";
+import type { Value } from "./parameters.ts";
+import type { Queries, TextRow } from "./queries.ts";
+import { type Found, foundIn, hexOf } from "./rows.ts";
+import { type PairName, Statements } from "./statements.ts";
+
+/** Each takes a rival in the right moment: of 200 on one record some need a second round. */
+const CLAIM_ROUNDS_MAX = 20;
+const FIRST_DIGEST = "0".repeat(32);
+
+/** A store in a Postgres database, through a client that stays the user's. */
+export interface PostgresStore extends Store {
+  /**
+   * Looks whether the database is fit for use: its schema, its rights, and what an acknowledged
+   * outcome survives. Call it once at the start.
+   *
+   * @throws Error that lists what is wrong and what to do
+   */
+  check(options?: CheckOptions): Promise<CheckReport>;
+}
+
+/**
+ * Makes a store on a Postgres database whose tables {@link migrate} has made. It opens, sets and
+ * creates nothing. A claim, a replay and a completion are one round trip each, for a whole list of
+ * them; a replay takes no lock and writes nothing. A locked row is waited for one second at most.
+ *
+ * @param client a `Pool` of pg, the `sql` of postgres.js, or a drizzle database on one of them
+ * @throws TypeError where the client or an option is something else
+ */
+export function postgresStore(
+  client: PostgresClient,
+  options: PostgresStoreOptions = {},
+): PostgresStore {
+  return new PooledStore(queriesOf(client), options);
+}
+
+/** An entry that has no answer yet, and where its answer goes. */
+interface Open {
+  readonly request: ClaimRequest;
+  readonly index: number;
+}
+
+class PooledStore implements PostgresStore {
+  readonly #queries: Queries;
+  readonly #schema: string | undefined;
+  readonly #statements: Statements;
+
+  constructor(queries: Queries, options: PostgresStoreOptions) {
+    const { schema, prepare } = optionsOf(options);
+    this.#queries = queries;
+    this.#schema = schema;
+    this.#statements = new Statements(queries, { schema, prepare });
+  }
+
+  async claim(requests: readonly ClaimRequest[]): Promise<readonly ClaimOutcome[]> {
+    const answers: ClaimOutcome[] = [];
+    let open: readonly Open[] = requests.map((request, index) => ({ request, index }));
+    for (let round = 0; open.length > 0; round += 1) {
+      if (round === CLAIM_ROUNDS_MAX) {
+        throw new Error(
+          "The record changed hands in every round: its row breaks the table's rules.",
+        );
+      }
+      const found = await this.#claim(open.map(({ request }) => request));
+      for (const { request, index } of open) {
+        const answer = answerFrom(found.get(request.id.digest), request);
+        if (answer !== undefined) answers[index] = answer;
+      }
+      open = open.filter(({ index }) => answers[index] === undefined);
+    }
+    return answers;
+  }
+
+  async renew(renewals: readonly Renewal[]): Promise<readonly boolean[]> {
+    const entries = renewals.map(({ leaseMs, checkpoint, ...claim }) => {
+      const { revision = null, value = null } = checkpoint ?? {};
+      return [...valuesOf(claim), leaseMs, revision, value];
+    });
+    return await this.#change("renew", entries);
+  }
+
+  async complete(completions: readonly Completion[]): Promise<readonly boolean[]> {
+    const entries = completions.map((completion) => {
+      const { status, body, note = null, retentionMs = 0, ifLapsed = false } = completion;
+      return [...valuesOf(completion), status, body, note, retentionMs, ifLapsed];
+    });
+    const outcomes = (values: readonly Value[]) => values.slice(0, 5);
+    return await this.#change("complete", entries, "isCompleted", outcomes);
+  }
+
+  async release(claims: readonly Claim[]): Promise<readonly boolean[]> {
+    return await this.#change("release", claims.map(valuesOf), "isReleased");
+  }
+
+  async read(ids: readonly RecordId[]): Promise<readonly (RecordView | undefined)[]> {
+    if (ids.length === 0) return [];
+    const rows = await this.#statements.each(
+      "read",
+      ids.map(({ digest }) => [digest]),
+    );
+    const found = byDigest(rows);
+    return ids.map((id) => {
+      const { record, nowMs } = found.get(id.digest) ?? { record: undefined, nowMs: 0 };
+      return transition(record, "read", id, nowMs).answer;
+    });
+  }
+
+  async list({ state, after, limit }: ListQuery): Promise<RecordPage> {
+    if (after !== undefined && !/^[0-9a-f]{32}$/.test(after)) {
+      throw new TypeError("after: expected the `next` of a page before, or nothing.");
+    }
+    // One more than asked for tells whether there is a next page.
+    const rows = await this.#statements.list([state, after ?? FIRST_DIGEST, limit + 1]);
+    const views = rows.map(foundIn).map(({ record, nowMs }) => viewOf(record, nowMs));
+    const records = views.slice(0, limit);
+    const next = views.length > limit ? records.at(-1)?.id.digest : undefined;
+    return { records, ...(next !== undefined && { next }) };
+  }
+
+  async remove({ digest }: RecordId, token: number): Promise<boolean> {
+    const [isRemoved = false] = await this.#change("remove", [[digest, token]]);
+    return isRemoved;
+  }
+
+  async purge(limit: number): Promise<number> {
+    const [row] = await this.#statements.purge(limit);
+    return Number(row?.[0]);
+  }
+
+  async check(options?: CheckOptions): Promise<CheckReport> {
+    return await check(this.#queries, this.#schema, options);
+  }
+
+  /** What one round of claims finds out. Whose claim it is already is given it again. */
+  async #claim(requests: readonly ClaimRequest[]): Promise<ReadonlyMap<string, Found>> {
+    const found = byDigest(await this.#statements.each("claim", requests.map(requestValues)));
+    const again = requests.filter(({ id, owner }) => {
+      const { record, isGranted } = found.get(id.digest) ?? {};
+      return !isGranted && record?.status === "claimed" && record.owner === owner;
+    });
+    if (again.length === 0) return found;
+    const entries = again.map(({ id, owner, leaseMs }) => [id.digest, owner, leaseMs]);
+    const granted = byDigest(await this.#statements.each("claimAgain", entries));
+    // Of what was lost in between nothing is known any more: it is asked for once again.
+    const known = new Map(found);
+    for (const { id } of again) known.delete(id.digest);
+    return new Map([...known, ...granted]);
+  }
+
+  /**
+   * Changes each entry that may be changed. One that was not is looked at in a fresh statement before
+   * it counts as refused: a repetition can have met its own first send while that was not committed.
+   */
+  async #change(
+    name: PairName,
+    entries: readonly (readonly Value[])[],
+    standing?: PairName,
+    standingValues: (values: readonly Value[]) => readonly Value[] = (values) => values,
+  ): Promise<readonly boolean[]> {
+    if (entries.length === 0) return [];
+    const done = digestsIn(await this.#statements.each(name, entries));
+    const isDone = ([digest]: readonly Value[]) => done.has(String(digest));
+    const others = entries.filter((values) => !isDone(values)).map(standingValues);
+    if (standing !== undefined && others.length > 0) {
+      const stand = await this.#statements.each(standing, others);
+      for (const digest of digestsIn(stand)) done.add(digest);
+    }
+    return entries.map(isDone);
+  }
+}
+
+/**
+ * What the contract says of a row. It grants nothing: that is up to the statement, and where the
+ * rules would grant what it did not, a moment has passed and it is asked again.
+ */
+function answerFrom(found: Found | undefined, request: ClaimRequest): ClaimOutcome | undefined {
+  if (found === undefined) return undefined;
+  const { answer } = transition(found.record, "claim", request, found.nowMs);
+  return answer.outcome === "claimed" && !found.isGranted ? undefined : answer;
+}
+
+function requestValues(request: ClaimRequest): readonly Value[] {
+  const { id, owner, fingerprint, leaseMs, retentionMs, takeOver, checkpoint = null } = request;
+  const { digest, scope, key } = id;
+  return [digest, scope, key, owner, fingerprint, leaseMs, retentionMs, takeOver, checkpoint];
+}
+
+function valuesOf({ id, owner, token }: Claim): readonly Value[] {
+  return [id.digest, owner, token];
+}
+
+function byDigest(rows: readonly TextRow[]): ReadonlyMap<string, Found> {
+  return new Map(rows.map(foundIn).map((found) => [found.record.id.digest, found]));
+}
+
+function digestsIn(rows: readonly TextRow[]): Set<string> {
+  return new Set(rows.map(([digest]) => hexOf(digest ?? "")));
+}

@@ -1,0 +1,19 @@
+/** A row as the server sends it: texts in the order of the statement's columns. */
+export type TextRow = readonly (string | null)[];
+
+/** All that the store needs of a driver. */
+export interface Queries {
+  /**
+   * Runs one statement, in one round trip.
+   *
+   * @param name what the server may keep the statement's plan under; without it nothing is kept
+   * @throws the driver's own errors
+   */
+  run(
+    text: string,
+    parameters: readonly (string | null)[],
+    name?: string,
+  ): Promise<readonly TextRow[]>;
+  /** Runs the work in one transaction on one connection. */
+  transaction<T>(work: (queries: Queries) => Promise<T>): Promise<T>;
+}

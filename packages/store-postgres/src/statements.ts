@@ -1,0 +1,117 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { listOf, oneOf, type Value } from "./parameters.ts";
+import type { Queries, TextRow } from "./queries.ts";
+import * as sql from "./sql.ts";
+
+const PAIRS = {
+  claim: sql.CLAIM,
+  claimAgain: sql.CLAIM_AGAIN,
+  renew: sql.RENEW,
+  complete: sql.COMPLETE,
+  isCompleted: sql.IS_COMPLETED,
+  release: sql.RELEASE,
+  isReleased: sql.IS_RELEASED,
+  read: sql.READ,
+  remove: sql.REMOVE,
+} as const;
+
+export type PairName = keyof typeof PAIRS;
+
+const TRIES_MAX = 4;
+const PAUSE_MS_MAX = 20;
+/** Deadlock, and what rivals get where the default isolation is stricter than READ COMMITTED. */
+const REPEATABLE_CODES = ["40P01", "40001"];
+/** No such table, no such column. */
+const SCHEMA_CODES = ["42P01", "42703"];
+const MS_PER_SECOND = 1_000;
+
+export interface StatementOptions {
+  readonly schema: string | undefined;
+  readonly prepare: boolean;
+}
+
+/** The statements of one store, ready to run. */
+export class Statements {
+  readonly #queries: Queries;
+  readonly #options: StatementOptions;
+  readonly #madeAtMs = performance.now();
+  readonly #texts = new Map<string, string>();
+
+  constructor(queries: Queries, options: StatementOptions) {
+    this.#queries = queries;
+    this.#options = options;
+  }
+
+  /** Runs one of the statements on each entry, in one round trip for all of them. */
+  async each(name: PairName, entries: readonly (readonly Value[])[]): Promise<readonly TextRow[]> {
+    const pair = PAIRS[name];
+    const [only] = entries;
+    return entries.length === 1 && only !== undefined
+      ? await this.#run(pair.one, oneOf(only), name)
+      : await this.#run(pair.list, listOf(entries), `${name}-list`);
+  }
+
+  async list(values: readonly Value[]): Promise<readonly TextRow[]> {
+    return await this.#run(sql.LIST, oneOf(values));
+  }
+
+  async purge(limit: number): Promise<readonly TextRow[]> {
+    return await this.#run(sql.PURGE, oneOf([limit]));
+  }
+
+  async #run(
+    text: string,
+    parameters: readonly (string | null)[],
+    name?: string,
+  ): Promise<readonly TextRow[]> {
+    const inSchema = this.#inSchema(text);
+    const keptAs = name === undefined || !this.#options.prepare ? undefined : this.#keptAs(name);
+    for (let tried = 1; ; tried += 1) {
+      try {
+        return await this.#queries.run(inSchema, parameters, keptAs);
+      } catch (error) {
+        const code = codeOf(error);
+        if (SCHEMA_CODES.includes(code)) throw withoutTables(error);
+        if (!REPEATABLE_CODES.includes(code) || tried === TRIES_MAX) throw error;
+      }
+      await sleep(PAUSE_MS_MAX * Math.random());
+    }
+  }
+
+  /**
+   * A kept plan is only as good as the table was when it was made, and the worst is one that reads all
+   * of a table that was small then. So the name changes each time the store's age has doubled, and
+   * the few plans of the past are left to the connection.
+   */
+  #keptAs(name: string): string {
+    const ageSeconds = (performance.now() - this.#madeAtMs) / MS_PER_SECOND;
+    const generation = Math.floor(Math.log2(ageSeconds + 1));
+    return `idemkit-${this.#options.schema ?? ""}-${name}-${generation}`;
+  }
+
+  #inSchema(text: string): string {
+    const known = this.#texts.get(text);
+    if (known !== undefined) return known;
+    const made = inSchema(text, this.#options.schema);
+    this.#texts.set(text, made);
+    return made;
+  }
+}
+
+/** The text with its tables in the schema, where there is one. */
+export function inSchema(text: string, schema: string | undefined): string {
+  if (schema === undefined) return text;
+  return text.replaceAll(/\bidemkit_(records|migrations)\b(?!_)/g, `"${schema}".$&`);
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+function withoutTables(cause: unknown): Error {
+  return new Error(
+    "idemkit's tables are missing or of an older version: call `await migrate(client)` once before " +
+      "the store is used.",
+    { cause },
+  );
+}

@@ -1,0 +1,111 @@
+import { startPostgres } from "@idemkit/test-servers";
+import type pg from "pg";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { type CheckOptions, migrate, postgresStore } from "../src/index.ts";
+import { pool } from "./clients.ts";
+import { database } from "./database.ts";
+
+const lenient = { durability: "process-kill" } as const;
+
+async function migrated(options: pg.PoolConfig = {}) {
+  const url = await database();
+  const client = pool(url, onTestFinished, options);
+  await migrate(client);
+  return { client, url };
+}
+
+describe("check", () => {
+  test("reports versions and durability", async () => {
+    const { client } = await migrated();
+    expect(await postgresStore(client).check(lenient)).toEqual({
+      schemaVersion: 1,
+      durability: "process-kill",
+      serverVersion: expect.stringMatching(/^\d+/),
+      fsync: "off",
+      synchronousCommit: "on",
+    });
+  });
+
+  test("finds that a server with its own settings keeps what it has acknowledged", async () => {
+    const server = await startPostgres({ settings: { fsync: "on" } });
+    onTestFinished(() => server.stop());
+    const client = pool(server.url, onTestFinished);
+    await migrate(client);
+    expect(await postgresStore(client).check()).toMatchObject({ durability: "power-loss" });
+    const hasty = pool(server.url, onTestFinished, { options: "-c synchronous_commit=off" });
+    await expect(postgresStore(hasty).check()).rejects.toThrow(
+      "An acknowledged outcome survives 'process-kill' and has to survive 'power-loss'",
+    );
+    await client.query("ALTER TABLE idemkit_records SET UNLOGGED");
+    await expect(postgresStore(client).check()).rejects.toThrow("SET LOGGED");
+  });
+
+  const spoilt: readonly (readonly [string, string, string])[] = [
+    ["a missing table", "DROP TABLE idemkit_records", "idemkit_records is missing: call"],
+    [
+      "a column of another type",
+      "ALTER TABLE idemkit_records ALTER token TYPE integer",
+      "lacks the column token bigint NOT NULL",
+    ],
+    [
+      "a column that may be NULL",
+      "ALTER TABLE idemkit_records ALTER owner DROP NOT NULL",
+      "lacks the column owner text NOT NULL",
+    ],
+    [
+      "a column that no claim fills",
+      "ALTER TABLE idemkit_records ADD tenant text NOT NULL",
+      "has a column tenant that no claim fills",
+    ],
+    [
+      "a missing primary key",
+      "ALTER TABLE idemkit_records DROP CONSTRAINT idemkit_records_pkey",
+      "lacks PRIMARY KEY (digest)",
+    ],
+    ["a missing index", "DROP INDEX idemkit_records_expires_at", "lacks its index on expires_at"],
+    ["an older schema", "DELETE FROM idemkit_migrations", "Its schema has version 0 of 1"],
+    ["a newer schema", "INSERT INTO idemkit_migrations VALUES (2)", "newer than this release"],
+  ];
+  for (const [what, statement, message] of spoilt) {
+    test(`refuses ${what}`, async () => {
+      const { client } = await migrated();
+      await client.query(statement);
+      await expect(postgresStore(client).check(lenient)).rejects.toThrow(message);
+    });
+  }
+
+  test("refuses a user who may not write", async () => {
+    const { client, url } = await migrated();
+    const role = `reader_${new URL(url).pathname.slice(-6)}`;
+    await client.query(`CREATE ROLE ${role} LOGIN; GRANT SELECT ON idemkit_records TO ${role};
+      GRANT SELECT ON idemkit_migrations TO ${role}`);
+    onTestFinished(async () => {
+      await client.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    });
+    const reader = new URL(url);
+    reader.username = role;
+    const refused = postgresStore(pool(String(reader), onTestFinished)).check(lenient);
+    await expect(refused).rejects.toThrow("grant SELECT, INSERT, UPDATE, DELETE");
+  });
+
+  test("refuses read-only transactions", async () => {
+    const { url } = await migrated();
+    const options = "-c default_transaction_read_only=on";
+    const refused = postgresStore(pool(url, onTestFinished, { options })).check(lenient);
+    await expect(refused).rejects.toThrow("Transactions are read-only");
+  });
+
+  test("refuses options that there are not", async () => {
+    const store = postgresStore(pool(await database(), onTestFinished));
+    await expect(store.check({ durable: 1 } as CheckOptions)).rejects.toThrow("no such option");
+    await expect(store.check({ durability: "none" as never })).rejects.toThrow(
+      "durability: expected 'process-kill' or 'power-loss'",
+    );
+  });
+
+  test("takes tables that were made by other means", async () => {
+    const { client } = await migrated();
+    await client.query("DROP TABLE idemkit_migrations");
+    expect(await postgresStore(client).check(lenient)).not.toHaveProperty("schemaVersion");
+  });
+});

@@ -1,0 +1,110 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { createEngine } from "@idemkit/engine";
+import { drizzle } from "drizzle-orm/node-postgres";
+import { getTableConfig } from "drizzle-orm/pg-core";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { idemkitRecords } from "../src/drizzle.ts";
+import { migrate, migrations, postgresStore } from "../src/index.ts";
+import { clients, pool, sql } from "./clients.ts";
+import { database } from "./database.ts";
+
+const sqlFolder = new URL("../sql/", import.meta.url);
+
+async function onNewDatabase() {
+  return pool(await database(), onTestFinished, { max: 20 });
+}
+
+describe("migrate", () => {
+  for (const [name, connect] of Object.entries({ pg: pool, "postgres.js": sql })) {
+    test(`may be called by twenty at once on ${name}: one does the work`, async () => {
+      const client = connect(await database(), onTestFinished);
+      const applied = await Promise.all(
+        Array.from({ length: 20 }, () => migrate(client, { schema: "idem" })),
+      );
+      expect(applied.filter((versions) => versions.length > 0)).toEqual([[1]]);
+    });
+  }
+
+  test("does nothing the second time, through whatever client", async () => {
+    const url = await database();
+    await migrate(pool(url, onTestFinished));
+    for (const connect of Object.values(clients)) {
+      expect(await migrate(connect(url, onTestFinished))).toEqual([]);
+    }
+  });
+
+  test("refuses a database that a newer release has migrated", async () => {
+    const client = await onNewDatabase();
+    await migrate(client);
+    await client.query("INSERT INTO idemkit_migrations VALUES (2)");
+    await expect(migrate(client)).rejects.toThrow("a newer release has migrated it");
+  });
+
+  test("undoes what it began when it fails", async () => {
+    const client = await onNewDatabase();
+    await client.query("CREATE TABLE idemkit_records_expires_at (a int)");
+    await expect(migrate(client)).rejects.toThrow("already exists");
+    const { rows } = await client.query(
+      "SELECT relname FROM pg_class WHERE relname LIKE 'idemkit%'",
+    );
+    expect(rows).toEqual([{ relname: "idemkit_records_expires_at" }]);
+  });
+
+  test("makes a table again that was dropped by hand", async () => {
+    const client = await onNewDatabase();
+    await migrate(client);
+    await client.query("DROP TABLE idemkit_records");
+    expect(await migrate(client)).toEqual([1]);
+    await postgresStore(client).check({ durability: "process-kill" });
+  });
+
+  test("refuses a schema that is no plain name", async () => {
+    const refused = migrate(await onNewDatabase(), { schema: "a b" });
+    await expect(refused).rejects.toThrow("schema: expected a name");
+  });
+
+  test("has the same text as the reviewed files in sql/", () => {
+    const files = readdirSync(fileURLToPath(sqlFolder)).sort();
+    expect(files).toHaveLength(migrations.length);
+    for (const [index, { version, statements }] of migrations.entries()) {
+      const file = files[index] ?? "";
+      expect(Number(file.slice(0, 4))).toBe(version);
+      expect(readFileSync(new URL(file, sqlFolder), "utf8")).toBe(statements.join("\n"));
+    }
+  });
+});
+
+describe("the drizzle schema", () => {
+  test("has the columns of the table, one by one", async () => {
+    const client = await onNewDatabase();
+    await migrate(client);
+    const { rows } = await client.query({
+      text: `SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
+        WHERE attrelid = 'idemkit_records'::regclass AND attnum > 0 ORDER BY attnum`,
+      rowMode: "array",
+    });
+    const { name, columns, indexes } = getTableConfig(idemkitRecords);
+    expect(name).toBe("idemkit_records");
+    expect(columns.map((column) => [column.name, column.getSQLType(), column.notNull])).toEqual(
+      rows,
+    );
+    expect(indexes.map(({ config }) => config.name)).toEqual(["idemkit_records_expires_at"]);
+  });
+
+  test("reads what the store wrote", async () => {
+    const client = await onNewDatabase();
+    await migrate(client);
+    const engine = createEngine({ store: postgresStore(client) });
+    await engine.execute(["tenant"], "k", null, () => ({ id: 1 }));
+    const [record] = await drizzle({ client }).select().from(idemkitRecords);
+    expect(record).toMatchObject({
+      scope: "6:tenant",
+      key: "k",
+      status: "succeeded",
+      takenOver: false,
+      createdAt: expect.any(Number),
+      body: 'json:{"id":1}',
+    });
+  });
+});

@@ -1,0 +1,4 @@
+export type { TestServer } from "./local-server.ts";
+export { serveStore, storeInAnotherProcess } from "./other-process.ts";
+export { startPostgres } from "./postgres.ts";
+export { type Proxy, startProxy } from "./proxy.ts";
