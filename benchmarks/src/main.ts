@@ -4,6 +4,7 @@ import { arch, cpus, platform } from "node:os";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { createEngine, memoryStore } from "@idemkit/engine";
+import { startPostgres } from "@idemkit/test-servers";
 import type { Measured } from "./trial.ts";
 
 const run = promisify(execFile);
@@ -11,6 +12,10 @@ const isQuick = process.argv.includes("--quick");
 const ROUNDS = isQuick ? 3 : 7;
 const DURATION_MS = isQuick ? 700 : 2_000;
 const CALLERS = isQuick ? [1, 64] : [1, 16, 64, 256];
+const CALLERS_ON_SERVERS = [1, 16, 64, 256];
+/** Words on the command line choose stores; without any, all of them are measured. */
+const chosen = process.argv.slice(2).filter((word) => !word.startsWith("-"));
+const isChosen = (store: string) => chosen.length === 0 || chosen.includes(store);
 
 const write = (line: string) => process.stdout.write(`${line}\n`);
 
@@ -38,13 +43,15 @@ async function compare(kind: string, callers: number): Promise<void> {
     median(trials[side].map((measured) => measured[what]));
   const ratio = of("idemkit", "perSecond") / of("floor", "perSecond");
   const cells = [
-    kind.padEnd(14),
+    kind.padEnd(16),
     callers,
     ...(["floor", "idemkit"] as const).map((side) => Math.round(of(side, "perSecond"))),
     `${ratio.toFixed(2)} ×`,
     ...(["floor", "idemkit"] as const).map((side) => of(side, "cpuUs").toFixed(1)),
-    Math.round(of("idemkit", "p50Us")),
-    Math.round(of("idemkit", "p99Us")),
+    ...(["floor", "idemkit"] as const).flatMap((side) => [
+      Math.round(of(side, "p50Us")),
+      Math.round(of(side, "p99Us")),
+    ]),
   ];
   write(cells.map((cell, index) => String(cell).padStart(index === 0 ? 0 : 10)).join(""));
 }
@@ -112,14 +119,31 @@ const heads = [
   "ratio",
   "floor µs",
   "idem. µs",
-  "p50 µs",
-  "p99 µs",
+  "fl. p50",
+  "fl. p99",
+  "id. p50",
+  "id. p99",
 ];
-write(`${"".padEnd(14)}${heads.map((head) => head.padStart(10)).join("")}`);
-for (const kind of ["sqlite fresh", "sqlite replay"]) {
-  for (const callers of CALLERS) await compare(kind, callers);
+write(`${"".padEnd(16)}${heads.map((head) => head.padStart(10)).join("")}`);
+if (isChosen("sqlite")) {
+  for (const kind of ["sqlite fresh", "sqlite replay"]) {
+    for (const callers of CALLERS) await compare(kind, callers);
+  }
 }
-for (const kind of ["memory fresh", "memory replay"]) await compare(kind, 1);
-write("\nµs: time on the processor for each operation");
-await fingerprints();
-await memory();
+if (isChosen("postgres")) {
+  const server = await startPostgres({ settings: { fsync: "on" } });
+  process.env.IDEMKIT_BENCH_POSTGRES_URL = server.url;
+  for (const kind of ["postgres fresh", "postgres replay"]) {
+    for (const callers of CALLERS_ON_SERVERS) await compare(kind, callers);
+  }
+  write(`on ${server.version}, fsync on`);
+  await server.stop();
+}
+if (isChosen("memory")) {
+  for (const kind of ["memory fresh", "memory replay"]) await compare(kind, 1);
+}
+write("\nµs: time on the processor of the client for each operation");
+if (isChosen("memory")) {
+  await fingerprints();
+  await memory();
+}

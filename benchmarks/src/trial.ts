@@ -48,7 +48,7 @@ const startedAtMs = performance.now();
 await callAll(durationMs);
 const elapsedMs = performance.now() - startedAtMs;
 const { user, system } = process.cpuUsage(cpu);
-subject.close();
+await subject.close();
 
 const sorted = latenciesUs.sort((a, b) => a - b);
 const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? 0;
