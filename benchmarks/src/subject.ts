@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 import { createEngine, type Store } from "@idemkit/engine";
 
 /** Something that is measured: one operation, by its number, and what has to be undone. */
-export interface Subject {
+interface Subject {
   readonly run: (number: number) => Promise<unknown> | unknown;
   readonly close: () => Promise<void> | void;
 }
