@@ -116,8 +116,8 @@ async function accept(
   sentAtMs: number,
 ): Promise<ClaimHandle | undefined> {
   // For one who has left nothing runs, and no lease has to be sure.
-  const hasLeft = scope.lifetime.isEnded || call.signal?.aborted;
-  const countedFromMs = hasLeft ? sentAtMs : await confirm(scope, granted, sentAtMs);
+  const hasLeft = () => scope.lifetime.isEnded || call.signal?.aborted === true;
+  const countedFromMs = await confirm(scope, granted, sentAtMs, hasLeft);
   if (countedFromMs === undefined) return undefined;
   const { outcome, flight } = granted;
   const { attempt, token, takenOver } = outcome;
@@ -143,12 +143,14 @@ async function confirm(
   { client, runtime, settings, lifetime }: ClaimScope,
   { flight, outcome: { token } }: Granted,
   sentAtMs: number,
+  hasLeft: () => boolean,
 ): Promise<number | undefined> {
   const { leaseMs, storeTimeoutMs } = settings;
   const claim = { id: flight.request.id, owner: flight.request.owner, token };
   let countedFromMs = sentAtMs;
   try {
-    for (let tried = 0; runtime.monotonicMs() - countedFromMs >= leaseMs; tried += 1) {
+    const isLate = () => runtime.monotonicMs() - countedFromMs >= leaseMs;
+    for (let tried = 0; isLate() && !hasLeft(); tried += 1) {
       if (tried === CONFIRMATIONS_MAX) {
         const why = `The store's answers take longer than the lease of ${leaseMs} ms.`;
         throw new StoreError("renew", new TimedOutError(why));

@@ -21,8 +21,8 @@ export const runBugs: readonly Bug[] = [
     edits: [
       {
         file: "begin.ts",
-        from: "const countedFromMs = hasLeft ? sentAtMs : await confirm(scope, granted, sentAtMs);",
-        to: "const countedFromMs: number | undefined = hasLeft ? sentAtMs : sentAtMs;",
+        from: "const countedFromMs = await confirm(scope, granted, sentAtMs, hasLeft);",
+        to: "const countedFromMs: number | undefined = hasLeft() ? sentAtMs : sentAtMs;",
       },
     ],
   },
