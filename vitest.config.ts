@@ -4,6 +4,8 @@ const source = { conditions: ["@idemkit/source"] };
 
 const postgres = "./test-servers/src/postgres-setup.ts";
 
+const redis = "./test-servers/src/redis-setup.ts";
+
 /** Tests that need servers, by the name of their project, and what starts them. */
 const onServers = [
   {
@@ -11,7 +13,8 @@ const onServers = [
     include: ["packages/store-postgres/test/**/*.test.ts"],
     setup: [postgres],
   },
-  { name: "documents", include: ["test/docs.test.ts"], setup: [postgres] },
+  { name: "store-redis", include: ["packages/store-redis/test/**/*.test.ts"], setup: [redis] },
+  { name: "documents", include: ["test/docs.test.ts"], setup: [postgres, redis] },
 ];
 
 export default defineConfig({

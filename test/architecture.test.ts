@@ -47,6 +47,7 @@ function packageOf(specifier: string): string {
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "@idemkit/conformance": ["@idemkit/engine"],
   "@idemkit/store-postgres": ["@idemkit/engine"],
+  "@idemkit/store-redis": ["@idemkit/engine"],
   "@idemkit/store-sqlite": ["@idemkit/engine"],
 };
 

@@ -96,7 +96,7 @@ export function find(name: string, folders: readonly string[] = []): string | un
     const file = join(folder, name);
     try {
       accessSync(file, constants.X_OK);
-      return realpathSync(file);
+      return file;
     } catch {
       // Not here.
     }

@@ -1,3 +1,5 @@
+import { realpathSync } from "node:fs";
+import { dirname, join } from "node:path";
 import pg from "pg";
 import { find, launch, run, type TestServer, versionedFolders } from "./local-server.ts";
 
@@ -30,7 +32,7 @@ export async function startPostgres({ settings }: PostgresOptions = {}): Promise
   return await launch({
     file,
     prepare: (folder) => {
-      const initdb = file.replace(/postgres$/, "initdb");
+      const initdb = join(dirname(realpathSync(file)), "initdb");
       const how = ["--username=test", "--auth=trust", "--encoding=UTF8", "--no-locale"];
       run(initdb, [...how, "--no-sync", "--pgdata", `${folder}/data`], folder);
     },

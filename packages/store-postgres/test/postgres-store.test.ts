@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { createEngine, StoreError } from "@idemkit/engine";
-import { startPostgres, startProxy } from "@idemkit/test-servers";
+import { claimed, requestOf, startPostgres, startProxy } from "@idemkit/test-servers";
 import pg from "pg";
 import postgres from "postgres";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -9,7 +9,6 @@ import { CLAIM_AGAIN } from "../src/sql.ts";
 import { elapse } from "../src/testing.ts";
 import { pool, sql } from "./clients.ts";
 import { database } from "./database.ts";
-import { claimed, requestOf } from "./requests.ts";
 
 const outcome = { status: "succeeded", body: "b" } as const;
 

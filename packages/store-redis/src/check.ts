@@ -1,0 +1,119 @@
+import { nodesOf, type RedisClient, type RedisNode } from "./client.ts";
+
+/**
+ * What an acknowledged outcome survives: nothing but the process's own life where the server stores
+ * nothing, the death of the process, or the death of the server and a power cut as well.
+ */
+export type Durability = "process-kill" | "power-loss";
+
+export interface CheckOptions {
+  /** The least that is needed. Default: `power-loss`. */
+  readonly durability?: Durability;
+}
+
+export interface CheckReport {
+  readonly durability: Durability;
+  /** Such as `redis 7.0.15` or `valkey 8.1.1`. */
+  readonly serverVersion: string;
+  /** Settings of the client that make calls slower or errors later, with advice. */
+  readonly warnings: readonly string[];
+}
+
+const LEVELS: readonly Durability[] = ["process-kill", "power-loss"];
+/** It replicates the effects of scripts by default, so that they may ask for the time. */
+const SERVER_VERSION_MIN = 5;
+
+/** @throws Error that lists what is wrong and what to do */
+export async function check(client: RedisClient, options: CheckOptions = {}): Promise<CheckReport> {
+  const { durability = "power-loss", ...others } = options;
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined)
+    throw new TypeError(`${unknown}: no such option. Expected durability.`);
+  if (!LEVELS.includes(durability)) {
+    const expected = LEVELS.map((level) => `'${level}'`).join(" or ");
+    throw new TypeError(`durability: expected ${expected}.`);
+  }
+  const nodes = await Promise.all(nodesOf(client).map(lookAt));
+  const [first] = nodes;
+  if (first === undefined) throw new Error("The cluster has no node yet: connect it first.");
+  const problems = new Set(nodes.flatMap((node) => node.problems));
+  const isKept = nodes.every((node) => node.isSynced);
+  const report: CheckReport = {
+    durability: isKept ? "power-loss" : "process-kill",
+    serverVersion: first.serverVersion,
+    warnings: warningsAbout(client),
+  };
+  if (LEVELS.indexOf(report.durability) < LEVELS.indexOf(durability)) {
+    problems.add(
+      `An acknowledged outcome survives '${report.durability}' and has to survive '${durability}': ` +
+        "set appendonly to yes and appendfsync to always, or say " +
+        `check({ durability: '${report.durability}' }) where that is meant.`,
+    );
+  }
+  if (problems.size === 0) return report;
+  throw new Error(`The Redis server is not fit for idemkit. ${[...problems].join(" ")}`);
+}
+
+interface Looked {
+  readonly serverVersion: string;
+  readonly isSynced: boolean;
+  readonly problems: readonly string[];
+}
+
+async function lookAt(node: RedisNode): Promise<Looked> {
+  const server = await node.info("server");
+  const memory = await node.info("memory");
+  const replication = await node.info("replication");
+  const valkey = fieldOf(server, "valkey_version");
+  const version = valkey ?? fieldOf(server, "redis_version") ?? "0";
+  const problems: string[] = [];
+  if (Number.parseInt(version, 10) < SERVER_VERSION_MIN) {
+    problems.push(`The server has version ${version}: ${SERVER_VERSION_MIN} or later is needed.`);
+  }
+  const policy = fieldOf(memory, "maxmemory_policy") ?? "noeviction";
+  if (policy !== "noeviction") {
+    problems.push(
+      `Its maxmemory-policy is ${policy}, which may drop records, and then they run again: ` +
+        "set it to noeviction.",
+    );
+  }
+  if (fieldOf(replication, "role") === "slave") {
+    problems.push("It is a replica: connect to the primary.");
+  }
+  const isSynced =
+    (await settingOf(node, "appendonly")) === "yes" &&
+    (await settingOf(node, "appendfsync")) === "always";
+  return { serverVersion: `${valkey ? "valkey" : "redis"} ${version}`, isSynced, problems };
+}
+
+function fieldOf(info: string, name: string): string | undefined {
+  return new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1];
+}
+
+/** Missing where the server does not tell: hosted ones may not. */
+async function settingOf(node: RedisNode, name: string): Promise<string | undefined> {
+  try {
+    const answer = await node.config("GET", name);
+    return Array.isArray(answer) ? String(answer[1]) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function warningsAbout({ options }: RedisClient): readonly string[] {
+  const { enableAutoPipelining, maxRetriesPerRequest } = options as {
+    readonly enableAutoPipelining?: boolean;
+    readonly maxRetriesPerRequest?: number | null;
+  };
+  const warnings: string[] = [];
+  if (enableAutoPipelining === true) {
+    warnings.push("enableAutoPipelining makes calls slower: lists are sent together without it.");
+  }
+  if (maxRetriesPerRequest === null) {
+    warnings.push(
+      "maxRetriesPerRequest: null keeps calls waiting for as long as the server is away: only " +
+        "storeTimeoutMs ends them.",
+    );
+  }
+  return warnings;
+}

@@ -1,0 +1,57 @@
+/** One connection, or what spreads over the nodes of a cluster. */
+export interface RedisNode {
+  scan(
+    cursor: string,
+    match: "MATCH",
+    pattern: string,
+    count: "COUNT",
+    number: number,
+  ): Promise<readonly [string, readonly string[]]>;
+  time(): Promise<readonly (string | number)[]>;
+  info(section: string): Promise<string>;
+  config(get: "GET", name: string): Promise<unknown>;
+  getrange(key: string, start: number, end: number): Promise<string>;
+}
+
+/**
+ * What a store can run on: a `Redis` or a `Cluster` of ioredis. It stays the user's: it is never closed
+ * here.
+ */
+export interface RedisClient {
+  evalsha(hash: string, keys: 1, key: string, ...values: string[]): Promise<unknown>;
+  eval(script: string, keys: 1, key: string, ...values: string[]): Promise<unknown>;
+  getrange(key: string, start: number, end: number): Promise<string>;
+  readonly options: object;
+}
+
+interface ClusterClient extends RedisClient {
+  nodes(role: "master"): readonly RedisNode[];
+}
+
+/** @throws TypeError where it is something else */
+export function checkClient(client: RedisClient): void {
+  const isClient =
+    typeof client === "object" &&
+    client !== null &&
+    typeof client.evalsha === "function" &&
+    typeof client.getrange === "function";
+  if (isClient) return;
+  const got = client === null ? "null" : `a value of type ${typeof client}`;
+  throw new TypeError(`client: expected a Redis or a Cluster of ioredis, got ${got}.`);
+}
+
+/** The servers that hold records. */
+export function nodesOf(client: RedisClient): readonly RedisNode[] {
+  return "nodes" in client
+    ? (client as ClusterClient).nodes("master")
+    : [client as RedisClient & RedisNode];
+}
+
+/** What the client puts before every key by itself, but not into the pattern of a scan. */
+export function keyPrefixOf({ options }: RedisClient): string {
+  const { keyPrefix, redisOptions } = options as {
+    readonly keyPrefix?: string;
+    readonly redisOptions?: { readonly keyPrefix?: string };
+  };
+  return keyPrefix ?? redisOptions?.keyPrefix ?? "";
+}

@@ -1,0 +1,4 @@
+export type { CheckOptions, CheckReport, Durability } from "./check.ts";
+export type { RedisClient } from "./client.ts";
+export type { RedisStoreOptions } from "./options.ts";
+export { type RedisStore, redisStore } from "./redis-store.ts";

@@ -1,0 +1,211 @@
+import { clauses } from "@idemkit/conformance";
+import type { Redis } from "ioredis";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { type RedisClient, redisStore } from "../src/index.ts";
+import * as scripts from "../src/scripts.ts";
+import { elapse } from "../src/testing.ts";
+import { redis } from "./clients.ts";
+
+interface Break {
+  readonly script: "CLAIM" | "RENEW" | "COMPLETE" | "RELEASE" | "REMOVE";
+  /** What is taken out of the script, and what stands there instead. */
+  readonly from: string;
+  readonly to: string;
+  readonly caughtBy: string;
+}
+
+const FENCE = "record[owner] == byOwner and record[token] == tonumber(byToken)";
+
+// Each condition of each script, taken out: if no clause noticed, it would guard nothing.
+const breaks: readonly Break[] = [
+  {
+    script: "CLAIM",
+    from: "if record[owner] == asOwner then",
+    to: "if true then",
+    caughtBy: "claim.lapsed",
+  },
+  {
+    script: "CLAIM",
+    from: "if record[owner] == asOwner then",
+    to: "if false then",
+    caughtBy: "claim.same-owner",
+  },
+  { script: "CLAIM", from: "record[leaseEndsAt] > now or", to: "", caughtBy: "claim.lease-holds" },
+  { script: "CLAIM", from: "not mayTakeOver or", to: "", caughtBy: "claim.lapsed" },
+  {
+    script: "CLAIM",
+    from: "or record[fingerprint] ~= asFingerprint then",
+    to: "then",
+    caughtBy: "claim.lapsed",
+  },
+  {
+    script: "CLAIM",
+    from: "record[owner] == asOwner or isOtherWork",
+    to: "isOtherWork",
+    caughtBy: "claim.released-owner",
+  },
+  {
+    script: "CLAIM",
+    from: "record[owner] == asOwner or isOtherWork",
+    to: "record[owner] == asOwner",
+    caughtBy: "claim.released-checkpoint",
+  },
+  {
+    script: "CLAIM",
+    from: "record[checkpoint] and record[fingerprint]",
+    to: "record[fingerprint]",
+    caughtBy: "claim.released",
+  },
+  {
+    script: "CLAIM",
+    from: "math.max((record and record[token] or 0) + 1, us)",
+    to: "1",
+    caughtBy: "token.purge",
+  },
+  {
+    script: "CLAIM",
+    from: "isThere and record[attempt] + 1 or 1",
+    to: "1",
+    caughtBy: "claim.take-over",
+  },
+  {
+    script: "CLAIM",
+    from: "isTakenOver and record[createdAt] or now",
+    to: "now",
+    caughtBy: "claim.take-over",
+  },
+  {
+    script: "CLAIM",
+    from: "isTakenOver = true",
+    to: "isTakenOver = false",
+    caughtBy: "claim.take-over",
+  },
+  {
+    script: "CLAIM",
+    from: "if not isTakenOver and not keptCheckpoint then",
+    to: "if true then",
+    caughtBy: "claim.take-over",
+  },
+  {
+    script: "RENEW",
+    from: FENCE,
+    to: "record[token] == tonumber(byToken)",
+    caughtBy: "renew.fence",
+  },
+  { script: "RENEW", from: FENCE, to: "record[owner] == byOwner", caughtBy: "renew.token" },
+  { script: "RENEW", from: "record[status] ~= 'claimed' or", to: "", caughtBy: "renew.ended" },
+  {
+    script: "RENEW",
+    from: "given > (record[revision] or -1)",
+    to: "true",
+    caughtBy: "renew.checkpoint",
+  },
+  {
+    script: "COMPLETE",
+    from: FENCE,
+    to: "record[token] == tonumber(byToken)",
+    caughtBy: "complete.fence",
+  },
+  { script: "COMPLETE", from: FENCE, to: "record[owner] == byOwner", caughtBy: "complete.token" },
+  {
+    script: "COMPLETE",
+    from: "record[status] == ARGV[3] and record[body] == ARGV[4] and 1 or 0",
+    to: "1",
+    caughtBy: "complete.first-wins",
+  },
+  {
+    script: "COMPLETE",
+    from: "record[status] == ARGV[3] and record[body] == ARGV[4] and 1 or 0",
+    to: "0",
+    caughtBy: "complete.repeat",
+  },
+  {
+    script: "COMPLETE",
+    from: "if not isOpen(record) then",
+    to: "if false then",
+    caughtBy: "complete.first-wins",
+  },
+  {
+    script: "COMPLETE",
+    from: "ARGV[7] == '1' and isRunning",
+    to: "false",
+    caughtBy: "complete.if-lapsed",
+  },
+  {
+    script: "COMPLETE",
+    from: "record[status] == 'claimed' and record[leaseEndsAt] > now",
+    to: "record[leaseEndsAt] > now",
+    caughtBy: "complete.if-lapsed",
+  },
+  {
+    script: "COMPLETE",
+    from: "math.max(record[expiresAt], now + retentionMs)",
+    to: "record[expiresAt]",
+    caughtBy: "complete.retention",
+  },
+  {
+    script: "RELEASE",
+    from: FENCE,
+    to: "record[token] == tonumber(byToken)",
+    caughtBy: "release.fence",
+  },
+  { script: "RELEASE", from: FENCE, to: "record[owner] == byOwner", caughtBy: "release.token" },
+  {
+    script: "RELEASE",
+    from: "if isOpen(record) then\n  record[status]",
+    to: "if true then\n  record[status]",
+    caughtBy: "release.fence",
+  },
+  {
+    script: "RELEASE",
+    from: "return record[status] == 'released' and 1 or 0",
+    to: "return 0",
+    caughtBy: "release.repeat",
+  },
+  {
+    script: "REMOVE",
+    from: "or record[token] ~= tonumber(ARGV[1])",
+    to: "",
+    caughtBy: "remove.token",
+  },
+];
+
+/** A client whose server has one script otherwise than it was written. */
+function breaking(client: Redis, { script, from, to }: Break): RedisClient {
+  const whole = { ...scripts }[script];
+  expect(whole, "the script has changed: so must this table").toContain(from);
+  return {
+    options: {},
+    evalsha: async () => {
+      throw new Error("NOSCRIPT so that each call sends its script");
+    },
+    eval: (text, keys, key, ...values) =>
+      client.eval(text === whole ? whole.replace(from, () => to) : text, keys, key, ...values),
+    getrange: (key, start, end) => client.getrange(key, start, end),
+  };
+}
+
+describe("each condition of the scripts guards something", () => {
+  let client: Redis;
+  const undos: (() => Promise<void>)[] = [];
+  beforeAll(() => {
+    client = redis(inject("redisUrl"), (undo) => undos.unshift(undo));
+  });
+  afterAll(async () => {
+    for (const undo of undos) await undo();
+  });
+
+  for (const broken of breaks) {
+    const { script, from, to, caughtBy } = broken;
+    test(`${script} with «${to}» for «${from}» fails ${caughtBy}`, async () => {
+      const clause = clauses.find(({ id }) => id === caughtBy);
+      expect(clause, `no clause is called ${caughtBy}`).toBeDefined();
+      const store = redisStore(breaking(client, broken));
+      const check = clause?.check({
+        stores: [store, store],
+        elapse: (ms, digests) => elapse(client, ms, digests),
+      });
+      await expect(check).rejects.toThrow();
+    });
+  }
+});

@@ -1,0 +1,254 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { createEngine, StoreError } from "@idemkit/engine";
+import { claimed, requestOf, startProxy, startRedis } from "@idemkit/test-servers";
+import { Redis } from "ioredis";
+import { describe, expect, inject, onTestFinished, test } from "vitest";
+import { type CheckOptions, redisStore } from "../src/index.ts";
+import { elapse } from "../src/testing.ts";
+import { redis } from "./clients.ts";
+
+const outcome = { status: "succeeded", body: "b" } as const;
+
+/** A store under a prefix of its own on the server that the tests share. */
+let prefixes = 0;
+function ownPrefix(): string {
+  prefixes += 1;
+  return `test-${process.pid}-${prefixes}:`;
+}
+
+function connected() {
+  const client = redis(inject("redisUrl"), onTestFinished);
+  const prefix = ownPrefix();
+  return { client, prefix, store: redisStore(client, { prefix }) };
+}
+
+/** A server of this test's own. */
+async function ownServer(settings: Readonly<Record<string, string>> = {}) {
+  const server = await startRedis({ settings });
+  onTestFinished(() => server.stop());
+  return server;
+}
+
+test("a claim, a renewal, a completion, a replay and a read are one round trip each", async () => {
+  const proxy = await startProxy(inject("redisUrl"));
+  onTestFinished(() => proxy.stop());
+  const client = redis(proxy.url, onTestFinished);
+  const store = redisStore(client, { prefix: ownPrefix() });
+  const play = async (round: string, size: number) => {
+    const requests = Array.from({ length: size }, (_, index) => requestOf(`${round} ${index}`));
+    const spent: number[] = [];
+    const counted = async <T>(work: Promise<T>) => {
+      const result = await work;
+      spent.push(proxy.roundTrips);
+      proxy.reset();
+      return result;
+    };
+    proxy.reset();
+    const claims = await counted(claimed(store, requests));
+    await counted(store.renew(claims.map((claim) => ({ ...claim, leaseMs: 1_000 }))));
+    await counted(store.complete(claims.map((claim) => ({ ...claim, ...outcome }))));
+    await counted(store.claim(requests.map((each) => requestOf(each.id.key))));
+    await counted(store.read(requests.map(({ id }) => id)));
+    return spent;
+  };
+  await play("the server is sent its scripts first", 1);
+  expect(await play("one", 1)).toEqual([1, 1, 1, 1, 1]);
+  // What is answered while the rest of a list is still being sent does not count as waited for.
+  for (const trips of await play("many", 30)) expect(trips).toBeLessThanOrEqual(2);
+});
+
+describe("what is stored", () => {
+  test("a replay and a read write nothing", async () => {
+    const server = await ownServer();
+    const client = redis(server.url, onTestFinished);
+    const store = redisStore(client);
+    const [claim] = await claimed(store, [requestOf("k")]);
+    if (claim === undefined) throw new Error("expected a claim");
+    await store.complete([{ ...claim, ...outcome }]);
+    const changes = async () => /rdb_changes_since_last_save:(\d+)/.exec(await client.info())?.[1];
+    const before = await changes();
+    expect((await store.claim([requestOf("k")]))[0]).toMatchObject({ outcome: "completed" });
+    await store.read([claim.id]);
+    expect(await changes()).toBe(before);
+  });
+
+  test("open records stay for ever, and the others expire by themselves", async () => {
+    const { client, store, prefix } = connected();
+    const [open, done] = await claimed(store, [requestOf("open"), requestOf("done")]);
+    if (open === undefined || done === undefined) throw new Error("expected two claims");
+    await store.complete([{ ...done, ...outcome }]);
+    const lives = (digest: string) => client.pttl(prefix + digest);
+    expect(await lives(open.id.digest)).toBe(-1);
+    expect(await lives(done.id.digest)).toBeGreaterThan(900_000);
+    await elapse(client, 2_000_000, [open.id.digest, done.id.digest], { prefix });
+    await sleep(10);
+    expect(await client.exists(prefix + open.id.digest)).toBe(1);
+    expect(await client.exists(prefix + done.id.digest)).toBe(0);
+    expect(await store.purge(10)).toBe(0);
+  });
+
+  test("a body of 4 MiB comes back as it was", async () => {
+    const { store } = connected();
+    const body = 'ä"\\{},\n'.repeat(600_000);
+    const [claim] = await claimed(store, [requestOf("k")]);
+    if (claim === undefined) throw new Error("expected a claim");
+    expect(await store.complete([{ ...claim, ...outcome, body }])).toEqual([true]);
+    const [view] = await store.read([claim.id]);
+    expect(view?.body === body).toBe(true);
+  });
+
+  test("a key prefix of the client is respected, by lists too", async () => {
+    const client = new Redis(inject("redisUrl"), { keyPrefix: "app[1]:", stringNumbers: true });
+    onTestFinished(async () => client.disconnect());
+    const prefix = ownPrefix();
+    const store = redisStore(client, { prefix });
+    await claimed(store, [requestOf("a"), requestOf("b")]);
+    await elapse(client, 100_000, [requestOf("a").id.digest], { prefix });
+    const { records } = await store.list({ state: "lapsed", limit: 10 });
+    expect(records.map(({ id }) => id.key)).toEqual(["a"]);
+    const running = await store.list({ state: "in-progress", limit: 10 });
+    expect(running.records.map(({ id }) => id.key)).toEqual(["b"]);
+  });
+});
+
+describe("when something goes wrong", () => {
+  test("a server that has forgotten the scripts is sent them again", async () => {
+    const server = await ownServer();
+    const client = redis(server.url, onTestFinished);
+    const engine = createEngine({ store: redisStore(client) });
+    await engine.execute("s", "a", null, () => 1);
+    await client.script("FLUSH");
+    const calls = ["b", "c", "d"].map((key) => engine.execute("s", key, null, () => key));
+    expect((await Promise.all(calls)).map(({ value }) => value)).toEqual(["b", "c", "d"]);
+  });
+
+  test("an owner whose answer is cut off recognises itself, and nothing runs twice", async () => {
+    const proxy = await startProxy(inject("redisUrl"));
+    onTestFinished(() => proxy.stop());
+    const client = redis(proxy.url, onTestFinished);
+    const engine = createEngine({ store: redisStore(client, { prefix: ownPrefix() }) });
+    await engine.execute("s", "warm", null, () => 0);
+    for (let round = 0; round < 20; round += 1) {
+      let runs = 0;
+      const fn = () => {
+        runs += 1;
+        if (round % 2 === 1) proxy.loseAnswers(1);
+        return runs;
+      };
+      if (round % 2 === 0) proxy.loseAnswers(1);
+      const first = await engine.execute("s", `k${round}`, null, fn);
+      expect(first).toMatchObject({ value: 1, replayed: false, recorded: true, attempt: 1 });
+      const again = await engine.execute("s", `k${round}`, null, fn);
+      expect(again).toMatchObject({ value: 1, replayed: true });
+    }
+  });
+
+  test("a server that is gone fails closed", async () => {
+    const server = await ownServer();
+    const client = redis(server.url, onTestFinished);
+    const engine = createEngine({ store: redisStore(client), storeTimeoutMs: 1_000 });
+    await engine.execute("s", "k", null, () => 1);
+    await server.stop();
+    const ran = () => {
+      throw new Error("the function ran");
+    };
+    await expect(engine.execute("s", "k2", null, ran)).rejects.toBeInstanceOf(StoreError);
+  });
+
+  test("one entry that the server refuses fails alone", async () => {
+    const { client, store, prefix } = connected();
+    const engine = createEngine({ store });
+    await engine.execute("s", "broken", null, () => 1);
+    const digest = (await engine.inspect("s", "broken"))?.digest ?? "";
+    await client.del(prefix + digest);
+    await client.lpush(prefix + digest, "no string");
+    const refused = engine
+      .execute("s", "broken", null, () => 1)
+      .then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    const calls = ["a", "b"].map((key) => engine.execute("s", key, null, () => key));
+    expect((await Promise.all(calls)).map(({ value }) => value)).toEqual(["a", "b"]);
+    expect(await refused).toMatchObject({
+      code: "STORE_FAILED",
+      cause: { message: expect.stringContaining("WRONGTYPE") },
+    });
+    await client.del(prefix + digest);
+  });
+});
+
+describe("check", () => {
+  test("reports versions and durability", async () => {
+    const { store } = connected();
+    expect(await store.check({ durability: "process-kill" })).toEqual({
+      durability: "process-kill",
+      serverVersion: expect.stringMatching(/^(redis|valkey) \d/),
+      warnings: [],
+    });
+    await expect(store.check()).rejects.toThrow("set appendonly to yes and appendfsync to always");
+  });
+
+  test("finds that a server which syncs each write keeps what it has acknowledged", async () => {
+    const server = await ownServer({ appendonly: "yes", appendfsync: "always" });
+    const store = redisStore(redis(server.url, onTestFinished));
+    expect(await store.check()).toMatchObject({ durability: "power-loss" });
+  });
+
+  test("refuses a server that evicts, and a replica", async () => {
+    const server = await ownServer({ "maxmemory-policy": "allkeys-lru" });
+    const client = redis(server.url, onTestFinished);
+    const check = () => redisStore(client).check({ durability: "process-kill" });
+    await expect(check()).rejects.toThrow("set it to noeviction");
+    const { hostname, port } = new URL(inject("redisUrl"));
+    await client.replicaof(hostname, Number(port));
+    await expect(check()).rejects.toThrow("It is a replica");
+  });
+
+  test("warns about options of the client", async () => {
+    const client = new Redis(inject("redisUrl"), {
+      enableAutoPipelining: true,
+      maxRetriesPerRequest: null,
+    });
+    onTestFinished(async () => client.disconnect());
+    const { warnings } = await redisStore(client).check({ durability: "process-kill" });
+    expect(warnings).toEqual([
+      expect.stringContaining("enableAutoPipelining"),
+      expect.stringContaining("maxRetriesPerRequest"),
+    ]);
+  });
+
+  test("looks at every node of a cluster", async () => {
+    const { Cluster } = await import("ioredis");
+    const client = new Cluster([...inject("redisClusterUrls")]);
+    onTestFinished(async () => client.disconnect());
+    await client.ping();
+    const report = await redisStore(client).check({ durability: "process-kill" });
+    expect(report.durability).toBe("process-kill");
+  });
+
+  test("refuses options that there are not", async () => {
+    const { store } = connected();
+    await expect(store.check({ durable: 1 } as CheckOptions)).rejects.toThrow("no such option");
+    await expect(store.check({ durability: "none" as never })).rejects.toThrow(
+      "durability: expected 'process-kill' or 'power-loss'",
+    );
+  });
+});
+
+describe("wrong use", () => {
+  const client = { evalsha: () => undefined, getrange: () => undefined, options: {} } as never;
+  const cases: readonly (readonly [string, () => unknown, string])[] = [
+    ["a URL", () => redisStore("redis://" as never), "got a value of type string"],
+    ["nothing", () => redisStore(null as never), "got null"],
+    ["an unknown option", () => redisStore(client, { ttl: 1 } as never), "ttl: no such option"],
+    ["braces in the prefix", () => redisStore(client, { prefix: "{x}:" }), "prefix: expected"],
+    ["an empty prefix", () => redisStore(client, { prefix: "" }), "prefix: expected"],
+  ];
+  for (const [what, use, message] of cases) {
+    test(`with ${what} is refused`, () => {
+      expect(use).toThrow(TypeError);
+      expect(use).toThrow(message);
+    });
+  }
+});
