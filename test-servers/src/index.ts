@@ -1,7 +1,8 @@
 export type { TestServer } from "./local-server.ts";
 export { serveStore, storeInAnotherProcess } from "./other-process.ts";
 export { startPostgres } from "./postgres.ts";
-export { type Proxy, startProxy } from "./proxy.ts";
+export { loseAnswers, roundTrips } from "./probes.ts";
+export { startProxy, type TestProxy } from "./proxy.ts";
 export { race } from "./race.ts";
 export { startRedis } from "./redis.ts";
 export { claimed, requestOf } from "./requests.ts";

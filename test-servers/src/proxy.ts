@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 
 /** A TCP proxy before a server, through which a test sees and spoils what passes. */
-export interface Proxy {
+export interface TestProxy {
   /** The server's URL, by way of this proxy. */
   readonly url: string;
   /** How often clients have sent something and waited for the answer, since the last reset. */
@@ -16,7 +16,7 @@ export interface Proxy {
   stop(): Promise<void>;
 }
 
-export async function startProxy(serverUrl: string): Promise<Proxy> {
+export async function startProxy(serverUrl: string): Promise<TestProxy> {
   const target = new URL(serverUrl);
   const sockets = new Set<Socket>();
   let roundTrips = 0;

@@ -1,4 +1,5 @@
-/** The reference semantics of a store, for those who test stores: simulators, mutants, checkers. */
+/** What stores, and those who test them, share: the reference semantics, and words for durability. */
+export { type CheckOptions, type Durability, durabilityProblems } from "./durability.ts";
 export { type ModelStoreOptions, modelStore } from "./model-store.ts";
 export { type StoredRecord, viewOf } from "./record.ts";
 export {

@@ -1,17 +1,7 @@
+import { type CheckOptions, type Durability, durabilityProblems } from "@idemkit/engine/model";
 import { appliedVersion, LATEST_VERSION, recordsIn } from "./migrate.ts";
 import type { Queries } from "./queries.ts";
 import { inSchema } from "./statements.ts";
-
-/**
- * What an acknowledged outcome survives: the death of the process alone, or the death of the
- * server and a power cut as well.
- */
-export type Durability = "process-kill" | "power-loss";
-
-export interface CheckOptions {
-  /** The least that is needed. Default: `power-loss`. */
-  readonly durability?: Durability;
-}
 
 export interface CheckReport {
   /** Missing where the tables were made by other means than `migrate`. */
@@ -23,7 +13,6 @@ export interface CheckReport {
   readonly synchronousCommit: string;
 }
 
-const LEVELS: readonly Durability[] = ["process-kill", "power-loss"];
 /** It brought MATERIALIZED. */
 const SERVER_VERSION_MIN = 120_000;
 
@@ -83,15 +72,6 @@ export async function check(
   schema: string | undefined,
   options: CheckOptions = {},
 ): Promise<CheckReport> {
-  const { durability = "power-loss", ...others } = options;
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) {
-    throw new TypeError(`${unknown}: no such option. Expected durability.`);
-  }
-  if (!LEVELS.includes(durability)) {
-    const expected = LEVELS.map((level) => `'${level}'`).join(" or ");
-    throw new TypeError(`durability: expected ${expected}.`);
-  }
   const table = recordsIn(schema);
   const [row] = await queries.run(TABLE, [table]);
   const isLogged = row?.[0] !== "u";
@@ -103,13 +83,10 @@ export async function check(
       `The user may not read and write ${table}: grant SELECT, INSERT, UPDATE, DELETE.`,
     );
   }
-  if (LEVELS.indexOf(report.durability) < LEVELS.indexOf(durability)) {
-    problems.push(
-      `An acknowledged outcome survives '${report.durability}' and has to survive ` +
-        `'${durability}': ${isLogged ? "set fsync, full_page_writes and synchronous_commit to on" : `ALTER TABLE ${table} SET LOGGED`}, ` +
-        `or say check({ durability: '${report.durability}' }) where that is meant.`,
-    );
-  }
+  const advice = isLogged
+    ? "set fsync, full_page_writes and synchronous_commit to on"
+    : `ALTER TABLE ${table} SET LOGGED`;
+  problems.push(...durabilityProblems(options, report.durability, advice));
   if (problems.length > 0) {
     throw new Error(`The Postgres database is not fit for idemkit. ${problems.join(" ")}`);
   }

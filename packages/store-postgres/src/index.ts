@@ -1,4 +1,5 @@
-export type { CheckOptions, CheckReport, Durability } from "./check.ts";
+export type { CheckOptions, Durability } from "@idemkit/engine/model";
+export type { CheckReport } from "./check.ts";
 export type { PostgresClient } from "./client.ts";
 export type { PgPool } from "./drivers/pg.ts";
 export type { PostgresJs } from "./drivers/postgres-js.ts";

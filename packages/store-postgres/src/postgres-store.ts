@@ -10,8 +10,8 @@ import type {
   Renewal,
   Store,
 } from "@idemkit/engine";
-import { transition, viewOf } from "@idemkit/engine/model";
-import { type CheckOptions, type CheckReport, check } from "./check.ts";
+import { type CheckOptions, transition, viewOf } from "@idemkit/engine/model";
+import { type CheckReport, check } from "./check.ts";
 import { type PostgresClient, queriesOf } from "./client.ts";
 import { optionsOf, type PostgresStoreOptions } from "./options.ts";
 import type { Value } from "./parameters.ts";

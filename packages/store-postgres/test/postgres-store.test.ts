@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { createEngine, StoreError } from "@idemkit/engine";
-import { claimed, requestOf, startPostgres, startProxy } from "@idemkit/test-servers";
+import { claimed, requestOf, roundTrips, startPostgres, startProxy } from "@idemkit/test-servers";
 import pg from "pg";
 import postgres from "postgres";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -28,23 +28,7 @@ describe("round trips, counted by a proxy", () => {
       const client = connect(proxy.url, onTestFinished);
       await migrate(client);
       const store = postgresStore(client);
-      const play = async (round: string, size: number) => {
-        const requests = Array.from({ length: size }, (_, index) => requestOf(`${round} ${index}`));
-        const spent: number[] = [];
-        const counted = async <T>(work: Promise<T>) => {
-          const result = await work;
-          spent.push(proxy.roundTrips);
-          proxy.reset();
-          return result;
-        };
-        proxy.reset();
-        const claims = await counted(claimed(store, requests));
-        await counted(store.renew(claims.map((claim) => ({ ...claim, leaseMs: 1_000 }))));
-        await counted(store.complete(claims.map((claim) => ({ ...claim, ...outcome }))));
-        await counted(store.claim(requests.map((each) => requestOf(each.id.key))));
-        await counted(store.read(requests.map(({ id }) => id)));
-        return spent;
-      };
+      const play = (name: string, size: number) => roundTrips(proxy, store, name, size);
       await play("a connection prepares its statements first", 1);
       await play("and those for lists", 2);
       expect(await play("one", 1)).toEqual([1, 1, 1, 1, 1]);

@@ -1,15 +1,5 @@
+import { type CheckOptions, type Durability, durabilityProblems } from "@idemkit/engine/model";
 import { nodesOf, type RedisClient, type RedisNode } from "./client.ts";
-
-/**
- * What an acknowledged outcome survives: nothing but the process's own life where the server stores
- * nothing, the death of the process, or the death of the server and a power cut as well.
- */
-export type Durability = "process-kill" | "power-loss";
-
-export interface CheckOptions {
-  /** The least that is needed. Default: `power-loss`. */
-  readonly durability?: Durability;
-}
 
 export interface CheckReport {
   readonly durability: Durability;
@@ -19,20 +9,11 @@ export interface CheckReport {
   readonly warnings: readonly string[];
 }
 
-const LEVELS: readonly Durability[] = ["process-kill", "power-loss"];
 /** It replicates the effects of scripts by default, so that they may ask for the time. */
 const SERVER_VERSION_MIN = 5;
 
 /** @throws Error that lists what is wrong and what to do */
 export async function check(client: RedisClient, options: CheckOptions = {}): Promise<CheckReport> {
-  const { durability = "power-loss", ...others } = options;
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined)
-    throw new TypeError(`${unknown}: no such option. Expected durability.`);
-  if (!LEVELS.includes(durability)) {
-    const expected = LEVELS.map((level) => `'${level}'`).join(" or ");
-    throw new TypeError(`durability: expected ${expected}.`);
-  }
   const nodes = await Promise.all(nodesOf(client).map(lookAt));
   const [first] = nodes;
   if (first === undefined) throw new Error("The cluster has no node yet: connect it first.");
@@ -43,13 +24,8 @@ export async function check(client: RedisClient, options: CheckOptions = {}): Pr
     serverVersion: first.serverVersion,
     warnings: warningsAbout(client),
   };
-  if (LEVELS.indexOf(report.durability) < LEVELS.indexOf(durability)) {
-    problems.add(
-      `An acknowledged outcome survives '${report.durability}' and has to survive '${durability}': ` +
-        "set appendonly to yes and appendfsync to always, or say " +
-        `check({ durability: '${report.durability}' }) where that is meant.`,
-    );
-  }
+  const advice = "set appendonly to yes and appendfsync to always";
+  for (const each of durabilityProblems(options, report.durability, advice)) problems.add(each);
   if (problems.size === 0) return report;
   throw new Error(`The Redis server is not fit for idemkit. ${[...problems].join(" ")}`);
 }

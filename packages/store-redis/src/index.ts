@@ -1,4 +1,5 @@
-export type { CheckOptions, CheckReport, Durability } from "./check.ts";
+export type { CheckOptions, Durability } from "@idemkit/engine/model";
+export type { CheckReport } from "./check.ts";
 export type { RedisClient } from "./client.ts";
 export type { RedisStoreOptions } from "./options.ts";
 export { type RedisStore, redisStore } from "./redis-store.ts";

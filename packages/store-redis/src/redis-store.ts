@@ -10,8 +10,8 @@ import type {
   Renewal,
   Store,
 } from "@idemkit/engine";
-import { transition, viewOf } from "@idemkit/engine/model";
-import { type CheckOptions, type CheckReport, check } from "./check.ts";
+import { type CheckOptions, transition, viewOf } from "@idemkit/engine/model";
+import { type CheckReport, check } from "./check.ts";
 import { checkClient, type RedisClient } from "./client.ts";
 import { prefixOf, type RedisStoreOptions } from "./options.ts";
 import { foundIn } from "./records.ts";

@@ -1,6 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { createEngine, StoreError } from "@idemkit/engine";
-import { claimed, requestOf, startProxy, startRedis } from "@idemkit/test-servers";
+import {
+  claimed,
+  loseAnswers,
+  requestOf,
+  roundTrips,
+  startProxy,
+  startRedis,
+} from "@idemkit/test-servers";
 import { Redis } from "ioredis";
 import { describe, expect, inject, onTestFinished, test } from "vitest";
 import { type CheckOptions, redisStore } from "../src/index.ts";
@@ -34,23 +41,7 @@ test("a claim, a renewal, a completion, a replay and a read are one round trip e
   onTestFinished(() => proxy.stop());
   const client = redis(proxy.url, onTestFinished);
   const store = redisStore(client, { prefix: ownPrefix() });
-  const play = async (round: string, size: number) => {
-    const requests = Array.from({ length: size }, (_, index) => requestOf(`${round} ${index}`));
-    const spent: number[] = [];
-    const counted = async <T>(work: Promise<T>) => {
-      const result = await work;
-      spent.push(proxy.roundTrips);
-      proxy.reset();
-      return result;
-    };
-    proxy.reset();
-    const claims = await counted(claimed(store, requests));
-    await counted(store.renew(claims.map((claim) => ({ ...claim, leaseMs: 1_000 }))));
-    await counted(store.complete(claims.map((claim) => ({ ...claim, ...outcome }))));
-    await counted(store.claim(requests.map((each) => requestOf(each.id.key))));
-    await counted(store.read(requests.map(({ id }) => id)));
-    return spent;
-  };
+  const play = (name: string, size: number) => roundTrips(proxy, store, name, size);
   await play("the server is sent its scripts first", 1);
   expect(await play("one", 1)).toEqual([1, 1, 1, 1, 1]);
   // What is answered while the rest of a list is still being sent does not count as waited for.
@@ -127,20 +118,7 @@ describe("when something goes wrong", () => {
     onTestFinished(() => proxy.stop());
     const client = redis(proxy.url, onTestFinished);
     const engine = createEngine({ store: redisStore(client, { prefix: ownPrefix() }) });
-    await engine.execute("s", "warm", null, () => 0);
-    for (let round = 0; round < 20; round += 1) {
-      let runs = 0;
-      const fn = () => {
-        runs += 1;
-        if (round % 2 === 1) proxy.loseAnswers(1);
-        return runs;
-      };
-      if (round % 2 === 0) proxy.loseAnswers(1);
-      const first = await engine.execute("s", `k${round}`, null, fn);
-      expect(first).toMatchObject({ value: 1, replayed: false, recorded: true, attempt: 1 });
-      const again = await engine.execute("s", `k${round}`, null, fn);
-      expect(again).toMatchObject({ value: 1, replayed: true });
-    }
+    await loseAnswers(proxy, engine);
   });
 
   test("a server that is gone fails closed", async () => {
@@ -230,8 +208,8 @@ describe("check", () => {
   test("refuses options that there are not", async () => {
     const { store } = connected();
     await expect(store.check({ durable: 1 } as CheckOptions)).rejects.toThrow("no such option");
-    await expect(store.check({ durability: "none" as never })).rejects.toThrow(
-      "durability: expected 'process-kill' or 'power-loss'",
+    await expect(store.check({ durability: "ever" as never })).rejects.toThrow(
+      "durability: expected 'none' or 'process-kill' or 'power-loss'",
     );
   });
 });

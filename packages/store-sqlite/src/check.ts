@@ -1,16 +1,6 @@
+import { type CheckOptions, type Durability, durabilityProblems } from "@idemkit/engine/model";
 import type { SqliteHandle } from "./handle.ts";
 import { appliedVersion, LATEST_VERSION } from "./migrate.ts";
-
-/**
- * What an acknowledged outcome survives: nothing but the process's own life, the death of the
- * process, or a power cut.
- */
-export type Durability = "none" | "process-kill" | "power-loss";
-
-export interface CheckOptions {
-  /** The least that is needed. Default: `power-loss`. */
-  readonly durability?: Durability;
-}
 
 export interface CheckReport {
   /** Missing where the tables were made by other means than `migrate`. */
@@ -23,10 +13,9 @@ export interface CheckReport {
 
 const ON_FILE =
   "open the file with openSqlite(path), or set journal_mode = WAL and synchronous = FULL on every " +
-  "handle.";
-const IN_MEMORY = "use a file, or say check({ durability: 'none' }) where that is meant.";
+  "handle";
+const IN_MEMORY = "use a file";
 
-const LEVELS: readonly Durability[] = ["none", "process-kill", "power-loss"];
 const SYNCHRONOUS_FULL = 2;
 
 /** Name, type, whether it must not be NULL. */
@@ -52,24 +41,14 @@ const COLUMNS = [
 
 /** @throws Error that lists what is wrong and what to do */
 export function check(db: SqliteHandle, options: CheckOptions = {}): CheckReport {
-  const { durability = "power-loss", ...others } = options;
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined)
-    throw new TypeError(`${unknown}: no such option. Expected durability.`);
-  if (!LEVELS.includes(durability)) {
-    throw new TypeError(
-      `durability: expected ${LEVELS.map((level) => `'${level}'`).join(" or ")}.`,
-    );
-  }
   const schemaVersion = versionOf(db);
   const report = { ...durabilityOf(db), ...(schemaVersion !== undefined && { schemaVersion }) };
-  const problems = [...schemaProblems(db, schemaVersion), ...handleProblems(db, report)];
-  if (LEVELS.indexOf(report.durability) < LEVELS.indexOf(durability)) {
-    problems.push(
-      `An acknowledged outcome survives '${report.durability}' and has to survive ` +
-        `'${durability}': ${db.memory ? IN_MEMORY : ON_FILE}`,
-    );
-  }
+  const advice = db.memory ? IN_MEMORY : ON_FILE;
+  const problems = [
+    ...durabilityProblems(options, report.durability, advice),
+    ...schemaProblems(db, schemaVersion),
+    ...handleProblems(db, report),
+  ];
   if (problems.length === 0) return report;
   throw new Error(`The SQLite database is not fit for idemkit. ${problems.join(" ")}`);
 }

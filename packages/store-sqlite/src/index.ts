@@ -1,4 +1,5 @@
-export type { CheckOptions, CheckReport, Durability } from "./check.ts";
+export type { CheckOptions, Durability } from "@idemkit/engine/model";
+export type { CheckReport } from "./check.ts";
 export type { SqliteHandle, SqliteStatement } from "./handle.ts";
 export { type Migration, migrate, migrations } from "./migrate.ts";
 export { openSqlite } from "./open.ts";

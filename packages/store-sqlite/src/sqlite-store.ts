@@ -12,8 +12,8 @@ import type {
   Renewal,
   Store,
 } from "@idemkit/engine";
-import { transition, viewOf } from "@idemkit/engine/model";
-import { type CheckOptions, type CheckReport, check } from "./check.ts";
+import { type CheckOptions, transition, viewOf } from "@idemkit/engine/model";
+import { type CheckReport, check } from "./check.ts";
 import { checkHandle, type SqliteHandle } from "./handle.ts";
 import { type ClaimedRow, claimedOf, digestOf, type Row, recordOf } from "./rows.ts";
 import { type Statements, statementsOf } from "./statements.ts";

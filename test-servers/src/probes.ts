@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import type { Engine, Store } from "@idemkit/engine";
+import type { TestProxy } from "./proxy.ts";
+import { claimed, requestOf } from "./requests.ts";
+
+const LOST_ANSWERS = 20;
+
+/**
+ * Claims, renews, completes, replays and reads so many records in lists, and answers how many round
+ * trips each of these took.
+ */
+export async function roundTrips(
+  proxy: TestProxy,
+  store: Store,
+  name: string,
+  size: number,
+): Promise<readonly number[]> {
+  const requests = Array.from({ length: size }, (_, index) => requestOf(`${name} ${index}`));
+  const spent: number[] = [];
+  const counted = async <T>(work: Promise<T>) => {
+    const result = await work;
+    spent.push(proxy.roundTrips);
+    proxy.reset();
+    return result;
+  };
+  const outcome = { status: "succeeded", body: "b" } as const;
+  proxy.reset();
+  const claims = await counted(claimed(store, requests));
+  await counted(store.renew(claims.map((claim) => ({ ...claim, leaseMs: 1_000 }))));
+  await counted(store.complete(claims.map((claim) => ({ ...claim, ...outcome }))));
+  await counted(store.claim(requests.map(({ id }) => requestOf(id.key))));
+  await counted(store.read(requests.map(({ id }) => id)));
+  return spent;
+}
+
+/**
+ * Lets the server do what it is asked, and cuts off its answer: to the claim in one round, to the
+ * completion in the next. Rejects unless the owner recognises itself, and nothing runs twice.
+ */
+export async function loseAnswers(proxy: TestProxy, engine: Engine): Promise<void> {
+  await engine.execute("s", "warm", null, () => 0);
+  for (let round = 0; round < LOST_ANSWERS; round += 1) {
+    const isClaimLost = round % 2 === 0;
+    let runs = 0;
+    const fn = () => {
+      runs += 1;
+      if (!isClaimLost) proxy.loseAnswers(1);
+      return runs;
+    };
+    if (isClaimLost) proxy.loseAnswers(1);
+    const first = await engine.execute("s", `k${round}`, null, fn);
+    assert.deepEqual(
+      [first.value, first.attempt, first.replayed || first.recorded, first.replayed],
+      [1, 1, true, false],
+    );
+    const again = await engine.execute("s", `k${round}`, null, fn);
+    assert.deepEqual([again.value, again.replayed, runs], [1, true, 1]);
+  }
+}
