@@ -59,6 +59,8 @@ export async function launch({ file, prepare, args, url, ask }: Launch): Promise
     stop: async () => {
       if (guard.exitCode !== null) return;
       const ended = once(guard, "exit");
+      // Whoever has nothing else to do waits for it all the same.
+      guard.ref();
       guard.stdin.end();
       await ended;
     },
