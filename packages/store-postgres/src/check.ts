@@ -41,7 +41,7 @@ const SERVER = `
   SELECT current_setting('server_version'), current_setting('server_version_num'),
     current_setting('fsync'), current_setting('full_page_writes'),
     current_setting('synchronous_commit'), current_setting('transaction_read_only'),
-    pg_is_in_recovery()`;
+    pg_is_in_recovery(), current_setting('server_encoding')`;
 
 /** Parameters: the table's name. */
 const TABLE = `
@@ -98,10 +98,15 @@ async function checkServer(queries: Queries, isLogged: boolean) {
   const [serverVersion, versionNumber, fsync, fullPageWrites, synchronousCommit] = row.map(
     (value) => value ?? "",
   );
-  const [isReadOnly, isStandby] = row.slice(5);
+  const [isReadOnly, isStandby, encoding] = row.slice(5);
   const problems: string[] = [];
   if (Number(versionNumber) < SERVER_VERSION_MIN) {
     problems.push(`The server is Postgres ${serverVersion}: 12 or later is needed.`);
+  }
+  if (encoding !== "UTF8") {
+    problems.push(
+      `The database's encoding is ${encoding}: results need UTF8, or some are refused.`,
+    );
   }
   if (isStandby === "t")
     problems.push("The server is a read-only standby: connect to the primary.");

@@ -48,6 +48,10 @@ const LOCK = "SELECT pg_advisory_xact_lock(1768187245)";
 
 const HAS_SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
 
+const SCHEMA_IN_USE = `
+  SELECT relnamespace::regnamespace::text FROM pg_class
+  WHERE oid = coalesce(to_regclass('idemkit_records'), to_regclass('idemkit_migrations'))`;
+
 const MIGRATIONS_TABLE = `
   CREATE TABLE IF NOT EXISTS idemkit_migrations (
     version integer NOT NULL PRIMARY KEY,
@@ -76,13 +80,14 @@ export interface MigrateOptions {
  */
 export async function migrate(
   client: PostgresClient,
-  { schema }: MigrateOptions = {},
+  options: MigrateOptions = {},
 ): Promise<readonly number[]> {
-  checkSchema(schema);
+  checkSchema(options.schema);
   return await queriesOf(client).transaction(async (queries) => {
+    await queries.run(LOCK, []);
+    const schema = options.schema ?? (await schemaInUse(queries));
     const run = (text: string, ...parameters: string[]) =>
       queries.run(inSchema(text, schema), parameters);
-    await run(LOCK);
     if (schema !== undefined && (await run(HAS_SCHEMA, schema)).length === 0) {
       await run(`CREATE SCHEMA "${schema}"`);
     }
@@ -102,6 +107,15 @@ export async function migrate(
     }
     return missing.map(({ version }) => version);
   });
+}
+
+/**
+ * Where the tables are already, by the connection's search path. A schema that was put before that one
+ * since must not be given tables of its own: every key would be new.
+ */
+async function schemaInUse(queries: Queries): Promise<string | undefined> {
+  const [row] = await queries.run(SCHEMA_IN_USE, []);
+  return row?.[0] ?? undefined;
 }
 
 /** The schema version of the database; its table of migrations has to be there. */

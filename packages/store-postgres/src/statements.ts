@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { listOf, oneOf, type Value } from "./parameters.ts";
 import type { Queries, TextRow } from "./queries.ts";
@@ -24,6 +25,7 @@ const REPEATABLE_CODES = ["40P01", "40001"];
 /** No such table, no such column. */
 const SCHEMA_CODES = ["42P01", "42703"];
 const MS_PER_SECOND = 1_000;
+const HASH_LENGTH = 12;
 
 export interface StatementOptions {
   readonly schema: string | undefined;
@@ -35,7 +37,7 @@ export class Statements {
   readonly #queries: Queries;
   readonly #options: StatementOptions;
   readonly #madeAtMs = performance.now();
-  readonly #texts = new Map<string, string>();
+  readonly #made = new Map<string, { readonly text: string; readonly hash: string }>();
 
   constructor(queries: Queries, options: StatementOptions) {
     this.#queries = queries;
@@ -64,11 +66,12 @@ export class Statements {
     parameters: readonly (string | null)[],
     name?: string,
   ): Promise<readonly TextRow[]> {
-    const inSchema = this.#inSchema(text);
-    const keptAs = name === undefined || !this.#options.prepare ? undefined : this.#keptAs(name);
+    const statement = this.#statement(text);
+    const isKept = name !== undefined && this.#options.prepare;
+    const keptAs = isKept ? `idemkit-${name}-${statement.hash}-${this.#generation}` : undefined;
     for (let tried = 1; ; tried += 1) {
       try {
-        return await this.#queries.run(inSchema, parameters, keptAs);
+        return await this.#queries.run(statement.text, parameters, keptAs);
       } catch (error) {
         const code = codeOf(error);
         if (SCHEMA_CODES.includes(code)) throw withoutTables(error);
@@ -83,17 +86,19 @@ export class Statements {
    * of a table that was small then. So the name changes each time the store's age has doubled, and
    * the few plans of the past are left to the connection.
    */
-  #keptAs(name: string): string {
+  get #generation(): number {
     const ageSeconds = (performance.now() - this.#madeAtMs) / MS_PER_SECOND;
-    const generation = Math.floor(Math.log2(ageSeconds + 1));
-    return `idemkit-${this.#options.schema ?? ""}-${name}-${generation}`;
+    return Math.floor(Math.log2(ageSeconds + 1));
   }
 
-  #inSchema(text: string): string {
-    const known = this.#texts.get(text);
+  #statement(text: string): { readonly text: string; readonly hash: string } {
+    const known = this.#made.get(text);
     if (known !== undefined) return known;
-    const made = inSchema(text, this.#options.schema);
-    this.#texts.set(text, made);
+    const whole = inSchema(text, this.#options.schema);
+    // Two stores on one pool, of other schemas or versions, must not meet under one name.
+    const hash = createHash("sha256").update(whole).digest("hex").slice(0, HASH_LENGTH);
+    const made = { text: whole, hash };
+    this.#made.set(text, made);
     return made;
   }
 }

@@ -88,6 +88,22 @@ describe("check", () => {
     await expect(refused).rejects.toThrow("grant SELECT, INSERT, UPDATE, DELETE");
   });
 
+  test("refuses a database that cannot hold every text", async () => {
+    const { client, url } = await migrated();
+    const name = `${new URL(url).pathname.slice(1)}_latin`;
+    await client.query(
+      `CREATE DATABASE ${name} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`,
+    );
+    onTestFinished(async () => {
+      await client.query(`DROP DATABASE ${name} WITH (FORCE)`);
+    });
+    const latin = new URL(url);
+    latin.pathname = `/${name}`;
+    const other = pool(String(latin), onTestFinished);
+    await migrate(other);
+    await expect(postgresStore(other).check(lenient)).rejects.toThrow("encoding is LATIN1");
+  });
+
   test("refuses read-only transactions", async () => {
     const { url } = await migrated();
     const options = "-c default_transaction_read_only=on";

@@ -59,6 +59,37 @@ describe("migrate", () => {
     await postgresStore(client).check({ durability: "process-kill" });
   });
 
+  test("goes on where the tables are, though another schema comes first by now", async () => {
+    const client = await onNewDatabase();
+    await migrate(client);
+    await client.query("CREATE SCHEMA test");
+    expect(await migrate(client)).toEqual([]);
+    const { rows } = await client.query(
+      "SELECT schemaname FROM pg_tables WHERE tablename ~ 'idemkit'",
+    );
+    expect(rows.map(({ schemaname }) => schemaname)).toEqual(["public", "public"]);
+  });
+
+  test("may be called by many at once under a stricter default isolation", async () => {
+    const options = "-c default_transaction_isolation=serializable";
+    const client = pool(await database(), onTestFinished, { options });
+    const applied = await Promise.all(Array.from({ length: 8 }, () => migrate(client)));
+    expect(applied.flat()).toEqual([1]);
+  });
+
+  test("rejects, and no more, when its connection is cut", async () => {
+    const url = await database();
+    const blocker = pool(url, onTestFinished);
+    const client = await blocker.connect();
+    await client.query("SELECT pg_advisory_lock(1768187245)");
+    const refused = expect(migrate(pool(url, onTestFinished))).rejects.toThrow(/terminat/);
+    const waiting =
+      "SELECT count(pg_terminate_backend(pid))::int AS n FROM pg_locks WHERE NOT granted AND locktype = 'advisory'";
+    await expect.poll(async () => (await client.query(waiting)).rows[0]?.n).toBe(1);
+    await refused;
+    client.release(true);
+  });
+
   test("refuses a schema that is no plain name", async () => {
     const refused = migrate(await onNewDatabase(), { schema: "a b" });
     await expect(refused).rejects.toThrow("schema: expected a name");

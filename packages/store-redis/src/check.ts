@@ -14,17 +14,15 @@ const SERVER_VERSION_MIN = 5;
 
 /** @throws Error that lists what is wrong and what to do */
 export async function check(client: RedisClient, options: CheckOptions = {}): Promise<CheckReport> {
-  const nodes = await Promise.all(nodesOf(client).map(lookAt));
-  const [first] = nodes;
-  if (first === undefined) throw new Error("The cluster has no node yet: connect it first.");
+  const nodes = await Promise.all((await nodesOf(client)).map(lookAt));
   const problems = new Set(nodes.flatMap((node) => node.problems));
   const isKept = nodes.every((node) => node.isSynced);
   const report: CheckReport = {
     durability: isKept ? "power-loss" : "process-kill",
-    serverVersion: first.serverVersion,
+    serverVersion: nodes[0]?.serverVersion ?? "",
     warnings: warningsAbout(client),
   };
-  const advice = "set appendonly to yes and appendfsync to always";
+  const advice = "set appendonly to yes, appendfsync to always and no-appendfsync-on-rewrite to no";
   for (const each of durabilityProblems(options, report.durability, advice)) problems.add(each);
   if (problems.size === 0) return report;
   throw new Error(`The Redis server is not fit for idemkit. ${[...problems].join(" ")}`);
@@ -58,7 +56,8 @@ async function lookAt(node: RedisNode): Promise<Looked> {
   }
   const isSynced =
     (await settingOf(node, "appendonly")) === "yes" &&
-    (await settingOf(node, "appendfsync")) === "always";
+    (await settingOf(node, "appendfsync")) === "always" &&
+    (await settingOf(node, "no-appendfsync-on-rewrite")) === "no";
   return { serverVersion: `${valkey ? "valkey" : "redis"} ${version}`, isSynced, problems };
 }
 

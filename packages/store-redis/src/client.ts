@@ -26,6 +26,7 @@ export interface RedisClient {
 
 interface ClusterClient extends RedisClient {
   nodes(role: "master"): readonly RedisNode[];
+  cluster(subcommand: "INFO"): Promise<unknown>;
 }
 
 /** @throws TypeError where it is something else */
@@ -40,11 +41,21 @@ export function checkClient(client: RedisClient): void {
   throw new TypeError(`client: expected a Redis or a Cluster of ioredis, got ${got}.`);
 }
 
-/** The servers that hold records. */
-export function nodesOf(client: RedisClient): readonly RedisNode[] {
-  return "nodes" in client
-    ? (client as ClusterClient).nodes("master")
-    : [client as RedisClient & RedisNode];
+/**
+ * The servers that hold records.
+ *
+ * @throws Error where some slots of a cluster have no server: what the others have would look like all
+ *   there is
+ */
+export async function nodesOf(client: RedisClient): Promise<readonly RedisNode[]> {
+  if (!("nodes" in client)) return [client as RedisClient & RedisNode];
+  const cluster = client as ClusterClient;
+  // A command waits for the connection; before it, a cluster knows no nodes.
+  const info = String(await cluster.cluster("INFO"));
+  const nodes = cluster.nodes("master");
+  const isWhole = /^cluster_slots_ok:16384\r?$/m.test(info);
+  if (nodes.length > 0 && isWhole) return nodes;
+  throw new Error("Some slots of the Redis cluster have no server that answers for them.");
 }
 
 /** What the client puts before every key by itself, but not into the pattern of a scan. */

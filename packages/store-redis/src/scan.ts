@@ -20,7 +20,7 @@ export async function openDigests(
   const pattern = `${escaped(outer)}${prefix}${"?".repeat(DIGEST_LENGTH)}`;
   // A scan may show a key twice.
   let found: readonly string[] = [];
-  for (const node of nodesOf(client)) {
+  for (const node of await nodesOf(client)) {
     const [seconds, us] = await node.time();
     const nowMs = Number(seconds) * 1_000 + Number(us) / 1_000;
     let cursor = "0";

@@ -12,7 +12,7 @@ import { Redis } from "ioredis";
 import { describe, expect, inject, onTestFinished, test } from "vitest";
 import { type CheckOptions, redisStore } from "../src/index.ts";
 import { elapse } from "../src/testing.ts";
-import { redis } from "./clients.ts";
+import { clients, redis } from "./clients.ts";
 
 const outcome = { status: "succeeded", body: "b" } as const;
 
@@ -164,13 +164,17 @@ describe("check", () => {
       serverVersion: expect.stringMatching(/^(redis|valkey) \d/),
       warnings: [],
     });
-    await expect(store.check()).rejects.toThrow("set appendonly to yes and appendfsync to always");
+    await expect(store.check()).rejects.toThrow("set appendonly to yes, appendfsync to always");
   });
 
   test("finds that a server which syncs each write keeps what it has acknowledged", async () => {
     const server = await ownServer({ appendonly: "yes", appendfsync: "always" });
-    const store = redisStore(redis(server.url, onTestFinished));
+    const client = redis(server.url, onTestFinished);
+    const store = redisStore(client);
     expect(await store.check()).toMatchObject({ durability: "power-loss" });
+    // While the log is rewritten, nothing would be synced.
+    await client.config("SET", "no-appendfsync-on-rewrite", "yes");
+    await expect(store.check()).rejects.toThrow("no-appendfsync-on-rewrite to no");
   });
 
   test("refuses a server that evicts, and a replica", async () => {
@@ -196,13 +200,22 @@ describe("check", () => {
     ]);
   });
 
-  test("looks at every node of a cluster", async () => {
-    const { Cluster } = await import("ioredis");
-    const client = new Cluster([...inject("redisClusterUrls")]);
-    onTestFinished(async () => client.disconnect());
-    await client.ping();
-    const report = await redisStore(client).check({ durability: "process-kill" });
+  test("looks at every node of a cluster, and so does a list, before it is connected too", async () => {
+    const cluster = () =>
+      clients["a Cluster of ioredis 6"](inject("redisClusterUrls"), onTestFinished);
+    const report = await redisStore(cluster()).check({ durability: "process-kill" });
     expect(report.durability).toBe("process-kill");
+    const prefix = ownPrefix();
+    const keys = Array.from({ length: 30 }, (_, index) => `k${index}`);
+    await claimed(
+      redisStore(cluster(), { prefix }),
+      keys.map((key) => requestOf(key)),
+    );
+    const listed = await redisStore(cluster(), { prefix }).list({
+      state: "in-progress",
+      limit: 99,
+    });
+    expect(listed.records).toHaveLength(30);
   });
 
   test("refuses options that there are not", async () => {

@@ -10,10 +10,16 @@ interface PgQueryable {
   }): Promise<{ readonly rows: unknown[][] }>;
 }
 
+interface PgConnection extends PgQueryable {
+  on(name: "error", listener: () => void): unknown;
+  removeListener(name: "error", listener: () => void): unknown;
+  release(isBroken?: boolean): void;
+}
+
 /** A `Pool` of node-postgres. */
 export interface PgPool extends PgQueryable {
   readonly totalCount: number;
-  connect(): Promise<PgQueryable & { release(isBroken?: boolean): void }>;
+  connect(): Promise<PgConnection>;
 }
 
 /** Whatever parsers the application has set: values stay as the server sent them. */
@@ -26,14 +32,18 @@ export function pgQueries(pool: PgPool): Queries {
       const client = await pool.connect();
       const queries = runOn(client);
       let isBroken = true;
+      // The statement under way rejects as well; without a listener the process would end.
+      const ignore = () => undefined;
+      client.on("error", ignore);
       try {
-        await queries.run("BEGIN", []);
+        await queries.run("BEGIN ISOLATION LEVEL READ COMMITTED", []);
         const result = await work({ ...queries, transaction: (inner) => inner(queries) });
         await queries.run("COMMIT", []);
         isBroken = false;
         return result;
       } finally {
         // A connection that is thrown away takes its open transaction with it.
+        client.removeListener("error", ignore);
         client.release(isBroken);
       }
     },

@@ -10,14 +10,14 @@ interface PostgresJsQueryable {
 
 /** The `sql` of postgres.js. */
 export interface PostgresJs extends PostgresJsQueryable {
-  begin(work: (sql: PostgresJsQueryable) => Promise<unknown>): Promise<unknown>;
+  begin(options: string, work: (sql: PostgresJsQueryable) => Promise<unknown>): Promise<unknown>;
 }
 
 export function postgresJsQueries(sql: PostgresJs): Queries {
   return {
     ...runOn(sql),
     transaction: async <T>(work: (queries: Queries) => Promise<T>) =>
-      (await sql.begin((inner) => work(runOn(inner)))) as T,
+      (await sql.begin("isolation level read committed", (inner) => work(runOn(inner)))) as T,
   };
 }
 
