@@ -1,7 +1,7 @@
 /**
  * Every statement of the store. Times are epoch milliseconds on the server's clock, which is asked
- * where it is needed and not once per statement: one that has waited for a lock must not count the
- * wait as part of a lease.
+ * where it is needed and not once per statement: what waited for a rival's commit is judged, and its
+ * lease counted, from then on.
  */
 import { entries, entry, type Pair, type Parameters, SETTING, standing, update } from "./pairs.ts";
 

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { createEngine } from "@idemkit/engine";
+import { startProxy } from "@idemkit/test-servers";
 import { drizzle } from "drizzle-orm/node-postgres";
 import { getTableConfig } from "drizzle-orm/pg-core";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -82,10 +83,12 @@ describe("migrate", () => {
     const blocker = pool(url, onTestFinished);
     const client = await blocker.connect();
     await client.query("SELECT pg_advisory_lock(1768187245)");
-    const refused = expect(migrate(pool(url, onTestFinished))).rejects.toThrow(/terminat/);
+    const proxy = await startProxy(url);
+    const refused = expect(migrate(pool(proxy.url, onTestFinished))).rejects.toThrow(/terminat/);
     const waiting =
-      "SELECT count(pg_terminate_backend(pid))::int AS n FROM pg_locks WHERE NOT granted AND locktype = 'advisory'";
+      "SELECT count(*)::int AS n FROM pg_locks WHERE NOT granted AND locktype = 'advisory'";
     await expect.poll(async () => (await client.query(waiting)).rows[0]?.n).toBe(1);
+    await proxy.stop();
     await refused;
     client.release(true);
   });
