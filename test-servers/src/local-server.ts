@@ -106,7 +106,7 @@ export function find(name: string, folders: readonly string[] = []): string | un
   return undefined;
 }
 
-/** Folders like `/usr/lib/postgresql/*​/bin`, the newest version first. */
+/** The folder `child` of each version below `parent`, the newest first. */
 export function versionedFolders(parent: string, child: string): readonly string[] {
   try {
     const versions = readdirSync(parent).sort((one, other) => Number(other) - Number(one));

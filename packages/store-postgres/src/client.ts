@@ -1,6 +1,6 @@
 import { type PgPool, pgQueries } from "./drivers/pg.ts";
 import { type PostgresJs, postgresJsQueries } from "./drivers/postgres-js.ts";
-import type { Queries } from "./queries.ts";
+import type { Database } from "./queries.ts";
 
 /**
  * What a store can run on: a `Pool` of node-postgres, the `sql` of postgres.js, or a drizzle database
@@ -12,7 +12,7 @@ const EXPECTED =
   "client: expected a Pool of pg, the sql of postgres.js, or a drizzle database on one of them, ";
 
 /** @throws TypeError where it is none of them, or a single connection */
-export function queriesOf(client: PostgresClient): Queries {
+export function queriesOf(client: PostgresClient): Database {
   const driver: unknown =
     "$client" in Object(client) ? (client as { $client: unknown }).$client : client;
   if (typeof driver === "function" && "unsafe" in driver) {

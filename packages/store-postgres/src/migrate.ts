@@ -49,8 +49,8 @@ const LOCK = "SELECT pg_advisory_xact_lock(1768187245)";
 const HAS_SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
 
 const SCHEMA_IN_USE = `
-  SELECT relnamespace::regnamespace::text FROM pg_class
-  WHERE oid = coalesce(to_regclass('idemkit_records'), to_regclass('idemkit_migrations'))`;
+  SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+  WHERE pg_class.oid = coalesce(to_regclass('idemkit_records'), to_regclass('idemkit_migrations'))`;
 
 const MIGRATIONS_TABLE = `
   CREATE TABLE IF NOT EXISTS idemkit_migrations (
@@ -85,12 +85,10 @@ export async function migrate(
   checkSchema(options.schema);
   return await queriesOf(client).transaction(async (queries) => {
     await queries.run(LOCK, []);
+    if (options.schema !== undefined) await createSchema(queries, options.schema);
     const schema = options.schema ?? (await schemaInUse(queries));
     const run = (text: string, ...parameters: string[]) =>
       queries.run(inSchema(text, schema), parameters);
-    if (schema !== undefined && (await run(HAS_SCHEMA, schema)).length === 0) {
-      await run(`CREATE SCHEMA "${schema}"`);
-    }
     await run(MIGRATIONS_TABLE);
     await run(FORGET_DROPPED, recordsIn(schema));
     const applied = await appliedVersion(queries, schema);
@@ -107,6 +105,12 @@ export async function migrate(
     }
     return missing.map(({ version }) => version);
   });
+}
+
+/** Looks first: who may not create a schema may still use one that is there. */
+async function createSchema(queries: Queries, schema: string): Promise<void> {
+  const found = await queries.run(HAS_SCHEMA, [schema]);
+  if (found.length === 0) await queries.run(`CREATE SCHEMA "${schema}"`, []);
 }
 
 /**

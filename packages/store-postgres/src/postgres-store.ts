@@ -37,7 +37,7 @@ export interface PostgresStore extends Store {
 /**
  * Makes a store on a Postgres database whose tables {@link migrate} has made. It opens, sets and
  * creates nothing. A claim, a replay and a completion are one round trip each, for a whole list of
- * them; a replay takes no lock and writes nothing. A locked row is waited for one second at most.
+ * them; a replay locks no row and writes nothing. Each locked row is waited for one second at most.
  *
  * @param client a `Pool` of pg, the `sql` of postgres.js, or a drizzle database on one of them
  * @throws TypeError where the client or an option is something else

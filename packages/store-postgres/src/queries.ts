@@ -1,7 +1,7 @@
 /** A row as the server sends it: texts in the order of the statement's columns. */
 export type TextRow = readonly (string | null)[];
 
-/** All that the store needs of a driver. */
+/** What runs statements: a connection, or whatever has some. */
 export interface Queries {
   /**
    * Runs one statement, in one round trip.
@@ -14,6 +14,10 @@ export interface Queries {
     parameters: readonly (string | null)[],
     name?: string,
   ): Promise<readonly TextRow[]>;
+}
+
+/** All that the store needs of a driver. */
+export interface Database extends Queries {
   /** Runs the work in one transaction on one connection. */
   transaction<T>(work: (queries: Queries) => Promise<T>): Promise<T>;
 }

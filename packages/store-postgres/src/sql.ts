@@ -181,7 +181,7 @@ export const IS_COMPLETED: Pair = standing(
   { digest: "uuid", owner: "text", token: "bigint", status: "text", body: "text" },
   `${FENCE}
       AND stored.status = request.status AND stored.body = request.body
-      AND (stored.status = 'unknown' OR stored.expires_at > ${NOW})`,
+      AND stored.expires_at > ${NOW}`,
 );
 
 const CLAIM_PARAMETERS: Parameters = { digest: "uuid", owner: "text", token: "bigint" };
@@ -226,7 +226,7 @@ export const REMOVE: Pair = update(
  * call: operators wait a little instead. Parameters: state, after, limit.
  */
 export const LIST = `
-  SELECT false, ${NOW}, ${names(COLUMNS, "stored")}
+  SELECT false, ${STABLE_NOW}, ${names(COLUMNS, "stored")}
   FROM idemkit_records AS stored
   WHERE stored.digest > $2::text::uuid
     AND stored.status IN ('claimed', 'unknown')

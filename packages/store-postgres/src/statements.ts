@@ -106,7 +106,8 @@ export class Statements {
 /** The text with its tables in the schema, where there is one. */
 export function inSchema(text: string, schema: string | undefined): string {
   if (schema === undefined) return text;
-  return text.replaceAll(/\bidemkit_(records|migrations)\b(?!_)/g, `"${schema}".$&`);
+  const quoted = `"${schema.replaceAll('"', '""')}"`;
+  return text.replaceAll(/\bidemkit_(records|migrations)\b/g, (table) => `${quoted}.${table}`);
 }
 
 function codeOf(error: unknown): string {

@@ -10,19 +10,17 @@ export type CleanUp = (undo: () => Promise<void>) => void;
 const CONNECTIONS = 8;
 const END_TIMEOUT_S = 1;
 
-/** Every kind of client, on a database of this server. */
-export const clients = {
-  pg: (url: string, cleanUp: CleanUp, max = CONNECTIONS) => pool(url, cleanUp, { max }),
-  "postgres.js": (url: string, cleanUp: CleanUp, max = CONNECTIONS) => sql(url, cleanUp, max),
-  "drizzle on pg": (url: string, cleanUp: CleanUp, _max?: number) =>
-    onNodePostgres({ client: pool(url, cleanUp) }),
-  "drizzle on postgres.js": (url: string, cleanUp: CleanUp, _max?: number) =>
-    onPostgresJs({ client: sql(url, cleanUp) }),
-} satisfies Readonly<
-  Record<string, (url: string, cleanUp: CleanUp, max?: number) => PostgresClient>
->;
+export type ClientName = "pg" | "postgres.js" | "drizzle on pg" | "drizzle on postgres.js";
 
-export type ClientName = keyof typeof clients;
+type Connect = (url: string, cleanUp: CleanUp, max?: number) => PostgresClient;
+
+/** Every kind of client, on a database of this server. */
+export const clients: Readonly<Record<ClientName, Connect>> = {
+  pg: (url, cleanUp, max = CONNECTIONS) => pool(url, cleanUp, { max }),
+  "postgres.js": (url, cleanUp, max) => sql(url, cleanUp, max),
+  "drizzle on pg": (url, cleanUp) => onNodePostgres({ client: pool(url, cleanUp) }),
+  "drizzle on postgres.js": (url, cleanUp) => onPostgresJs({ client: sql(url, cleanUp) }),
+};
 
 /** A pool that ends with its user. */
 export function pool(url: string, cleanUp: CleanUp, options: pg.PoolConfig = {}): pg.Pool {

@@ -71,6 +71,21 @@ describe("migrate", () => {
     expect(rows.map(({ schemaname }) => schemaname)).toEqual(["public", "public"]);
   });
 
+  test("finds tables in a schema whose name needs quotes", async () => {
+    const url = await database();
+    const name = 'My "own" $&';
+    const quoted = `"${name.replaceAll('"', '""')}"`;
+    await pool(
+      url,
+      onTestFinished,
+    ).query(`CREATE SCHEMA ${quoted}; ALTER ROLE CURRENT_USER IN DATABASE
+      ${new URL(url).pathname.slice(1)} SET search_path TO ${quoted}`);
+    const client = pool(url, onTestFinished);
+    expect(await migrate(client)).toEqual([1]);
+    expect(await migrate(client)).toEqual([]);
+    await postgresStore(client).check({ durability: "process-kill" });
+  });
+
   test("may be called by many at once under a stricter default isolation", async () => {
     const options = "-c default_transaction_isolation=serializable";
     const client = pool(await database(), onTestFinished, { options });

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { createEngine, StoreError } from "@idemkit/engine";
 import { claimed, requestOf, roundTrips, startPostgres, startProxy } from "@idemkit/test-servers";
 import pg from "pg";
@@ -170,12 +169,18 @@ describe("whatever the application has set on its client", () => {
     const options = "-c default_transaction_isolation=serializable";
     const client = pool(url, onTestFinished, { options });
     await migrate(client);
-    const store = postgresStore(client);
-    const rivals = await Promise.all(
-      Array.from({ length: 8 }, () => store.claim([requestOf("k")]).catch(() => [])),
+    let runs = 0;
+    const fn = () => {
+      runs += 1;
+      return "once";
+    };
+    const duplicates = { waitMs: 10_000 };
+    const rivals = Array.from({ length: 8 }, () =>
+      createEngine({ store: postgresStore(client), duplicates }).execute("s", "k", null, fn),
     );
-    const winners = rivals.flat().filter((each) => each.outcome === "claimed");
-    expect(winners).toHaveLength(1);
+    const outcomes = await Promise.all(rivals);
+    expect(outcomes.map(({ value }) => value)).toEqual(rivals.map(() => "once"));
+    expect(runs).toBe(1);
   });
 
   test("plans are not kept under names where that is switched off", async () => {
@@ -273,16 +278,14 @@ describe("where the database is not there", () => {
     });
   });
 
-  test("a server that stops fails closed, and is used again once it is back", async () => {
+  test("a server that is gone fails closed", async () => {
     const server = await startPostgres({ settings: {} });
-    const proxy = await startProxy(server.url);
-    const client = pool(proxy.url, onTestFinished, { connectionTimeoutMillis: 1_000 });
+    const client = pool(server.url, onTestFinished);
     await migrate(client);
     const engine = createEngine({ store: postgresStore(client), storeTimeoutMs: 2_000 });
     await engine.execute("s", "k", null, () => 1);
-    await proxy.stop();
-    await expect(engine.execute("s", "k", null, ran)).rejects.toBeInstanceOf(StoreError);
     await server.stop();
+    await expect(engine.execute("s", "k", null, ran)).rejects.toBeInstanceOf(StoreError);
   });
 
   test("a read-only server is told as such, and nothing runs", async () => {
@@ -324,6 +327,5 @@ test("a purge takes what is expired, in batches, and skips what is locked", asyn
   locker.release();
   expect(await store.purge(15)).toBe(1);
   expect(await store.purge(15)).toBe(0);
-  await sleep(0);
   expect((await store.list({ state: "lapsed", limit: 100 })).records).toHaveLength(10);
 });

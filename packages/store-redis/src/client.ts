@@ -1,4 +1,4 @@
-/** One connection, or what spreads over the nodes of a cluster. */
+/** A server that holds records. */
 export interface RedisNode {
   scan(
     cursor: string,
@@ -10,7 +10,6 @@ export interface RedisNode {
   time(): Promise<readonly (string | number)[]>;
   info(section: string): Promise<string>;
   config(get: "GET", name: string): Promise<unknown>;
-  getrange(key: string, start: number, end: number): Promise<string>;
 }
 
 /**

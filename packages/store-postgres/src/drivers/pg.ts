@@ -1,4 +1,4 @@
-import type { Queries, TextRow } from "../queries.ts";
+import type { Database, Queries, TextRow } from "../queries.ts";
 
 interface PgQueryable {
   query(config: {
@@ -25,7 +25,7 @@ export interface PgPool extends PgQueryable {
 /** Whatever parsers the application has set: values stay as the server sent them. */
 const types = { getTypeParser: () => (text: string) => text };
 
-export function pgQueries(pool: PgPool): Queries {
+export function pgQueries(pool: PgPool): Database {
   return {
     ...runOn(pool),
     transaction: async (work) => {
@@ -37,7 +37,7 @@ export function pgQueries(pool: PgPool): Queries {
       client.on("error", ignore);
       try {
         await queries.run("BEGIN ISOLATION LEVEL READ COMMITTED", []);
-        const result = await work({ ...queries, transaction: (inner) => inner(queries) });
+        const result = await work(queries);
         await queries.run("COMMIT", []);
         isBroken = false;
         return result;
@@ -51,14 +51,12 @@ export function pgQueries(pool: PgPool): Queries {
 }
 
 function runOn(queryable: PgQueryable): Queries {
-  const queries: Queries = {
+  return {
     run: async (text, parameters, name) => {
       const values = [...parameters];
       const named = name === undefined ? {} : { name };
       const { rows } = await queryable.query({ text, values, rowMode: "array", types, ...named });
       return rows as unknown as TextRow[];
     },
-    transaction: (work) => work(queries),
   };
-  return queries;
 }

@@ -1,4 +1,4 @@
-import type { Queries, TextRow } from "../queries.ts";
+import type { Database, Queries, TextRow } from "../queries.ts";
 
 interface PostgresJsQueryable {
   unsafe(
@@ -13,7 +13,7 @@ export interface PostgresJs extends PostgresJsQueryable {
   begin(options: string, work: (sql: PostgresJsQueryable) => Promise<unknown>): Promise<unknown>;
 }
 
-export function postgresJsQueries(sql: PostgresJs): Queries {
+export function postgresJsQueries(sql: PostgresJs): Database {
   return {
     ...runOn(sql),
     transaction: async <T>(work: (queries: Queries) => Promise<T>) =>
@@ -22,7 +22,7 @@ export function postgresJsQueries(sql: PostgresJs): Queries {
 }
 
 function runOn(sql: PostgresJsQueryable): Queries {
-  const queries: Queries = {
+  return {
     run: async (text, parameters, name) => {
       // It names statements by their text.
       const named = name === undefined ? text : `${text} -- ${name}`;
@@ -31,9 +31,7 @@ function runOn(sql: PostgresJsQueryable): Queries {
       const rows = await sql.unsafe(named, [...parameters] as never[], options).raw();
       return (rows as readonly (readonly (Uint8Array | null)[])[]).map(textsOf);
     },
-    transaction: (work) => work(queries),
   };
-  return queries;
 }
 
 function textsOf(row: readonly (Uint8Array | null)[]): TextRow {
