@@ -34,6 +34,7 @@ export class BatchingFront {
       send: async (requests) => store.claim(requests),
       digestOf,
       sizeOf: ({ checkpoint = "" }) => ENTRY_OVERHEAD_BYTES + checkpoint.length,
+      isDivided: true,
       problemWith: problemWithOutcome,
     });
     this.#renewals = new Line<Renewal, boolean>(runtime, {
@@ -41,6 +42,7 @@ export class BatchingFront {
       send: async (renewals) => store.renew(renewals),
       digestOf,
       sizeOf: ({ checkpoint }) => ENTRY_OVERHEAD_BYTES + (checkpoint?.value.length ?? 0),
+      isDivided: false,
       problemWith: problemWithBoolean,
     });
     this.#completions = new Line<Completion, boolean>(runtime, {
@@ -48,6 +50,7 @@ export class BatchingFront {
       send: async (completions) => store.complete(completions),
       digestOf,
       sizeOf: ({ body, note = "" }) => ENTRY_OVERHEAD_BYTES + body.length + note.length,
+      isDivided: true,
       problemWith: problemWithBoolean,
     });
     this.#releases = new Line<Claim, boolean>(runtime, {
@@ -55,6 +58,7 @@ export class BatchingFront {
       send: async (claims) => store.release(claims),
       digestOf,
       sizeOf: isSmall,
+      isDivided: false,
       problemWith: problemWithBoolean,
     });
     this.#reads = new Line<RecordId, RecordView | undefined>(runtime, {
@@ -62,6 +66,7 @@ export class BatchingFront {
       send: async (ids) => store.read(ids),
       digestOf: ({ digest }) => digest,
       sizeOf: isSmall,
+      isDivided: false,
       problemWith: problemWithView,
     });
   }

@@ -9,6 +9,8 @@ export interface LineSpec<Entry, Answer> {
   readonly digestOf: (entry: Entry) => string;
   /** About how many bytes the entry is on the wire. */
   readonly sizeOf: (entry: Entry) => number;
+  /** Whether many that wait are divided among the free lists. */
+  readonly isDivided: boolean;
   /** What is wrong with an answer, if anything: a faulty store has to fail loudly and at once. */
   readonly problemWith: (answer: Answer) => string | undefined;
 }
@@ -28,6 +30,11 @@ interface Waiting<Entry, Answer> {
 }
 
 const LIST_ENTRIES_MAX = 256;
+/**
+ * The least that is divided. Calls that left in one list come back in one, and leave together again:
+ * then caller and server never work at the same time.
+ */
+const SHARE_MIN = 32;
 const LIST_BYTES_MAX = 1024 * 1024;
 const LISTS_IN_FLIGHT_MAX = 2;
 const QUEUE_LENGTH_MAX = 100_000;
@@ -98,14 +105,18 @@ export class Line<Entry, Answer> {
       this.#queue = [];
       return queue;
     }
-    const { digestOf, sizeOf } = this.#spec;
+    const { digestOf, sizeOf, isDivided } = this.#spec;
     const list: Waiting<Entry, Answer>[] = [];
     const left: Waiting<Entry, Answer>[] = [];
     const seen = new Set<string>();
     const scanned = Math.min(queue.length, QUEUE_SCANNED_MAX);
+    const share = Math.ceil(queue.length / (LISTS_IN_FLIGHT_MAX - this.#inFlight));
+    const length = isDivided
+      ? Math.min(Math.max(share, SHARE_MIN), LIST_ENTRIES_MAX)
+      : LIST_ENTRIES_MAX;
     let bytes = 0;
     let index = 0;
-    for (; index < scanned && list.length < LIST_ENTRIES_MAX; index += 1) {
+    for (; index < scanned && list.length < length; index += 1) {
       const waiting = queue[index] as Waiting<Entry, Answer>;
       const digest = digestOf(waiting.entry);
       const size = sizeOf(waiting.entry);

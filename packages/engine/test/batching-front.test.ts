@@ -88,7 +88,18 @@ describe("the batching front", () => {
     letGo();
     const outcomes = await Promise.all(calls);
     expect(outcomes.every(({ outcome }) => outcome === "claimed")).toBe(true);
-    expect(lists.map(({ digests }) => digests.length)).toEqual([256, 256, 88]);
+    expect(lists.map(({ digests }) => digests.length)).toEqual([256, 256, 44, 44]);
+  });
+
+  test("divides many claims between two lists, so that caller and server work at the same time", async () => {
+    const { store, lists, letGo } = held(memoryStore());
+    const { front: line } = front(store);
+    const names = Array.from({ length: 64 }, (_, index) => `${index}`);
+    const calls = names.map((name) => line.claim(requestOf(name), TIMEOUT_MS));
+    await settled();
+    expect(lists.map(({ digests }) => digests.length)).toEqual([32, 32]);
+    letGo();
+    expect(await Promise.all(calls)).toHaveLength(64);
   });
 
   test("never puts an id twice into a list, and keeps the order of its calls", async () => {

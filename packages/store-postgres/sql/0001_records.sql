@@ -2,8 +2,7 @@ CREATE TABLE idemkit_records (
   digest uuid NOT NULL PRIMARY KEY,
   scope text NOT NULL,
   key text NOT NULL,
-  status text NOT NULL
-    CHECK (status IN ('claimed', 'succeeded', 'failed', 'unknown', 'released')),
+  status text NOT NULL,
   fingerprint text NOT NULL,
   owner text NOT NULL,
   token bigint NOT NULL,

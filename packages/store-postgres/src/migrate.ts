@@ -18,8 +18,7 @@ export const migrations: readonly Migration[] = [
   digest uuid NOT NULL PRIMARY KEY,
   scope text NOT NULL,
   key text NOT NULL,
-  status text NOT NULL
-    CHECK (status IN ('claimed', 'succeeded', 'failed', 'unknown', 'released')),
+  status text NOT NULL,
   fingerprint text NOT NULL,
   owner text NOT NULL,
   token bigint NOT NULL,

@@ -1,69 +1,84 @@
 /**
- * The two forms of a statement: `one`, whose plan is kept by the server, and `list`, which takes an
- * array for each parameter. Every parameter travels as text, so that no driver's types matter.
+ * The two forms of a statement: `one`, on an entry whose values are parameters of their own, and
+ * `list`, on any number of them. Every parameter travels as text, so that no driver's types matter.
  */
 
-/** A statement on one entry, and on many. Both take their parameters in this order. */
+/** A statement on one entry, and on many. */
 export interface Pair {
   readonly one: string;
   readonly list: string;
 }
 
-/** How long a statement waits for a row that somebody else has locked. */
-const LOCK_TIMEOUT_MS = 1_000;
-/** It ends with the statement's own transaction, and is set before any row is touched. */
-export const SETTING = `
-  setting AS MATERIALIZED (
-    SELECT set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true))`;
-
+/** The values of an entry, in their order. */
 export type Parameters = Readonly<Record<string, "uuid" | "text" | "bigint" | "boolean">>;
 
-/** One entry as a row. */
-export function entry(parameters: Parameters): string {
+/** How long a statement waits for a row that somebody else has locked. */
+const LOCK_TIMEOUT_MS = 1_000;
+/** It ends with the statement's own transaction, and is called before a row is locked. */
+const SET_LOCK_TIMEOUT = `set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true)`;
+
+/** What differs between the forms. */
+export interface Form {
+  /** The common table expressions that everything else stands on. */
+  readonly with: string;
+  /** The entries, as rows called `request`. */
+  readonly request: string;
+  /** The entries beside their records, which are called `stored`. */
+  readonly found: string;
+  /** What {@link locked} stands on. */
+  readonly withLocked: string;
+  /** The entries once more, whose records are locked in the order of their digests. */
+  readonly locked: string;
+  /** Whether an entry has no row in the table expression `found`. */
+  readonly isAbsent: string;
+  /** What sets the time for which a row is waited for, where that is not done yet. */
+  readonly waits: string;
+}
+
+/** The values are put where they are used when the statement is planned. */
+function formOfOne(parameters: Parameters): Form {
   const columns = Object.entries(parameters).map(
     ([name, type], index) => `$${index + 1}::text::${type} AS ${name}`,
   );
-  return `SELECT ${columns.join(", ")} FROM setting`;
-}
-
-/** Many entries as rows, in the order in which rows are locked. */
-export function entries(parameters: Parameters): string {
-  const arrays = Object.values(parameters).map((type, index) => `$${index + 1}::text::${type}[]`);
-  const names = Object.keys(parameters).join(", ");
-  return `SELECT ${names} FROM setting, unnest(${arrays.join(", ")}) AS entry (${names})
-    ORDER BY digest`;
-}
-
-/** An update whose conditions compare `stored` with `request`. Answers something of each changed row. */
-export function update(
-  parameters: Parameters,
-  set: string,
-  condition: string,
-  answer = "stored.digest",
-): Pair {
-  const change = (from: string) => `
-    UPDATE idemkit_records AS stored SET ${set}
-    FROM ${from}
-    WHERE stored.digest = request.digest AND ${condition}
-    RETURNING ${answer}`;
+  const request = `(SELECT ${columns.join(", ")}) AS request`;
   return {
-    one: `WITH ${SETTING}, request AS MATERIALIZED (${entry(parameters)}) ${change("request")}`,
-    // Rows are locked in the order of their digests first, as an update takes them in any order.
-    list: `
-    WITH ${SETTING}, request AS MATERIALIZED (${entries(parameters)}),
-    locked AS MATERIALIZED (
-      SELECT request.digest FROM request CROSS JOIN LATERAL (
-        SELECT 1 FROM idemkit_records WHERE digest = request.digest LIMIT 1 FOR UPDATE) AS row)
-    ${change("request JOIN locked USING (digest)")}`,
+    with: "",
+    request,
+    found: `${request} JOIN idemkit_records AS stored ON stored.digest = request.digest`,
+    withLocked: "",
+    locked: request,
+    isAbsent: "NOT EXISTS (SELECT FROM found)",
+    waits: `${SET_LOCK_TIMEOUT} IS NOT NULL`,
   };
 }
 
-/** Which of the entries stand there already. */
-export function standing(parameters: Parameters, condition: string): Pair {
-  const select = (source: string) => `
-    WITH ${SETTING}, request AS MATERIALIZED (${source})
-    SELECT request.digest FROM request CROSS JOIN LATERAL (
-      SELECT 1 FROM idemkit_records AS stored
-      WHERE stored.digest = request.digest AND ${condition} LIMIT 1) AS row`;
-  return { one: select(entry(parameters)), list: select(entries(parameters)) };
+/**
+ * The values are an array of arrays in JSON. A look-up of each record by itself keeps the primary
+ * key in use, whatever the planner thinks of the size of the table.
+ */
+function formOfList(parameters: Parameters): Form {
+  const columns = Object.entries(parameters).map(
+    ([name, type], index) => `(entry ->> ${index})::${type} AS ${name}`,
+  );
+  const stored = (how: string) => `request CROSS JOIN LATERAL (
+        SELECT * FROM idemkit_records WHERE digest = request.digest LIMIT 1${how}) AS stored`;
+  const entries = `setting AS MATERIALIZED (SELECT ${SET_LOCK_TIMEOUT}),
+    request AS MATERIALIZED (
+      SELECT ${columns.join(", ")}
+      FROM setting, jsonb_array_elements($1::text::jsonb) AS entry
+      ORDER BY digest),`;
+  return {
+    with: entries,
+    request: "request",
+    found: stored(""),
+    withLocked: `WITH ${entries}
+    locked AS MATERIALIZED (SELECT request.* FROM ${stored(" FOR UPDATE")})`,
+    locked: "locked AS request",
+    isAbsent: "NOT EXISTS (SELECT FROM found WHERE found.digest = request.digest)",
+    waits: "true",
+  };
+}
+
+export function pair(parameters: Parameters, text: (form: Form) => string): Pair {
+  return { one: text(formOfOne(parameters)), list: text(formOfList(parameters)) };
 }

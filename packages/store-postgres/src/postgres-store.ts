@@ -36,8 +36,8 @@ export interface PostgresStore extends Store {
 
 /**
  * Makes a store on a Postgres database whose tables {@link migrate} has made. It opens, sets and
- * creates nothing. A claim, a replay and a completion are one round trip each, for a whole list of
- * them; a replay locks no row and writes nothing. Each locked row is waited for one second at most.
+ * creates nothing. A first claim, a replay and a completion are one round trip each, for a whole list
+ * of them; a replay locks no row and writes nothing. Each locked row is waited for one second at most.
  *
  * @param client a `Pool` of pg, the `sql` of postgres.js, or a drizzle database on one of them
  * @throws TypeError where the client or an option is something else
@@ -108,7 +108,6 @@ class PooledStore implements PostgresStore {
   }
 
   async read(ids: readonly RecordId[]): Promise<readonly (RecordView | undefined)[]> {
-    if (ids.length === 0) return [];
     const rows = await this.#statements.each(
       "read",
       ids.map(({ digest }) => [digest]),
@@ -146,20 +145,27 @@ class PooledStore implements PostgresStore {
     return await check(this.#queries, this.#schema, options);
   }
 
-  /** What one round of claims finds out. Whose claim it is already is given it again. */
+  /** What one round of claims finds out. Only a record that is there already needs a second statement. */
   async #claim(requests: readonly ClaimRequest[]): Promise<ReadonlyMap<string, Found>> {
-    const found = byDigest(await this.#statements.each("claim", requests.map(requestValues)));
-    const again = requests.filter(({ id, owner }) => {
-      const { record, isGranted } = found.get(id.digest) ?? {};
-      return !isGranted && record?.status === "claimed" && record.owner === owner;
-    });
-    if (again.length === 0) return found;
-    const entries = again.map(({ id, owner, leaseMs }) => [id.digest, owner, leaseMs]);
-    const granted = byDigest(await this.#statements.each("claimAgain", entries));
-    // Of what was lost in between nothing is known any more: it is asked for once again.
-    const known = new Map(found);
-    for (const { id } of again) known.delete(id.digest);
-    return new Map([...known, ...granted]);
+    const known = byDigest(await this.#statements.each("claim", requests.map(newClaim)));
+    const again: (readonly Value[])[] = [];
+    const free: (readonly Value[])[] = [];
+    for (const request of requests) {
+      const found = known.get(request.id.digest);
+      if (found === undefined || !isToBeGranted(found, request)) continue;
+      if (isOwnClaim(found, request)) again.push(repeatedClaim(request));
+      else free.push(claimOver(found, request));
+      // Where a rival is faster, nothing is known any more: it is asked for once again.
+      known.delete(request.id.digest);
+    }
+    for (const row of [
+      ...(await this.#statements.each("claimAgain", again)),
+      ...(await this.#statements.each("claimFound", free)),
+    ]) {
+      const found = foundIn(row);
+      known.set(found.record.id.digest, found);
+    }
+    return known;
   }
 
   /**
@@ -172,11 +178,10 @@ class PooledStore implements PostgresStore {
     standing?: PairName,
     standingValues: (values: readonly Value[]) => readonly Value[] = (values) => values,
   ): Promise<readonly boolean[]> {
-    if (entries.length === 0) return [];
     const done = digestsIn(await this.#statements.each(name, entries));
     const isDone = ([digest]: readonly Value[]) => done.has(String(digest));
     const others = entries.filter((values) => !isDone(values)).map(standingValues);
-    if (standing !== undefined && others.length > 0) {
+    if (standing !== undefined) {
       const stand = await this.#statements.each(standing, others);
       for (const digest of digestsIn(stand)) done.add(digest);
     }
@@ -185,26 +190,48 @@ class PooledStore implements PostgresStore {
 }
 
 /**
- * What the contract says of a row. It grants nothing: that is up to the statement, and where the
- * rules would grant what it did not, a moment has passed and it is asked again.
+ * What the contract says of a row. It grants nothing: that is up to a statement, and where the rules
+ * would grant what none did, a moment has passed and it is asked again.
  */
 function answerFrom(found: Found | undefined, request: ClaimRequest): ClaimOutcome | undefined {
-  if (found === undefined) return undefined;
-  const { answer } = transition(found.record, "claim", request, found.nowMs);
-  return answer.outcome === "claimed" && !found.isGranted ? undefined : answer;
+  if (found === undefined || isToBeGranted(found, request)) return undefined;
+  return transition(found.record, "claim", request, found.nowMs).answer;
 }
 
-function requestValues(request: ClaimRequest): readonly Value[] {
-  const { id, owner, fingerprint, leaseMs, retentionMs, takeOver, checkpoint = null } = request;
-  const { digest, scope, key } = id;
-  return [digest, scope, key, owner, fingerprint, leaseMs, retentionMs, takeOver, checkpoint];
+function isToBeGranted({ record, nowMs, isGranted }: Found, request: ClaimRequest): boolean {
+  if (isGranted) return false;
+  return transition(record, "claim", request, nowMs).answer.outcome === "claimed";
+}
+
+function isOwnClaim({ record }: Found, { owner }: ClaimRequest): boolean {
+  return record.status === "claimed" && record.owner === owner;
+}
+
+function newClaim(request: ClaimRequest): readonly Value[] {
+  const { id, owner, fingerprint, leaseMs, retentionMs, checkpoint = null } = request;
+  return [id.digest, id.scope, id.key, owner, fingerprint, leaseMs, retentionMs, checkpoint];
+}
+
+function repeatedClaim({ id, owner, leaseMs }: ClaimRequest): readonly Value[] {
+  return [id.digest, owner, leaseMs];
+}
+
+/** The claim by the rules, and what they took the record for. */
+function claimOver({ record, nowMs }: Found, request: ClaimRequest): readonly Value[] {
+  const { owner, fingerprint, leaseMs, retentionMs } = request;
+  const next = transition(record, "claim", request, nowMs).record ?? record;
+  return [
+    ...[record.id.digest, record.token, record.status, record.leaseEndsAt],
+    ...[owner, fingerprint, next.attempt, next.takenOver, leaseMs, retentionMs, next.createdAt],
+    ...[next.checkpoint?.revision ?? null, next.checkpoint?.value ?? null],
+  ];
 }
 
 function valuesOf({ id, owner, token }: Claim): readonly Value[] {
   return [id.digest, owner, token];
 }
 
-function byDigest(rows: readonly TextRow[]): ReadonlyMap<string, Found> {
+function byDigest(rows: readonly TextRow[]): Map<string, Found> {
   return new Map(rows.map(foundIn).map((found) => [found.record.id.digest, found]));
 }
 

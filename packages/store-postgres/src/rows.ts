@@ -1,6 +1,5 @@
 import type { StoredRecord } from "@idemkit/engine/model";
 import type { TextRow } from "./queries.ts";
-import { COLUMNS } from "./sql.ts";
 
 /** A record as a statement answered it, with the server's time then. */
 export interface Found {
@@ -10,40 +9,32 @@ export interface Found {
   readonly record: StoredRecord;
 }
 
-type Column = (typeof COLUMNS)[number];
-
-/** Where each column stands in a row: after whether it was granted, and the time. */
-const POSITIONS = Object.fromEntries(
-  COLUMNS.map((column, index) => [column, index + 2]),
-) as Readonly<Record<Column, number>>;
-
+/** The record in a row of the statements, whose labels only some of them ask for. */
 export function foundIn(row: TextRow): Found {
-  const text = (column: Column) => row[POSITIONS[column]] ?? undefined;
-  const some = (column: Column) => text(column) ?? "";
-  const number = (column: Column) => Number(text(column));
-  const numberIf = (column: Column) => (text(column) === undefined ? undefined : number(column));
-  const checkpoint = text("checkpoint");
+  const [head, fingerprint, owner, checkpoint, body, note, scope, key] = row;
+  const [isGranted, now, uuid = "", status, token, attempt, takenOver, ...times] = (
+    head ?? ""
+  ).split(" ");
+  const [leaseEndsAt, expiresAt, createdAt, completedAt, revision] = times.map(Number);
   return {
-    isGranted: row[0] === "t",
-    nowMs: Number(row[1]),
+    isGranted: isGranted === "t",
+    nowMs: Number(now),
     record: {
-      id: { digest: hexOf(some("digest")), scope: some("scope"), key: some("key") },
-      status: some("status") as StoredRecord["status"],
-      fingerprint: some("fingerprint"),
-      owner: some("owner"),
-      token: number("token"),
-      attempt: number("attempt"),
-      takenOver: text("taken_over") === "t",
-      leaseEndsAt: number("lease_ends_at"),
-      expiresAt: number("expires_at"),
-      createdAt: number("created_at"),
-      completedAt: numberIf("completed_at"),
+      id: { digest: hexOf(uuid), scope: scope ?? "", key: key ?? "" },
+      status: status as StoredRecord["status"],
+      fingerprint: fingerprint ?? "",
+      owner: owner ?? "",
+      token: Number(token),
+      attempt: Number(attempt),
+      takenOver: takenOver === "t",
+      leaseEndsAt: Number(leaseEndsAt),
+      expiresAt: Number(expiresAt),
+      createdAt: Number(createdAt),
+      completedAt: completedAt === -1 ? undefined : completedAt,
       checkpoint:
-        checkpoint === undefined
-          ? undefined
-          : { revision: number("checkpoint_revision"), value: checkpoint },
-      body: text("body"),
-      note: text("note"),
+        checkpoint == null ? undefined : { revision: Number(revision), value: checkpoint },
+      body: body ?? undefined,
+      note: note ?? undefined,
     },
   };
 }

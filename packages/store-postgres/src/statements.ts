@@ -6,6 +6,7 @@ import * as sql from "./sql.ts";
 
 const PAIRS = {
   claim: sql.CLAIM,
+  claimFound: sql.CLAIM_FOUND,
   claimAgain: sql.CLAIM_AGAIN,
   renew: sql.RENEW,
   complete: sql.COMPLETE,
@@ -48,7 +49,8 @@ export class Statements {
   async each(name: PairName, entries: readonly (readonly Value[])[]): Promise<readonly TextRow[]> {
     const pair = PAIRS[name];
     const [only] = entries;
-    return entries.length === 1 && only !== undefined
+    if (only === undefined) return [];
+    return entries.length === 1
       ? await this.#run(pair.one, oneOf(only), name)
       : await this.#run(pair.list, listOf(entries), `${name}-list`);
   }

@@ -1,5 +1,4 @@
 import { type PostgresClient, queriesOf } from "./client.ts";
-import { listOf } from "./parameters.ts";
 
 const ELAPSE = `
   UPDATE idemkit_records SET
@@ -24,7 +23,7 @@ export async function elapse(
     await queries.run(ELAPSE, [String(ms)]);
     return;
   }
-  const [list = "{}"] = listOf(digests.map((digest) => [digest]));
-  const ofThese = `${ELAPSE} WHERE digest = ANY ($2::text::uuid[])`;
-  await queries.run(ofThese, [String(ms), list]);
+  const ofThese = `${ELAPSE} WHERE digest IN (
+    SELECT value::uuid FROM jsonb_array_elements_text($2::text::jsonb))`;
+  await queries.run(ofThese, [String(ms), JSON.stringify(digests)]);
 }

@@ -1,4 +1,7 @@
+import { randomUUID } from "node:crypto";
 import { clauses } from "@idemkit/conformance";
+import type { Claim, ClaimRequest, Store } from "@idemkit/engine";
+import { claimed, requestOf } from "@idemkit/test-servers";
 import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { migrate, type PgPool, postgresStore } from "../src/index.ts";
@@ -11,87 +14,26 @@ import { database } from "./database.ts";
 const sql: Readonly<Record<string, string | Pair | readonly string[]>> = { ...statements };
 
 interface Break {
-  readonly statement: Exclude<keyof typeof statements, "COLUMNS">;
+  readonly statement: keyof typeof statements;
   /** What is taken out of the statement, and what stands there instead. */
   readonly from: string | RegExp;
   readonly to: string;
   readonly caughtBy: string;
 }
 
-// Each condition of each statement, taken out: if no clause noticed, it would guard nothing. What
-// stands twice in a claim is taken out at both places: where it reads, and where it writes.
+// Each condition of each statement, taken out: if no clause noticed, it would guard nothing.
 const breaks: readonly Break[] = [
   {
-    statement: "CLAIM",
-    from: /stored\.status IN \('succeeded', 'failed', 'released'\) AND stored\.expires_at <= [^\n]*\n/,
-    to: "stored.status IN ('succeeded', 'failed', 'released'))\n",
-    caughtBy: "claim.completed",
-  },
-  {
-    statement: "CLAIM",
-    from: /'succeeded', 'failed', 'released'/,
-    to: "'succeeded', 'failed', 'released', 'claimed'",
-    caughtBy: "claim.open-stays",
-  },
-  {
-    statement: "CLAIM",
-    from: /(stored\.status = 'released'\n\s*)AND stored\.owner <> \w+\.owner/,
-    to: "$1",
-    caughtBy: "claim.released-owner",
-  },
-  {
-    statement: "CLAIM",
-    from: /AND \(stored\.checkpoint IS NULL OR stored\.fingerprint = \w+\.fingerprint\)/,
-    to: "",
-    caughtBy: "claim.released-checkpoint",
-  },
-  {
-    statement: "CLAIM",
-    from: /AND stored\.lease_ends_at <= [^\n]*\n/,
-    to: "\n",
-    caughtBy: "claim.lease-holds",
-  },
-  {
-    statement: "CLAIM",
-    from: /(AND stored\.owner <> \w+\.owner\n\s*)AND stored\.fingerprint = \w+\.fingerprint\n/,
-    to: "$1",
-    caughtBy: "claim.lapsed",
-  },
-  {
-    statement: "CLAIM",
-    from: /AND (request\.take_over|\(SELECT take_over FROM request WHERE [^)]*\))/,
-    to: "",
-    caughtBy: "claim.lapsed",
-  },
-  {
-    statement: "CLAIM",
+    statement: "CLAIM_FOUND",
     from: /greatest\(stored\.token \+ 1, (.*)\),\n/,
     to: "$1,\n",
     caughtBy: "token.purge",
   },
   {
-    statement: "CLAIM",
-    from: /created_at = CASE WHEN stored\.status = 'claimed' THEN stored\.created_at ELSE (.*) END/,
-    to: "created_at = $1",
-    caughtBy: "claim.take-over",
-  },
-  {
-    statement: "CLAIM",
-    from: /WHEN stored\.status <> 'claimed' AND stored\.expires_at <= .* THEN 1/,
-    to: "WHEN false THEN 1",
-    caughtBy: "claim.expired",
-  },
-  {
-    statement: "CLAIM",
+    statement: "CLAIM_FOUND",
     from: "note = NULL,",
     to: "note = stored.note,",
     caughtBy: "release.unknown",
-  },
-  {
-    statement: "CLAIM",
-    from: /taken_over = stored\.status = 'claimed'/,
-    to: "taken_over = false",
-    caughtBy: "claim.take-over",
   },
   { statement: "RENEW", from: "stored.owner = request.owner", to: "true", caughtBy: "renew.fence" },
   { statement: "RENEW", from: "stored.token = request.token", to: "true", caughtBy: "renew.token" },
@@ -221,8 +163,20 @@ function onCoarseClock(text: string): string {
   );
 }
 
-/** A pool that sends one statement otherwise than it was written. */
-function breaking(client: pg.Pool, { statement, from, to, caughtBy }: Break): PgPool {
+type Config = Parameters<PgPool["query"]>[0] & { readonly name?: string };
+
+/** A pool that is handed each statement before it is sent, and may send another. */
+function intercepting(client: pg.Pool, change: (text: string) => string | Promise<string>): PgPool {
+  return {
+    totalCount: 0,
+    connect: () => client.connect() as never,
+    query: async ({ name: _, ...unnamed }: Config) =>
+      (await client.query({ ...unnamed, text: await change(unnamed.text) } as never)) as never,
+  };
+}
+
+/** What sends one statement otherwise than it was written. */
+function breaking({ statement, from, to, caughtBy }: Break): (text: string) => string {
   const whole = sql[statement] as string | Pair;
   const texts = typeof whole === "string" ? [whole] : [whole.one, whole.list];
   const pattern = typeof from === "string" ? from : new RegExp(from, "g");
@@ -231,18 +185,56 @@ function breaking(client: pg.Pool, { statement, from, to, caughtBy }: Break): Pg
       text,
     );
   }
-  return {
-    totalCount: 0,
-    connect: () => client.connect() as never,
-    query: (config) => {
-      const isBroken = texts.includes(config.text);
-      const broken = isBroken ? config.text.replaceAll(pattern, to) : config.text;
-      const text = caughtBy === "token.purge" ? onCoarseClock(broken) : broken;
-      const { name: _, ...unnamed } = config as typeof config & { readonly name?: string };
-      return client.query({ ...unnamed, text } as never) as never;
-    },
+  return (text) => {
+    const broken = texts.includes(text) ? text.replaceAll(pattern, to) : text;
+    return caughtBy === "token.purge" ? onCoarseClock(broken) : broken;
   };
 }
+
+/** What a rival may do between the reading of a record and the claim over it. */
+const rivals: readonly {
+  readonly does: string;
+  readonly statement: "CLAIM_FOUND" | "CLAIM_AGAIN";
+  readonly condition: string;
+  readonly act: (
+    store: Store,
+    claim: Claim,
+    rival: ClaimRequest,
+    client: pg.Pool,
+  ) => Promise<unknown>;
+}[] = [
+  {
+    does: "a rival has taken it over",
+    statement: "CLAIM_FOUND",
+    condition: "stored.token = request.found_token",
+    // To the millisecond when the lease before it ended, so that nothing else tells them apart.
+    act: async (store, { id }, rival, client) => {
+      const ofRecord = "FROM idemkit_records WHERE digest = $1";
+      const { rows } = await client.query(`SELECT lease_ends_at ${ofRecord}`, [id.digest]);
+      await store.claim([rival]);
+      const moved = "UPDATE idemkit_records SET lease_ends_at = $2 WHERE digest = $1";
+      await client.query(moved, [id.digest, rows[0].lease_ends_at]);
+    },
+  },
+  {
+    does: "its owner has completed it",
+    statement: "CLAIM_FOUND",
+    condition: "stored.status = request.found_status",
+    act: (store, claim) => store.complete([{ ...claim, status: "succeeded", body: "late" }]),
+  },
+  {
+    does: "its owner has renewed it",
+    statement: "CLAIM_FOUND",
+    condition: "stored.lease_ends_at = request.found_lease_ends_at",
+    act: (store, claim) => store.renew([{ ...claim, leaseMs: 60_000 }]),
+  },
+  {
+    does: "a rival has taken it over",
+    statement: "CLAIM_AGAIN",
+    condition: "stored.owner = request.owner",
+    act: (store, _, rival) => store.claim([rival]),
+  },
+];
 
 describe("each condition of the statements guards something", () => {
   let clients: readonly [pg.Pool, pg.Pool];
@@ -259,16 +251,48 @@ describe("each condition of the statements guards something", () => {
 
   for (const broken of breaks) {
     const { statement, from, to, caughtBy } = broken;
-    const change = to === "" ? String(from) : `${from}, but ${to}`;
-    test(`${statement} without ${change} fails ${caughtBy}`, async () => {
+    const title = to === "" ? String(from) : `${from}, but ${to}`;
+    test(`${statement} without ${title} fails ${caughtBy}`, async () => {
+      const change = breaking(broken);
+      const store = (client: pg.Pool) => postgresStore(intercepting(client, change));
       const clause = clauses.find(({ id }) => id === caughtBy);
       expect(clause, `no clause is called ${caughtBy}`).toBeDefined();
       const [first, second] = clients;
       const check = clause?.check({
-        stores: [postgresStore(breaking(first, broken)), postgresStore(breaking(second, broken))],
+        stores: [store(first), store(second)],
         elapse: (ms, digests) => elapse(first, ms, digests),
       });
       await expect(check).rejects.toThrow();
+    });
+  }
+
+  for (const { does, statement, condition, act } of rivals) {
+    const claimsAfterAct = async (change: (text: string) => string) => {
+      const [first, second] = clients;
+      const sound = postgresStore(second);
+      const request = requestOf(randomUUID(), { leaseMs: 0, takeOver: true });
+      const [claim = expect.fail("not claimed")] = await claimed(sound, [request]);
+      const { one, list } = sql[statement] as Pair;
+      let isOver = false;
+      const interrupted = intercepting(first, async (text) => {
+        if (!isOver && (text === one || text === list)) {
+          isOver = true;
+          await act(sound, claim, { ...request, owner: "rival", leaseMs: 60_000 }, second);
+        }
+        return change(text);
+      });
+      const owner = statement === "CLAIM_AGAIN" ? request.owner : "other";
+      const [answer] = await postgresStore(interrupted).claim([{ ...request, owner }]);
+      expect(isOver).toBe(true);
+      return answer;
+    };
+
+    // Where a claim was refused, the next round may take the record over, as one attempt more.
+    const overlooked = { outcome: "claimed", ...(statement === "CLAIM_FOUND" && { attempt: 2 }) };
+    test(`${statement} claims no record when meanwhile ${does}`, async () => {
+      const broken = { statement, from: condition, to: "true", caughtBy: "this test" };
+      expect(await claimsAfterAct((text) => text)).not.toMatchObject(overlooked);
+      expect(await claimsAfterAct(breaking(broken))).toMatchObject(overlooked);
     });
   }
 });
