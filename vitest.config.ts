@@ -4,6 +4,8 @@ const source = { conditions: ["@idemkit/source"] };
 
 const postgres = "./test-servers/src/postgres-setup.ts";
 
+const mysql = "./test-servers/src/mysql-setup.ts";
+
 const redis = "./test-servers/src/redis-setup.ts";
 
 /** Tests that need servers, by the name of their project, and what starts them. */
@@ -13,8 +15,9 @@ const onServers = [
     include: ["packages/store-postgres/test/**/*.test.ts"],
     setup: [postgres],
   },
+  { name: "store-mysql", include: ["packages/store-mysql/test/**/*.test.ts"], setup: [mysql] },
   { name: "store-redis", include: ["packages/store-redis/test/**/*.test.ts"], setup: [redis] },
-  { name: "documents", include: ["test/docs.test.ts"], setup: [postgres, redis] },
+  { name: "documents", include: ["test/docs.test.ts"], setup: [mysql, postgres, redis] },
 ];
 
 export default defineConfig({

@@ -46,6 +46,7 @@ function packageOf(specifier: string): string {
 /** Which of our packages a package may import. What is not named here may import none. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "@idemkit/conformance": ["@idemkit/engine"],
+  "@idemkit/store-mysql": ["@idemkit/engine"],
   "@idemkit/store-postgres": ["@idemkit/engine"],
   "@idemkit/store-redis": ["@idemkit/engine"],
   "@idemkit/store-sqlite": ["@idemkit/engine"],

@@ -63,7 +63,12 @@ describe("the TypeScript in the documents", () => {
       onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
       const tsx = import.meta.resolve("tsx");
       const options = ["--conditions=@idemkit/source", "--import", tsx, path];
-      const servers = { DATABASE_URL: inject("postgresUrl"), REDIS_URL: inject("redisUrl") };
+      const [mysqlUrl = ""] = Object.values(inject("mysqlUrls"));
+      const servers = {
+        DATABASE_URL: inject("postgresUrl"),
+        MYSQL_URL: mysqlUrl,
+        REDIS_URL: inject("redisUrl"),
+      };
       const env = { ...process.env, ...servers };
       const { stdout } = await run(process.execPath, options, { cwd: folder, env });
       const said = [...source.matchAll(/console\.log\(.*\);? \/\/ (.*)$/gm)].map(

@@ -4,7 +4,13 @@ import { arch, cpus, platform } from "node:os";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { createEngine, memoryStore } from "@idemkit/engine";
-import { startPostgres } from "@idemkit/test-servers";
+import {
+  startMariaDb,
+  startMysql,
+  startPostgres,
+  startRedis,
+  type TestServer,
+} from "@idemkit/test-servers";
 import type { Measured } from "./trial.ts";
 
 const run = promisify(execFile);
@@ -108,6 +114,15 @@ async function memory(): Promise<void> {
   write(`heap in MiB over ${calls} calls with other keys: ${heaps.join(", ")}`);
 }
 
+async function onServer(store: string, server: TestServer, how: string): Promise<void> {
+  write(`on ${server.version}, ${how}`);
+  process.env.IDEMKIT_BENCH_SERVER_URL = server.url;
+  for (const kind of [`${store} fresh`, `${store} replay`]) {
+    for (const callers of CALLERS_ON_SERVERS) await compare(kind, callers);
+  }
+  await server.stop();
+}
+
 write(`Node ${process.version}, ${platform()} ${arch()}, ${cpus().length} × ${cpus()[0]?.model}`);
 write(
   `medians of ${ROUNDS} alternating trials of ${DURATION_MS} ms, each in a process of its own\n`,
@@ -131,13 +146,19 @@ if (isChosen("sqlite")) {
   }
 }
 if (isChosen("postgres")) {
-  const server = await startPostgres({ settings: { fsync: "on" } });
-  process.env.IDEMKIT_BENCH_POSTGRES_URL = server.url;
-  for (const kind of ["postgres fresh", "postgres replay"]) {
-    for (const callers of CALLERS_ON_SERVERS) await compare(kind, callers);
-  }
-  write(`on ${server.version}, fsync on`);
-  await server.stop();
+  await onServer("postgres", await startPostgres({ settings: { fsync: "on" } }), "fsync on");
+}
+const flushed = { settings: { "innodb-flush-log-at-trx-commit": "1" } };
+if (isChosen("mariadb")) {
+  await onServer("mysql", await startMariaDb(flushed), "each commit flushed");
+}
+if (isChosen("mysql")) {
+  const server = await startMysql();
+  if (server === undefined) write("MySQL is not here: there is no mysqld but MariaDB's.");
+  else await onServer("mysql", server, "with its own settings");
+}
+if (isChosen("redis")) {
+  await onServer("redis", await startRedis({ settings: {} }), "without a log");
 }
 if (isChosen("memory")) {
   for (const kind of ["memory fresh", "memory replay"]) await compare(kind, 1);

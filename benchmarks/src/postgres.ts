@@ -14,9 +14,9 @@ import {
 /** More than this a server of this size has no use for, whoever asks. */
 const CONNECTIONS = 16;
 
-/** A pool on a new database of the server in IDEMKIT_BENCH_POSTGRES_URL. */
+/** A pool on a new database of the server in IDEMKIT_BENCH_SERVER_URL. */
 async function onDatabase() {
-  const server = process.env.IDEMKIT_BENCH_POSTGRES_URL ?? "";
+  const server = process.env.IDEMKIT_BENCH_SERVER_URL ?? "";
   const name = `bench_${randomBytes(6).toString("hex")}`;
   await once(server, `CREATE DATABASE ${name}`);
   const url = new URL(server);

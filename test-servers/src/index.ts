@@ -1,4 +1,5 @@
 export type { TestServer } from "./local-server.ts";
+export { startMariaDb, startMysql } from "./mysql.ts";
 export { serveStore, storeInAnotherProcess } from "./other-process.ts";
 export { startPostgres } from "./postgres.ts";
 export { loseAnswers, roundTrips } from "./probes.ts";

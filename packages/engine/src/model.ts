@@ -2,6 +2,7 @@
 export { type CheckOptions, type Durability, durabilityProblems } from "./durability.ts";
 export { type ModelStoreOptions, modelStore } from "./model-store.ts";
 export { type StoredRecord, viewOf } from "./record.ts";
+export { type FoundRecord, recordInRow } from "./record-row.ts";
 export {
   type Answer,
   type Given,

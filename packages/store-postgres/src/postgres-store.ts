@@ -10,13 +10,18 @@ import type {
   Renewal,
   Store,
 } from "@idemkit/engine";
-import { type CheckOptions, transition, viewOf } from "@idemkit/engine/model";
+import {
+  type CheckOptions,
+  type FoundRecord,
+  recordInRow,
+  transition,
+  viewOf,
+} from "@idemkit/engine/model";
 import { type CheckReport, check } from "./check.ts";
 import { type PostgresClient, queriesOf } from "./client.ts";
 import { optionsOf, type PostgresStoreOptions } from "./options.ts";
 import type { Value } from "./parameters.ts";
 import type { Queries, TextRow } from "./queries.ts";
-import { type Found, foundIn, hexOf } from "./rows.ts";
 import { type PairName, Statements } from "./statements.ts";
 
 /** Each takes a rival in the right moment: of 200 on one record some need a second round. */
@@ -125,7 +130,7 @@ class PooledStore implements PostgresStore {
     }
     // One more than asked for tells whether there is a next page.
     const rows = await this.#statements.list([state, after ?? FIRST_DIGEST, limit + 1]);
-    const views = rows.map(foundIn).map(({ record, nowMs }) => viewOf(record, nowMs));
+    const views = rows.map(recordInRow).map(({ record, nowMs }) => viewOf(record, nowMs));
     const records = views.slice(0, limit);
     const next = views.length > limit ? records.at(-1)?.id.digest : undefined;
     return { records, ...(next !== undefined && { next }) };
@@ -146,7 +151,7 @@ class PooledStore implements PostgresStore {
   }
 
   /** What one round of claims finds out. Only a record that is there already needs a second statement. */
-  async #claim(requests: readonly ClaimRequest[]): Promise<ReadonlyMap<string, Found>> {
+  async #claim(requests: readonly ClaimRequest[]): Promise<ReadonlyMap<string, FoundRecord>> {
     const known = byDigest(await this.#statements.each("claim", requests.map(newClaim)));
     const again: (readonly Value[])[] = [];
     const free: (readonly Value[])[] = [];
@@ -162,7 +167,7 @@ class PooledStore implements PostgresStore {
       ...(await this.#statements.each("claimAgain", again)),
       ...(await this.#statements.each("claimFound", free)),
     ]) {
-      const found = foundIn(row);
+      const found = recordInRow(row);
       known.set(found.record.id.digest, found);
     }
     return known;
@@ -193,17 +198,20 @@ class PooledStore implements PostgresStore {
  * What the contract says of a row. It grants nothing: that is up to a statement, and where the rules
  * would grant what none did, a moment has passed and it is asked again.
  */
-function answerFrom(found: Found | undefined, request: ClaimRequest): ClaimOutcome | undefined {
+function answerFrom(
+  found: FoundRecord | undefined,
+  request: ClaimRequest,
+): ClaimOutcome | undefined {
   if (found === undefined || isToBeGranted(found, request)) return undefined;
   return transition(found.record, "claim", request, found.nowMs).answer;
 }
 
-function isToBeGranted({ record, nowMs, isGranted }: Found, request: ClaimRequest): boolean {
+function isToBeGranted({ record, nowMs, isGranted }: FoundRecord, request: ClaimRequest): boolean {
   if (isGranted) return false;
   return transition(record, "claim", request, nowMs).answer.outcome === "claimed";
 }
 
-function isOwnClaim({ record }: Found, { owner }: ClaimRequest): boolean {
+function isOwnClaim({ record }: FoundRecord, { owner }: ClaimRequest): boolean {
   return record.status === "claimed" && record.owner === owner;
 }
 
@@ -217,7 +225,7 @@ function repeatedClaim({ id, owner, leaseMs }: ClaimRequest): readonly Value[] {
 }
 
 /** The claim by the rules, and what they took the record for. */
-function claimOver({ record, nowMs }: Found, request: ClaimRequest): readonly Value[] {
+function claimOver({ record, nowMs }: FoundRecord, request: ClaimRequest): readonly Value[] {
   const { owner, fingerprint, leaseMs, retentionMs } = request;
   const next = transition(record, "claim", request, nowMs).record ?? record;
   return [
@@ -231,10 +239,10 @@ function valuesOf({ id, owner, token }: Claim): readonly Value[] {
   return [id.digest, owner, token];
 }
 
-function byDigest(rows: readonly TextRow[]): Map<string, Found> {
-  return new Map(rows.map(foundIn).map((found) => [found.record.id.digest, found]));
+function byDigest(rows: readonly TextRow[]): Map<string, FoundRecord> {
+  return new Map(rows.map(recordInRow).map((found) => [found.record.id.digest, found]));
 }
 
 function digestsIn(rows: readonly TextRow[]): Set<string> {
-  return new Set(rows.map(([digest]) => hexOf(digest ?? "")));
+  return new Set(rows.map(([digest]) => (digest ?? "").replaceAll("-", "")));
 }

@@ -118,7 +118,7 @@ describe("when something goes wrong", () => {
     onTestFinished(() => proxy.stop());
     const client = redis(proxy.url, onTestFinished);
     const engine = createEngine({ store: redisStore(client, { prefix: ownPrefix() }) });
-    await loseAnswers(proxy, engine);
+    await loseAnswers(() => proxy.loseAnswers(1), engine);
   });
 
   test("a server that is gone fails closed", async () => {

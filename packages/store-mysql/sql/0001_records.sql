@@ -1,0 +1,20 @@
+CREATE TABLE IF NOT EXISTS idemkit_records (
+  digest binary(16) NOT NULL PRIMARY KEY,
+  scope varchar(1024) NOT NULL,
+  `key` varchar(255) NOT NULL,
+  status varchar(16) NOT NULL,
+  fingerprint varchar(255) NOT NULL,
+  owner varbinary(255) NOT NULL,
+  token bigint NOT NULL,
+  attempt int NOT NULL,
+  taken_over tinyint NOT NULL,
+  lease_ends_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  created_at bigint NOT NULL,
+  completed_at bigint NULL,
+  checkpoint_revision bigint NULL,
+  checkpoint longtext NULL,
+  note longtext NULL,
+  body longtext NULL,
+  INDEX idemkit_records_expires_at (expires_at)
+) ENGINE = InnoDB, CHARACTER SET = utf8mb4, COLLATE = utf8mb4_bin;

@@ -1,0 +1,27 @@
+import type { Pool } from "mysql2/promise";
+import type { MysqlConnection, MysqlPool } from "../src/index.ts";
+
+type Options = Parameters<MysqlConnection["execute"]>[0];
+
+/** A pool that is handed each statement before it is sent, with the connection, and may send another. */
+export function intercepting(
+  pool: Pool,
+  change: (sql: string, connection: Awaited<ReturnType<Pool["getConnection"]>>) => unknown,
+): MysqlPool {
+  const made = {
+    getConnection: async () => {
+      const connection = await pool.getConnection();
+      return {
+        threadId: connection.threadId,
+        execute: async (options: Options) => {
+          const sql = (await change(options.sql, connection)) ?? options.sql;
+          return connection.execute({ ...options, sql } as never);
+        },
+        release: () => connection.release(),
+        destroy: () => connection.destroy(),
+      };
+    },
+    execute: () => undefined,
+  };
+  return made;
+}
