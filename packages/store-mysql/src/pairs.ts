@@ -5,7 +5,7 @@
  */
 
 /** A value of an entry. */
-export type Value = string | number | boolean | null;
+type Value = string | number | boolean | null;
 export type Entry = Readonly<Record<string, Value>>;
 
 /** A statement on one entry, and on many. */

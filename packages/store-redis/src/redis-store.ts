@@ -10,11 +10,10 @@ import type {
   Renewal,
   Store,
 } from "@idemkit/engine";
-import { type CheckOptions, transition, viewOf } from "@idemkit/engine/model";
+import { type CheckOptions, recordInRow, transition, viewOf } from "@idemkit/engine/model";
 import { type CheckReport, check } from "./check.ts";
 import { checkClient, type RedisClient } from "./client.ts";
 import { prefixOf, type RedisStoreOptions } from "./options.ts";
-import { foundIn } from "./records.ts";
 import { openDigests } from "./scan.ts";
 import { Script } from "./script.ts";
 import * as scripts from "./scripts.ts";
@@ -25,6 +24,8 @@ const COMPLETE = new Script(scripts.COMPLETE);
 const RELEASE = new Script(scripts.RELEASE);
 const REMOVE = new Script(scripts.REMOVE);
 const READ = new Script(scripts.READ);
+
+type Row = readonly (string | null)[];
 
 /** A store in Redis or Valkey, through a client that stays the user's. */
 export interface RedisStore extends Store {
@@ -69,7 +70,7 @@ class ScriptedStore implements RedisStore {
         id.scope,
         id.key,
       ]);
-      const { record, nowMs, isGranted } = foundIn(id.digest, answer as readonly unknown[]);
+      const { record, nowMs, isGranted } = recordInRow(answer as Row);
       // The script has granted it or has not; the rules say what that means, and grant nothing.
       const outcome = transition(record, "claim", request, nowMs).answer;
       if ((outcome.outcome === "claimed") === isGranted) return outcome;
@@ -111,7 +112,7 @@ class ScriptedStore implements RedisStore {
     return await all(ids, async (id) => {
       const answer = await this.#run(READ, id, []);
       if (answer === null) return undefined;
-      const { record, nowMs } = foundIn(id.digest, answer as readonly unknown[]);
+      const { record, nowMs } = recordInRow(answer as Row);
       return transition(record, "read", id, nowMs).answer;
     });
   }
@@ -125,7 +126,7 @@ class ScriptedStore implements RedisStore {
     const views = await all(digests, async (digest) => {
       const answer = await this.#run(READ, { digest }, []);
       if (answer === null) return [];
-      const { record, nowMs } = foundIn(digest, answer as readonly unknown[]);
+      const { record, nowMs } = recordInRow(answer as Row);
       const view = viewOf(record, nowMs);
       return view.state === state ? [view] : [];
     });

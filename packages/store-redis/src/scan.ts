@@ -1,9 +1,8 @@
 import type { OpenState } from "@idemkit/engine";
 import { keyPrefixOf, nodesOf, type RedisClient } from "./client.ts";
-import { HEADER_LENGTH } from "./scripts.ts";
+import { DIGEST_LENGTH, HEADER_LENGTH } from "./scripts.ts";
 
 const KEYS_PER_STEP = 1_000;
-const DIGEST_LENGTH = 32;
 
 /**
  * The digests of records that are in a state, in order, from after one of them on. It goes through all

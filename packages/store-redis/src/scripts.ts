@@ -6,11 +6,14 @@
  * it packed as a list. The letter and the digits can be read without the rest, which a scan does.
  */
 
+/** In hexadecimal, at the end of each key. */
+export const DIGEST_LENGTH = 32;
+
 /** Where a scan finds the status, and the end of the lease. */
 export const HEADER_LENGTH = 14;
 
 /** The fields of a record, in the order in which they are packed. */
-export const FIELDS = [
+const FIELDS = [
   "status",
   "leaseEndsAt",
   "owner",
@@ -68,6 +71,16 @@ local function optional(text)
   return text ~= '' and string.sub(text, 2)
 end
 
+-- The row that recordInRow reads: all that is no foreign text in one string, and then the texts.
+local function row(record, isGranted)
+  local head = string.format(
+    '%.0f %s %s %.0f %.0f %d %.0f %.0f %.0f %.0f %.0f %d',
+    now, string.sub(KEYS[1], -${DIGEST_LENGTH}), record[status], record[token], record[attempt],
+    record[takenOver] and 1 or 0, record[leaseEndsAt], record[expiresAt], record[createdAt],
+    record[completedAt] or -1, record[revision] or -1, isGranted and 1 or 0)
+  return { head, record[fingerprint], record[owner], record[checkpoint], record[body] }
+end
+
 local function isHeldBy(record, byOwner, byToken)
   return record[owner] == byOwner and record[token] == tonumber(byToken)
 end
@@ -75,16 +88,11 @@ end
 
 /**
  * ARGV: owner, fingerprint, leaseMs, retentionMs, takeOver (1 or 0), checkpoint (optional), scope, key.
- * Answers 1 and the time where it granted the record, 0 and the time where it did not, and then the
- * fields of the record.
+ * Answers the record's row, whose head ends in 1 where the script has granted it, and in 0 where not.
  */
 export const CLAIM = `${PRELUDE}
 local asOwner, asFingerprint, leaseMs, retentionMs = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local mayTakeOver, given = ARGV[5] == '1', optional(ARGV[6])
-
-local function answer(isGranted, record)
-  return { isGranted, now, unpack(record) }
-end
 
 local record = load()
 local isThere = record and not isExpired(record)
@@ -95,19 +103,19 @@ if isThere then
     if record[owner] == asOwner then
       record[leaseEndsAt] = now + leaseMs
       save(record)
-      return answer(1, record)
+      return row(record, true)
     end
     if record[leaseEndsAt] > now or not mayTakeOver or record[fingerprint] ~= asFingerprint then
-      return answer(0, record)
+      return row(record, false)
     end
     isTakenOver = true
   elseif record[status] == 'released' then
     local isOtherWork = record[checkpoint] and record[fingerprint] ~= asFingerprint
     if record[owner] == asOwner or isOtherWork then
-      return answer(0, record)
+      return row(record, false)
     end
   else
-    return answer(0, record)
+    return row(record, false)
   end
   keptRevision, keptCheckpoint = record[revision], record[checkpoint]
 end
@@ -133,7 +141,7 @@ local granted = {
   record and record[key] or ARGV[8],
 }
 save(granted)
-return answer(1, granted)
+return row(granted, true)
 `;
 
 /** ARGV: owner, token, leaseMs, revision (or nothing), checkpoint. Answers 1 where it renewed, or 0. */
@@ -204,10 +212,15 @@ save(record)
 return 1
 `;
 
-/** ARGV: none. Answers 0, the time, and the fields of the record; or nothing. It writes nothing. */
+/** ARGV: none. Answers the record's row with note, scope and key; or nothing. It writes nothing. */
 export const READ = `${PRELUDE}
 local record = load()
-return record and { 0, now, unpack(record) }
+if not record then
+  return false
+end
+local answer = row(record, false)
+answer[6], answer[7], answer[8] = record[note], record[scope], record[key]
+return answer
 `;
 
 /** Moves every time of the record back. For tests. ARGV: milliseconds. Answers nothing. */
