@@ -9,7 +9,7 @@ export interface LineSpec<Entry, Answer> {
   readonly digestOf: (entry: Entry) => string;
   /** About how many bytes the entry is on the wire. */
   readonly sizeOf: (entry: Entry) => number;
-  /** Whether many that wait are divided among the free lists. */
+  /** Whether many that wait are divided among the free lists of a store that is elsewhere. */
   readonly isDivided: boolean;
   /** What is wrong with an answer, if anything: a faulty store has to fail loudly and at once. */
   readonly problemWith: (answer: Answer) => string | undefined;
@@ -35,6 +35,8 @@ const LIST_ENTRIES_MAX = 256;
  * then caller and server never work at the same time.
  */
 const SHARE_MIN = 32;
+/** A store that works in this very process lets no timer ring before it has answered. */
+const ELSEWHERE_MS = 1;
 const LIST_BYTES_MAX = 1024 * 1024;
 const LISTS_IN_FLIGHT_MAX = 2;
 const QUEUE_LENGTH_MAX = 100_000;
@@ -61,6 +63,8 @@ export class Line<Entry, Answer> {
   #queue: Waiting<Entry, Answer>[] = [];
   #inFlight = 0;
   #flushIsPlanned = false;
+  /** Whether the store was at work elsewhere while its last long list was under way. */
+  #isElsewhere = false;
   /** While calls wait for lists under way, sees to it that none waits past its deadline. */
   readonly #alarm: Alarm;
 
@@ -111,7 +115,8 @@ export class Line<Entry, Answer> {
     const seen = new Set<string>();
     const scanned = Math.min(queue.length, QUEUE_SCANNED_MAX);
     const share = Math.ceil(queue.length / (LISTS_IN_FLIGHT_MAX - this.#inFlight));
-    const length = isDivided
+    const isShared = isDivided && this.#isElsewhere;
+    const length = isShared
       ? Math.min(Math.max(share, SHARE_MIN), LIST_ENTRIES_MAX)
       : LIST_ENTRIES_MAX;
     let bytes = 0;
@@ -140,7 +145,7 @@ export class Line<Entry, Answer> {
     try {
       // Half of the time is kept for asking again.
       const timeoutMs = (soonest(list) - this.#runtime.monotonicMs()) / 2;
-      const answers = await this.#send(list, timeoutMs);
+      const answers = await this.#timed(list.length, () => this.#send(list, timeoutMs));
       for (let index = 0; index < list.length; index += 1) {
         this.#settle(list[index] as Waiting<Entry, Answer>, answers[index] as Answer);
       }
@@ -149,6 +154,20 @@ export class Line<Entry, Answer> {
     }
     this.#inFlight -= 1;
     if (this.#queue.length > 0) this.#planFlush();
+  }
+
+  async #timed<T>(length: number, send: () => Promise<T>): Promise<T> {
+    if (length < SHARE_MIN) return await send();
+    let isElsewhere = false;
+    const cancel = this.#runtime.schedule(() => {
+      isElsewhere = true;
+    }, ELSEWHERE_MS);
+    try {
+      return await send();
+    } finally {
+      cancel();
+      this.#isElsewhere = isElsewhere;
+    }
   }
 
   async #send(

@@ -11,3 +11,4 @@ export {
   type Transition,
   transition,
 } from "./transition.ts";
+export { trialProblem } from "./trial.ts";

@@ -1,6 +1,10 @@
-import { randomBytes } from "node:crypto";
-import type { ClaimRequest, Store } from "@idemkit/engine";
-import { type CheckOptions, type Durability, durabilityProblems } from "@idemkit/engine/model";
+import type { Store } from "@idemkit/engine";
+import {
+  type CheckOptions,
+  type Durability,
+  durabilityProblems,
+  trialProblem,
+} from "@idemkit/engine/model";
 import { appliedVersion, LATEST_VERSION, tablesIn } from "./migrate.ts";
 import type { Queries, TextRow } from "./queries.ts";
 
@@ -189,27 +193,11 @@ function columnProblems(columns: readonly TextRow[]): readonly string[] {
   return problems;
 }
 
-/** Claims a record twice and completes it: whatever rights, proxies and triggers do, is seen here. */
+/** What is wrong with a claim on trial. */
 async function trialProblems(queries: Queries, store: Store): Promise<readonly string[]> {
-  const digest = randomBytes(16).toString("hex");
-  const requests = ["first", "second"].map(
-    (owner): ClaimRequest => ({
-      id: { digest, scope: "idemkit", key: "check" },
-      ...{ owner, fingerprint: "check", leaseMs: 60_000, retentionMs: 60_000, takeOver: false },
-    }),
-  );
-  const [first, second] = requests as [ClaimRequest, ClaimRequest];
   try {
-    const [won] = await store.claim([first]);
-    const [lost] = await store.claim([second]);
-    const token = won?.outcome === "claimed" ? won.token : 0;
-    const outcome = { status: "succeeded", body: "check" } as const;
-    const [isCompleted] = await store.complete([{ ...first, token, ...outcome }]);
-    await queries.write(FORGET, [digest]);
-    if (token > 0 && lost?.outcome === "in-progress" && isCompleted === true) return [];
-    return [
-      "A claim on trial was not kept apart from a second one: look for triggers and proxies.",
-    ];
+    const problem = await trialProblem(store, (digest) => queries.write(FORGET, [digest]));
+    return problem === undefined ? [] : [problem];
   } catch (error) {
     const number = error instanceof Error && "errno" in error ? Number(error.errno) : 0;
     if (READ_ONLY_ERRORS.includes(number)) {

@@ -60,7 +60,8 @@ const RECORD_APPLIED = "INSERT IGNORE INTO idemkit_migrations (version) VALUES (
 /**
  * Creates idemkit's tables in the connection's database, or brings them up to date. Any number of
  * processes may call it at once, and again at every start: one does the work, and the others find it
- * done. Where there is nothing to do, it needs no right but to read.
+ * done. Where there is nothing to do, it needs no right but to read. Tables that were made by other
+ * means, such as drizzle-kit, are left to them.
  *
  * @returns the versions that this call applied
  * @throws TypeError where the client is something else
@@ -89,6 +90,8 @@ export async function migrate(client: MysqlClient): Promise<readonly number[]> {
 
 async function apply(queries: Queries): Promise<readonly number[]> {
   const tables = await tablesIn(queries);
+  // Who has made them by other means keeps them up to date; check() looks whether they are.
+  if (tables.includes("idemkit_records") && !tables.includes("idemkit_migrations")) return [];
   // A table that was dropped by hand has to be made again, whatever was noted.
   const applied = tables.includes("idemkit_records") ? await appliedVersion(queries, tables) : 0;
   if (applied > LATEST_VERSION) {

@@ -47,6 +47,14 @@ describe.each(servers)("on %s migrate", (_version, server) => {
     expect(await migrate(client)).toEqual([]);
   });
 
+  test("leaves tables alone that were made by other means", async () => {
+    const client = await onNewDatabase();
+    await migrate(client);
+    await client.query("DROP TABLE idemkit_migrations");
+    expect(await migrate(client)).toEqual([]);
+    await mysqlStore(client).check(lenient);
+  });
+
   test("makes a table again that was dropped by hand", async () => {
     const client = await onNewDatabase();
     await migrate(client);

@@ -1,4 +1,10 @@
-import { type CheckOptions, type Durability, durabilityProblems } from "@idemkit/engine/model";
+import type { Store } from "@idemkit/engine";
+import {
+  type CheckOptions,
+  type Durability,
+  durabilityProblems,
+  trialProblem,
+} from "@idemkit/engine/model";
 import { appliedVersion, LATEST_VERSION, recordsIn } from "./migrate.ts";
 import type { Queries } from "./queries.ts";
 import { inSchema } from "./statements.ts";
@@ -52,8 +58,10 @@ const TABLE = `
 
 /** Parameters: the table's name. */
 const TABLE_COLUMNS = `
-  SELECT attname, format_type(atttypid, atttypmod), attnotnull, atthasdef
-  FROM pg_attribute
+  SELECT attname,
+    format_type(atttypid, atttypmod) || CASE WHEN NOT collisdeterministic THEN ' that ignores case or accents' ELSE '' END,
+    attnotnull, atthasdef
+  FROM pg_attribute LEFT JOIN pg_collation ON pg_collation.oid = attcollation
   WHERE attrelid = to_regclass($1::text) AND attnum > 0 AND NOT attisdropped
   ORDER BY attnum`;
 
@@ -66,10 +74,13 @@ const TABLE_INDEXES = `
   FROM pg_index
   WHERE indrelid = to_regclass($1::text) AND indisvalid AND indpred IS NULL`;
 
+const FORGET = "DELETE FROM idemkit_records WHERE digest = $1::text::uuid";
+
 /** @throws Error that lists what is wrong and what to do */
 export async function check(
   queries: Queries,
   schema: string | undefined,
+  store: Store,
   options: CheckOptions = {},
 ): Promise<CheckReport> {
   const table = recordsIn(schema);
@@ -83,6 +94,7 @@ export async function check(
       `The user may not read and write ${table}: grant SELECT, INSERT, UPDATE, DELETE.`,
     );
   }
+  if (problems.length === 0) problems.push(...(await trialProblems(queries, schema, store)));
   const advice = isLogged
     ? "set fsync, full_page_writes and synchronous_commit to on"
     : `ALTER TABLE ${table} SET LOGGED`;
@@ -91,6 +103,21 @@ export async function check(
     throw new Error(`The Postgres database is not fit for idemkit. ${problems.join(" ")}`);
   }
   return { ...report, ...(schemaVersion !== undefined && { schemaVersion }) };
+}
+
+/** What is wrong with a claim on trial. */
+async function trialProblems(
+  queries: Queries,
+  schema: string | undefined,
+  store: Store,
+): Promise<readonly string[]> {
+  const forget = inSchema(FORGET, schema);
+  try {
+    const problem = await trialProblem(store, (digest) => queries.run(forget, [digest]));
+    return problem === undefined ? [] : [problem];
+  } catch (error) {
+    return [`A claim on trial failed: ${(error as Error).message}.`];
+  }
 }
 
 async function checkServer(queries: Queries, isLogged: boolean) {

@@ -57,12 +57,12 @@ const MIGRATIONS_TABLE = `
     applied_at timestamptz NOT NULL DEFAULT now()
   )`;
 
-/** A table that was dropped by hand has to be made again, whatever was noted. Parameters: its name. */
-const FORGET_DROPPED = "DELETE FROM idemkit_migrations WHERE to_regclass($1) IS NULL";
+const TABLES = "SELECT to_regclass($1) IS NOT NULL, to_regclass($2) IS NOT NULL";
 
 const APPLIED = "SELECT coalesce(max(version), 0) FROM idemkit_migrations";
 
-const RECORD_APPLIED = "INSERT INTO idemkit_migrations (version) VALUES ($1::text::integer)";
+const RECORD_APPLIED = `
+  INSERT INTO idemkit_migrations (version) VALUES ($1::text::integer) ON CONFLICT DO NOTHING`;
 
 export interface MigrateOptions {
   /** Where the tables go; it is created if it is not there. Default: the connection's own. */
@@ -71,7 +71,9 @@ export interface MigrateOptions {
 
 /**
  * Creates idemkit's tables, or brings them up to date, in one transaction. Any number of processes
- * may call it at once, and again at every start: one does the work, and the others find it done.
+ * may call it at once, and again at every start: one does the work, and the others find it done. Where
+ * there is nothing to do, it needs no right but to read. Tables that were made by other means, such as
+ * drizzle-kit, are left to them.
  *
  * @returns the versions that this call applied
  * @throws TypeError where the client or the schema's name is something else
@@ -88,9 +90,11 @@ export async function migrate(
     const schema = options.schema ?? (await schemaInUse(queries));
     const run = (text: string, ...parameters: string[]) =>
       queries.run(inSchema(text, schema), parameters);
-    await run(MIGRATIONS_TABLE);
-    await run(FORGET_DROPPED, recordsIn(schema));
-    const applied = await appliedVersion(queries, schema);
+    const [hasRecords, hasMigrations] = await tablesIn(queries, schema);
+    // Who has made them by other means keeps them up to date; check() looks whether they are.
+    if (hasRecords && !hasMigrations) return [];
+    // A table that was dropped by hand has to be made again, whatever was noted.
+    const applied = hasRecords ? await appliedVersion(queries, schema) : 0;
     if (applied > LATEST_VERSION) {
       throw new Error(
         `This database has idemkit's schema version ${applied}, and this release knows ` +
@@ -98,6 +102,7 @@ export async function migrate(
       );
     }
     const missing = migrations.filter(({ version }) => version > applied);
+    if (missing.length > 0) await run(MIGRATIONS_TABLE);
     for (const { version, statements } of missing) {
       for (const statement of statements) await run(statement);
       await run(RECORD_APPLIED, String(version));
@@ -119,6 +124,16 @@ async function createSchema(queries: Queries, schema: string): Promise<void> {
 async function schemaInUse(queries: Queries): Promise<string | undefined> {
   const [row] = await queries.run(SCHEMA_IN_USE, []);
   return row?.[0] ?? undefined;
+}
+
+/** Whether the table of records is there, and that of migrations. */
+async function tablesIn(
+  queries: Queries,
+  schema: string | undefined,
+): Promise<readonly [boolean, boolean]> {
+  const names = [recordsIn(schema), inSchema("idemkit_migrations", schema)];
+  const [row] = await queries.run(TABLES, names);
+  return [row?.[0] === "t", row?.[1] === "t"];
 }
 
 /** The schema version of the database; its table of migrations has to be there. */

@@ -31,8 +31,9 @@ const FIRST_DIGEST = "0".repeat(32);
 /** A store in a Postgres database, through a client that stays the user's. */
 export interface PostgresStore extends Store {
   /**
-   * Looks whether the database is fit for use: its schema, its rights, and what an acknowledged
-   * outcome survives. Call it once at the start.
+   * Looks whether the database is fit for use: its schema, its rights, whether a claim on trial works,
+   * and what an acknowledged outcome survives. It deletes the record of the trial again. Call it once
+   * at the start.
    *
    * @throws Error that lists what is wrong and what to do
    */
@@ -147,7 +148,7 @@ class PooledStore implements PostgresStore {
   }
 
   async check(options?: CheckOptions): Promise<CheckReport> {
-    return await check(this.#queries, this.#schema, options);
+    return await check(this.#queries, this.#schema, this, options);
   }
 
   /** What one round of claims finds out. Only a record that is there already needs a second statement. */

@@ -63,6 +63,25 @@ describe("check", () => {
       "lacks PRIMARY KEY (digest)",
     ],
     ["a missing index", "DROP INDEX idemkit_records_expires_at", "lacks its index on expires_at"],
+    [
+      "a column that ignores case",
+      `CREATE COLLATION ci (provider = icu, deterministic = false, locale = 'und-u-ks-level2');
+        ALTER TABLE idemkit_records ALTER owner TYPE text COLLATE ci`,
+      "lacks the column owner text NOT NULL",
+    ],
+    [
+      "a primary key that is checked late",
+      `ALTER TABLE idemkit_records DROP CONSTRAINT idemkit_records_pkey,
+        ADD PRIMARY KEY (digest) DEFERRABLE`,
+      "A claim on trial failed",
+    ],
+    [
+      "a trigger that meddles with claims",
+      `CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN NEW.owner = 'x'; RETURN NEW; END $$;
+      CREATE TRIGGER meddle BEFORE INSERT ON idemkit_records FOR EACH ROW EXECUTE FUNCTION meddle()`,
+      "A claim on trial was not kept apart",
+    ],
     ["an older schema", "DELETE FROM idemkit_migrations", "Its schema has version 0 of 1"],
     ["a newer schema", "INSERT INTO idemkit_migrations VALUES (2)", "newer than this release"],
   ];
@@ -86,6 +105,28 @@ describe("check", () => {
     reader.username = role;
     const refused = postgresStore(pool(String(reader), onTestFinished)).check(lenient);
     await expect(refused).rejects.toThrow("grant SELECT, INSERT, UPDATE, DELETE");
+  });
+
+  test("refuses a user from whom a policy hides the rows", async () => {
+    const { client, url } = await migrated();
+    const role = `tenant_${new URL(url).pathname.slice(-6)}`;
+    await client.query(`CREATE ROLE ${role} LOGIN;
+      GRANT SELECT, INSERT, UPDATE, DELETE ON idemkit_records, idemkit_migrations TO ${role};
+      ALTER TABLE idemkit_records ENABLE ROW LEVEL SECURITY;
+      CREATE POLICY writes ON idemkit_records FOR INSERT WITH CHECK (true)`);
+    onTestFinished(async () => {
+      await client.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    });
+    const tenant = new URL(url);
+    tenant.username = role;
+    const refused = postgresStore(pool(String(tenant), onTestFinished)).check(lenient);
+    await expect(refused).rejects.toThrow("A claim on trial");
+  });
+
+  test("leaves nothing behind", async () => {
+    const { client } = await migrated();
+    await postgresStore(client).check(lenient);
+    expect((await client.query("SELECT * FROM idemkit_records")).rows).toEqual([]);
   });
 
   test("refuses a database that cannot hold every text", async () => {

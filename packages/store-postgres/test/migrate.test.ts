@@ -60,6 +60,28 @@ describe("migrate", () => {
     await postgresStore(client).check({ durability: "process-kill" });
   });
 
+  test("needs no right but to read where there is nothing to do", async () => {
+    const url = await database();
+    const client = pool(url, onTestFinished);
+    await migrate(client);
+    const role = `reader_${new URL(url).pathname.slice(-6)}`;
+    await client.query(`CREATE ROLE ${role} LOGIN; GRANT SELECT ON idemkit_migrations TO ${role}`);
+    onTestFinished(async () => {
+      await client.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    });
+    const reader = new URL(url);
+    reader.username = role;
+    expect(await migrate(pool(String(reader), onTestFinished))).toEqual([]);
+  });
+
+  test("leaves tables alone that were made by other means", async () => {
+    const client = await onNewDatabase();
+    await migrate(client);
+    await client.query("DROP TABLE idemkit_migrations");
+    expect(await migrate(client)).toEqual([]);
+    await postgresStore(client).check({ durability: "process-kill" });
+  });
+
   test("goes on where the tables are, though another schema comes first by now", async () => {
     const client = await onNewDatabase();
     await migrate(client);

@@ -13,8 +13,12 @@ export interface CheckReport {
 const SERVER_VERSION_MIN = 5;
 
 /** @throws Error that lists what is wrong and what to do */
-export async function check(client: RedisClient, options: CheckOptions = {}): Promise<CheckReport> {
-  const nodes = await Promise.all((await nodesOf(client)).map(lookAt));
+export async function check(
+  client: RedisClient,
+  replicasMin: number,
+  options: CheckOptions = {},
+): Promise<CheckReport> {
+  const nodes = await Promise.all((await nodesOf(client)).map((node) => lookAt(node, replicasMin)));
   const problems = new Set(nodes.flatMap((node) => node.problems));
   const isKept = nodes.every((node) => node.isSynced);
   const report: CheckReport = {
@@ -34,7 +38,7 @@ interface Looked {
   readonly problems: readonly string[];
 }
 
-async function lookAt(node: RedisNode): Promise<Looked> {
+async function lookAt(node: RedisNode, replicasMin: number): Promise<Looked> {
   const server = await node.info("server");
   const memory = await node.info("memory");
   const replication = await node.info("replication");
@@ -53,6 +57,10 @@ async function lookAt(node: RedisNode): Promise<Looked> {
   }
   if (fieldOf(replication, "role") === "slave") {
     problems.push("It is a replica: connect to the primary.");
+  }
+  const replicas = Number(fieldOf(replication, "connected_slaves") ?? 0);
+  if (replicas < replicasMin) {
+    problems.push(`It has ${replicas} replicas where replicas: ${replicasMin} was asked for.`);
   }
   const isSynced =
     (await settingOf(node, "appendonly")) === "yes" &&

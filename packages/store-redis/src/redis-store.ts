@@ -13,7 +13,8 @@ import type {
 import { type CheckOptions, recordInRow, transition, viewOf } from "@idemkit/engine/model";
 import { type CheckReport, check } from "./check.ts";
 import { checkClient, type RedisClient } from "./client.ts";
-import { prefixOf, type RedisStoreOptions } from "./options.ts";
+import { optionsOf, type RedisStoreOptions } from "./options.ts";
+import { Replicas } from "./replicas.ts";
 import { openDigests } from "./scan.ts";
 import { Script } from "./script.ts";
 import * as scripts from "./scripts.ts";
@@ -48,20 +49,27 @@ export interface RedisStore extends Store {
  */
 export function redisStore(client: RedisClient, options: RedisStoreOptions = {}): RedisStore {
   checkClient(client);
-  return new ScriptedStore(client, prefixOf(options));
+  return new ScriptedStore(client, optionsOf(options));
 }
 
 class ScriptedStore implements RedisStore {
   readonly #client: RedisClient;
   readonly #prefix: string;
+  readonly #replicas: Replicas;
+  readonly #replicasMin: number;
 
-  constructor(client: RedisClient, prefix: string) {
+  constructor(
+    client: RedisClient,
+    { prefix, replicas, replicaTimeoutMs }: Required<RedisStoreOptions>,
+  ) {
     this.#client = client;
     this.#prefix = prefix;
+    this.#replicas = new Replicas(client, replicas, replicaTimeoutMs);
+    this.#replicasMin = replicas;
   }
 
   async claim(requests: readonly ClaimRequest[]): Promise<readonly ClaimOutcome[]> {
-    return await all(requests, async (request) => {
+    return await this.#all(requests, async (request) => {
       const { id, owner, fingerprint, leaseMs, retentionMs, takeOver, checkpoint } = request;
       const values = [owner, fingerprint, leaseMs, retentionMs, flag(takeOver)];
       const answer = await this.#run(CLAIM, id, [
@@ -86,7 +94,7 @@ class ScriptedStore implements RedisStore {
   }
 
   async complete(completions: readonly Completion[]): Promise<readonly boolean[]> {
-    return await all(completions, async (completion) => {
+    return await this.#all(completions, async (completion) => {
       const {
         id,
         owner,
@@ -145,7 +153,15 @@ class ScriptedStore implements RedisStore {
   }
 
   async check(options?: CheckOptions): Promise<CheckReport> {
-    return await check(this.#client, options);
+    return await check(this.#client, this.#replicasMin, options);
+  }
+
+  /** What may not be forgotten: it counts once the replicas have it. */
+  async #all<Entry, Answer>(
+    entries: readonly Entry[],
+    ask: (entry: Entry) => Promise<Answer>,
+  ): Promise<readonly Answer[]> {
+    return await this.#replicas.after(() => all(entries, ask));
   }
 
   async #run(

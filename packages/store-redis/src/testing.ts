@@ -1,5 +1,5 @@
 import type { RedisClient } from "./client.ts";
-import { prefixOf, type RedisStoreOptions } from "./options.ts";
+import { optionsOf, type RedisStoreOptions } from "./options.ts";
 import { Script } from "./script.ts";
 import { ELAPSE } from "./scripts.ts";
 
@@ -17,6 +17,6 @@ export async function elapse(
   digests: readonly string[],
   options: RedisStoreOptions = {},
 ): Promise<void> {
-  const prefix = prefixOf(options);
+  const { prefix } = optionsOf(options);
   await Promise.all(digests.map((digest) => script.run(client, prefix + digest, [String(ms)])));
 }

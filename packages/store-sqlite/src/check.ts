@@ -1,4 +1,10 @@
-import { type CheckOptions, type Durability, durabilityProblems } from "@idemkit/engine/model";
+import type { Store } from "@idemkit/engine";
+import {
+  type CheckOptions,
+  type Durability,
+  durabilityProblems,
+  trialProblem,
+} from "@idemkit/engine/model";
 import type { SqliteHandle } from "./handle.ts";
 import { appliedVersion, LATEST_VERSION } from "./migrate.ts";
 
@@ -39,8 +45,14 @@ const COLUMNS = [
   "body TEXT",
 ];
 
+const FORGET = "DELETE FROM idemkit_records WHERE digest = ?";
+
 /** @throws Error that lists what is wrong and what to do */
-export function check(db: SqliteHandle, options: CheckOptions = {}): CheckReport {
+export async function check(
+  db: SqliteHandle,
+  store: Store,
+  options: CheckOptions = {},
+): Promise<CheckReport> {
   const schemaVersion = versionOf(db);
   const report = { ...durabilityOf(db), ...(schemaVersion !== undefined && { schemaVersion }) };
   const advice = db.memory ? IN_MEMORY : ON_FILE;
@@ -49,8 +61,20 @@ export function check(db: SqliteHandle, options: CheckOptions = {}): CheckReport
     ...schemaProblems(db, schemaVersion),
     ...handleProblems(db, report),
   ];
+  if (problems.length === 0) problems.push(...(await trialProblems(db, store)));
   if (problems.length === 0) return report;
   throw new Error(`The SQLite database is not fit for idemkit. ${problems.join(" ")}`);
+}
+
+/** What is wrong with a claim on trial. */
+async function trialProblems(db: SqliteHandle, store: Store): Promise<readonly string[]> {
+  const forget = async (digest: string) => db.prepare(FORGET).run(Buffer.from(digest, "hex"));
+  try {
+    const problem = await trialProblem(store, forget);
+    return problem === undefined ? [] : [problem];
+  } catch (error) {
+    return [`A claim on trial failed: ${(error as Error).message}.`];
+  }
 }
 
 function durabilityOf(db: SqliteHandle): Omit<CheckReport, "schemaVersion"> {

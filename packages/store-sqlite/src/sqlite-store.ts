@@ -146,7 +146,7 @@ class HandleStore implements SqliteStore {
   }
 
   async check(options?: CheckOptions): Promise<CheckReport> {
-    return check(this.#db, options);
+    return await check(this.#db, this, options);
   }
 
   /** Calls made while a list waits for its turn gather behind it and share the next commit. */
