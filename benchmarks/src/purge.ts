@@ -1,27 +1,20 @@
 import { createEngine } from "@idemkit/engine";
-import { migrate, postgresStore } from "@idemkit/store-postgres";
-import { startPostgres } from "@idemkit/test-servers";
-import pg from "pg";
+import { targets } from "./purge-targets.ts";
 
 // How live calls fare while a million expired records are purged: their latency with and without it.
 
-const RECORDS = Number(process.argv[2] ?? 1_000_000);
+const [target = "postgres", count = "1000000"] = process.argv.slice(2);
+const RECORDS = Number(count);
 const CALLERS = 16;
 const QUIET_MS = 10_000;
 const PURGE_LIMIT = 10_000_000;
 
-const FILL = `
-  INSERT INTO idemkit_records
-  SELECT gen_random_uuid(), '5:bench', 'old-' || n, 'succeeded', '1:0', repeat('0', 32), n, 1, false,
-    n, n, n, n, NULL, NULL, NULL, 'json:{"orderId":"o-4711","chargeId":"ch-4711","amountCents":10700}'
-  FROM generate_series(1, $1::int) n`;
-
-const server = await startPostgres({ settings: { fsync: "on" } });
-const pool = new pg.Pool({ connectionString: server.url, max: CALLERS });
-await migrate(pool);
-await pool.query(FILL, [RECORDS]);
-await pool.query("VACUUM ANALYZE idemkit_records");
-const engine = createEngine({ store: postgresStore(pool) });
+const open = targets[target];
+if (open === undefined) {
+  throw new Error(`${target}: expected ${Object.keys(targets).join(" or ")}.`);
+}
+const { version, store, close } = await open(RECORDS);
+const engine = createEngine({ store });
 let made = 0;
 
 /** Calls without a pause until told to stop, and answers how long each took. */
@@ -52,7 +45,7 @@ const timed = async (what: string, isOver: () => boolean) => {
   report(what, latenciesMs, performance.now() - startedAtMs);
 };
 
-process.stdout.write(`${server.version}, ${CALLERS} callers, ${RECORDS} expired records\n`);
+process.stdout.write(`${version}, ${CALLERS} callers, ${RECORDS} expired records\n`);
 const after = (ms: number) => {
   const untilMs = performance.now() + ms;
   return () => performance.now() > untilMs;
@@ -70,5 +63,4 @@ const tookS = (performance.now() - startedAtMs) / 1_000;
 process.stdout.write(`purged ${purged} in ${tookS.toFixed(1)} s\n`);
 await timed("after the purge", after(QUIET_MS));
 await engine.close();
-await pool.end();
-await server.stop();
+await close();

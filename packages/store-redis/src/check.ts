@@ -9,8 +9,8 @@ export interface CheckReport {
   readonly warnings: readonly string[];
 }
 
-/** It replicates the effects of scripts by default, so that they may ask for the time. */
-const SERVER_VERSION_MIN = 5;
+/** It can scan for keys of one type. */
+const SERVER_VERSION_MIN = 6;
 
 /** @throws Error that lists what is wrong and what to do */
 export async function check(

@@ -6,6 +6,8 @@ export interface RedisNode {
     pattern: string,
     count: "COUNT",
     number: number,
+    type: "TYPE",
+    name: "string",
   ): Promise<readonly [string, readonly string[]]>;
   time(): Promise<readonly (string | number)[]>;
   info(section: string): Promise<string>;

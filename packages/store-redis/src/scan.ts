@@ -24,8 +24,11 @@ export async function openDigests(
     const nowMs = Number(seconds) * 1_000 + Number(us) / 1_000;
     let cursor = "0";
     do {
-      const [next, keys] = await node.scan(cursor, "MATCH", pattern, "COUNT", KEYS_PER_STEP);
-      const digests = keys.map((key) => key.slice(-DIGEST_LENGTH)).filter((each) => each > after);
+      const match = ["MATCH", pattern, "COUNT", KEYS_PER_STEP, "TYPE", "string"] as const;
+      const [next, keys] = await node.scan(cursor, ...match);
+      const digests = keys
+        .map((key) => key.slice(-DIGEST_LENGTH))
+        .filter((each) => each > after && /^[0-9a-f]+$/.test(each));
       const headers = await Promise.all(
         digests.map((digest) => client.getrange(prefix + digest, 0, HEADER_LENGTH - 1)),
       );

@@ -78,6 +78,15 @@ describe("what is stored", () => {
     expect(await store.purge(10)).toBe(0);
   });
 
+  test("what is no record is passed over by list, though its name begins alike", async () => {
+    const { client, store, prefix } = connected();
+    const [open] = await claimed(store, [requestOf("open")]);
+    await client.sadd(prefix + "a".repeat(32), "a set of somebody else");
+    await client.set(prefix + "x".repeat(32), "not by its digest");
+    const { records } = await store.list({ state: "in-progress", limit: 10 });
+    expect(records.map(({ id }) => id.digest)).toEqual([open?.id.digest]);
+  });
+
   test("a body of 4 MiB comes back as it was", async () => {
     const { store } = connected();
     const body = 'ä"\\{},\n'.repeat(600_000);
