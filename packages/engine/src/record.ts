@@ -60,7 +60,8 @@ export function completedOutcome(
     attempt,
     createdAt,
     completedAt,
-    ageMs: nowMs - completedAt,
+    // A clock may have been read, or stepped, before the completion.
+    ageMs: Math.max(0, nowMs - completedAt),
   };
 }
 

@@ -209,7 +209,10 @@ class PooledStore implements MysqlStore {
 
 function refuseRound(round: number): void {
   if (round < ROUNDS_MAX) return;
-  throw new Error("The record changed hands in every round: its row breaks the table's rules.");
+  throw new Error(
+    `A record changed hands in each of ${ROUNDS_MAX} rounds: its leases are shorter than a claim takes, ` +
+      "or its row breaks the table's rules.",
+  );
 }
 
 /** What the contract says of what was found; undefined where something has to be written first. */
@@ -257,6 +260,7 @@ function claimOver({ record, nowMs }: FoundRecord, request: ClaimRequest): Entry
     found_token: record.token,
     found_status: record.status,
     found_lease_ends_at: record.leaseEndsAt,
+    found_revision: record.checkpoint?.revision ?? null,
     ...{ owner, fingerprint, lease_ms: leaseMs, retention_ms: retentionMs },
     attempt: next.attempt,
     taken_over: next.takenOver,

@@ -81,7 +81,8 @@ function update(
 
 /**
  * Writes a claim over a record that was found free to be claimed, if nobody has touched it since: a
- * claim gives it another token, a renewal another end, a completion or release another status.
+ * claim gives it another token, a renewal another end, a completion or release another status, and a
+ * removal takes its checkpoint.
  */
 export const CLAIM_FOUND: Pair = update(
   {
@@ -89,6 +90,7 @@ export const CLAIM_FOUND: Pair = update(
     found_token: "bigint",
     found_status: "text",
     found_lease_ends_at: "bigint",
+    found_revision: "bigint",
     owner: "text",
     fingerprint: "text",
     attempt: "bigint",
@@ -116,7 +118,8 @@ export const CLAIM_FOUND: Pair = update(
     record.body = NULL`,
   (value) => `record.token = ${value("found_token")}
     AND record.status = ${value("found_status")}
-    AND record.lease_ends_at = ${value("found_lease_ends_at")}`,
+    AND record.lease_ends_at = ${value("found_lease_ends_at")}
+    AND record.checkpoint_revision <=> ${value("found_revision")}`,
 );
 
 /** Gives an owner its own claim again. */

@@ -260,4 +260,28 @@ describe.each(servers)("on %s each condition of the statements guards something"
       }
     });
   }
+
+  test("CLAIM_FOUND hands over no checkpoint that an operator has removed meanwhile", async () => {
+    const handedOver = async (change: (text: string) => string) => {
+      const [first, second] = clients;
+      const sound = mysqlStore(second);
+      const request = requestOf(randomUUID(), { checkpoint: "half done" });
+      const [claim = expect.fail("not claimed")] = await claimed(sound, [request]);
+      await sound.release([claim]);
+      const interrupted = intercepting(first, async (text) => {
+        if (texts.CLAIM_FOUND.includes(text)) await sound.remove(claim.id, claim.token);
+        return change(text);
+      });
+      const [answer] = await mysqlStore(interrupted).claim([
+        { ...request, owner: "other", checkpoint: "anew" },
+      ]);
+      expect(answer?.outcome).toBe("claimed");
+      return (await sound.read([claim.id]))[0]?.checkpoint?.value;
+    };
+    const from = /record\.checkpoint_revision <=> (CAST\([^)]* AS SIGNED\))/;
+    const to = "($1 IS NULL OR TRUE)";
+    const broken = { statement: "CLAIM_FOUND", from, to, caughtBy: "this test" } as const;
+    expect(await handedOver(breaking(broken))).toBe("half done");
+    expect(await handedOver((text) => text)).toBe("anew");
+  });
 });

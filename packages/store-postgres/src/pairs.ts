@@ -53,8 +53,8 @@ function formOfOne(parameters: Parameters): Form {
 }
 
 /**
- * The values are an array of arrays in JSON. A look-up of each record by itself keeps the primary
- * key in use, whatever the planner thinks of the size of the table.
+ * The values are an array of arrays in JSON. A look-up of each record by itself keeps the planner from
+ * joining them with the whole table.
  */
 function formOfList(parameters: Parameters): Form {
   const columns = Object.entries(parameters).map(

@@ -79,7 +79,8 @@ class PooledStore implements PostgresStore {
     for (let round = 0; open.length > 0; round += 1) {
       if (round === CLAIM_ROUNDS_MAX) {
         throw new Error(
-          "The record changed hands in every round: its row breaks the table's rules.",
+          `A record changed hands in each of ${CLAIM_ROUNDS_MAX} rounds: its leases are shorter than a ` +
+            "claim takes, or its row breaks the table's rules.",
         );
       }
       const found = await this.#claim(open.map(({ request }) => request));
@@ -231,6 +232,7 @@ function claimOver({ record, nowMs }: FoundRecord, request: ClaimRequest): reado
   const next = transition(record, "claim", request, nowMs).record ?? record;
   return [
     ...[record.id.digest, record.token, record.status, record.leaseEndsAt],
+    record.checkpoint?.revision ?? null,
     ...[owner, fingerprint, next.attempt, next.takenOver, leaseMs, retentionMs, next.createdAt],
     ...[next.checkpoint?.revision ?? null, next.checkpoint?.value ?? null],
   ];

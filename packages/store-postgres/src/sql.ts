@@ -7,7 +7,10 @@ import { type Pair, type Parameters, pair } from "./pairs.ts";
 
 const NOW_US = "(date_part('epoch', clock_timestamp()) * 1000000)::bigint";
 const NOW = "(date_part('epoch', clock_timestamp()) * 1000)::bigint";
-/** The statement's own time, which an index can be searched with. */
+/**
+ * The statement's own time, which an index can be searched with. What is only read is judged by it: rows
+ * are seen as they were then, and an owner may have renewed its lease while the statement waited.
+ */
 const STABLE_NOW = "(date_part('epoch', now()) * 1000)::bigint";
 
 /** Rows of a record, as `recordInRow` reads them. */
@@ -66,7 +69,7 @@ export const CLAIM: Pair = pair(
       RETURNING *)
     SELECT ${row(true, "stored.created_at")} FROM granted AS stored
     UNION ALL
-    SELECT ${row(false, NOW)} FROM found AS stored`,
+    SELECT ${row(false, STABLE_NOW)} FROM found AS stored`,
 );
 
 /** An update whose conditions compare `stored` with `request`. Answers something of each changed row. */
@@ -100,7 +103,8 @@ function standing(parameters: Parameters, condition: string): Pair {
 
 /**
  * Writes a claim over a record that was found free to be claimed, if nobody has touched it since: a
- * claim gives it another token, a renewal another end, a completion or release another status.
+ * claim gives it another token, a renewal another end, a completion or release another status, and a
+ * removal takes its checkpoint.
  */
 export const CLAIM_FOUND: Pair = update(
   {
@@ -108,6 +112,7 @@ export const CLAIM_FOUND: Pair = update(
     found_token: "bigint",
     found_status: "text",
     found_lease_ends_at: "bigint",
+    found_revision: "bigint",
     owner: "text",
     fingerprint: "text",
     attempt: "bigint",
@@ -135,7 +140,8 @@ export const CLAIM_FOUND: Pair = update(
       body = NULL`,
   `stored.token = request.found_token
       AND stored.status = request.found_status
-      AND stored.lease_ends_at = request.found_lease_ends_at`,
+      AND stored.lease_ends_at = request.found_lease_ends_at
+      AND stored.checkpoint_revision IS NOT DISTINCT FROM request.found_revision`,
   row(true, NOW),
 );
 
@@ -223,7 +229,7 @@ export const READ: Pair = pair(
   (form) => `
     WITH ${form.with}
     found AS MATERIALIZED (SELECT stored.* FROM ${form.found})
-    SELECT ${row(false, NOW)}, ${LABELS} FROM found AS stored`,
+    SELECT ${row(false, STABLE_NOW)}, ${LABELS} FROM found AS stored`,
 );
 
 export const REMOVE: Pair = update(

@@ -38,6 +38,7 @@ export class Statements {
   readonly #queries: Queries;
   readonly #options: StatementOptions;
   readonly #madeAtMs = performance.now();
+  #claims = 0;
   readonly #made = new Map<string, { readonly text: string; readonly hash: string }>();
 
   constructor(queries: Queries, options: StatementOptions) {
@@ -50,6 +51,7 @@ export class Statements {
     const pair = PAIRS[name];
     const [only] = entries;
     if (only === undefined) return [];
+    if (name === "claim") this.#claims += entries.length;
     return entries.length === 1
       ? await this.#run(pair.one, oneOf(only), name)
       : await this.#run(pair.list, listOf(entries), `${name}-list`);
@@ -85,12 +87,12 @@ export class Statements {
 
   /**
    * A kept plan is only as good as the table was when it was made, and the worst is one that reads all
-   * of a table that was small then. So the name changes each time the store's age has doubled, and
-   * the few plans of the past are left to the connection.
+   * of a table that was small then. So the name changes each time the store's age has doubled, or the
+   * number of its claims, and the few plans of the past are left to the connection.
    */
-  get #generation(): number {
+  get #generation(): string {
     const ageSeconds = (performance.now() - this.#madeAtMs) / MS_PER_SECOND;
-    return Math.floor(Math.log2(ageSeconds + 1));
+    return `${doublings(ageSeconds)}.${doublings(this.#claims)}`;
   }
 
   #statement(text: string): { readonly text: string; readonly hash: string } {
@@ -103,6 +105,11 @@ export class Statements {
     this.#made.set(text, made);
     return made;
   }
+}
+
+/** How often one has doubled to become so many. */
+function doublings(count: number): number {
+  return Math.floor(Math.log2(count + 1));
 }
 
 /** The text with its tables in the schema, where there is one. */

@@ -295,4 +295,27 @@ describe("each condition of the statements guards something", () => {
       expect(await claimsAfterAct(breaking(broken))).toMatchObject(overlooked);
     });
   }
+
+  test("CLAIM_FOUND hands over no checkpoint that an operator has removed meanwhile", async () => {
+    const condition = "AND stored.checkpoint_revision IS NOT DISTINCT FROM request.found_revision";
+    const handedOver = async (change: (text: string) => string) => {
+      const [first, second] = clients;
+      const sound = postgresStore(second);
+      const request = requestOf(randomUUID(), { checkpoint: "half done" });
+      const [claim = expect.fail("not claimed")] = await claimed(sound, [request]);
+      await sound.release([claim]);
+      const interrupted = intercepting(first, async (text) => {
+        if (text === statements.CLAIM_FOUND.one) await sound.remove(claim.id, claim.token);
+        return change(text);
+      });
+      const [answer] = await postgresStore(interrupted).claim([
+        { ...request, owner: "other", checkpoint: "anew" },
+      ]);
+      expect(answer?.outcome).toBe("claimed");
+      return (await sound.read([claim.id]))[0]?.checkpoint?.value;
+    };
+    const broken = { statement: "CLAIM_FOUND", from: condition, to: "", caughtBy: "this" } as const;
+    expect(await handedOver(breaking(broken))).toBe("half done");
+    expect(await handedOver((text) => text)).toBe("anew");
+  });
 });

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { createEngine, StoreError } from "@idemkit/engine";
 import { claimed, requestOf, roundTrips, startPostgres, startProxy } from "@idemkit/test-servers";
 import pg from "pg";
@@ -28,10 +29,14 @@ describe("round trips, counted by a proxy", () => {
       await migrate(client);
       const store = postgresStore(client);
       const play = (name: string, size: number) => roundTrips(proxy, store, name, size);
-      await play("a connection prepares its statements first", 1);
-      await play("and those for lists", 2);
-      expect(await play("one", 1)).toEqual([1, 1, 1, 1, 1]);
-      expect(await play("many", 256)).toEqual([1, 1, 1, 1, 1]);
+      // A connection prepares its statements first, and anew under other names: not each time.
+      const least = async (name: string, size: number) => {
+        const plays: (readonly number[])[] = [];
+        for (let round = 0; round < 4; round += 1) plays.push(await play(`${name} ${round}`, size));
+        return plays[0]?.map((_, step) => Math.min(...plays.map((trips) => trips[step] ?? 0)));
+      };
+      expect(await least("one", 1)).toEqual([1, 1, 1, 1, 1]);
+      expect(await least("many", 256)).toEqual([1, 1, 1, 1, 1]);
     });
   }
 });
@@ -115,6 +120,27 @@ describe("one that is stuck", () => {
     locker.release();
     expect(begun.claim.signal.aborted).toBe(false);
     expect(await begun.claim.complete(1)).toEqual({ recorded: true });
+  });
+
+  test("makes no lease look lapsed that was renewed while it was waited for", async () => {
+    const { client } = await migrated();
+    const store = postgresStore(client);
+    const request = requestOf("renewed", { leaseMs: 300 });
+    const [claim = expect.fail("not claimed")] = await claimed(store, [request]);
+    const locker = await client.connect();
+    await locker.query("BEGIN");
+    const locked = requestOf("locked");
+    await locker.query(
+      `INSERT INTO idemkit_records SELECT $1::uuid, '', '', 'claimed', 'f', 'o', 1, 1, false, 1, 1, 1`,
+      [locked.id.digest],
+    );
+    const rivals = store.claim([locked, requestOf("renewed")]);
+    await sleep(100);
+    expect(await store.renew([{ ...claim, leaseMs: 60_000 }])).toEqual([true]);
+    await sleep(400);
+    await locker.query("ROLLBACK");
+    locker.release();
+    expect((await rivals).map(({ outcome }) => outcome)).toEqual(["claimed", "in-progress"]);
   });
 
   test("a body that the server refuses fails alone", async () => {
