@@ -1,29 +1,49 @@
 import { randomBytes } from "node:crypto";
 import type { ClaimRequest, Store } from "./store.ts";
 
+/** Texts that a wrong charset, a short column or a meddling trigger would not keep. */
+const BODY = `Łukasz 日本 😀 '"\\ ${"long ".repeat(1_000)}`;
+const NOTE = "";
+const RECORDS = 2;
+const TIMES = { leaseMs: 60_000, retentionMs: 60_000 };
+
 /**
- * Claims a record of its own twice and completes it: whatever missing rights, triggers, policies and
- * meddling proxies do to a store is seen here, where its settings alone would not tell.
+ * Claims records of its own twice, renews and completes them and reads what is left of them: whatever
+ * missing rights, charsets, triggers, policies and meddling proxies do to a store is seen here, where
+ * its settings alone would not tell.
  *
- * @param forget deletes the record again
+ * @param forget deletes a record again
  * @returns what is wrong, if anything; the driver's own errors are thrown
  */
 export async function trialProblem(
   store: Store,
   forget: (digest: string) => Promise<unknown>,
 ): Promise<string | undefined> {
-  const digest = randomBytes(16).toString("hex");
-  const id = { digest, scope: "7:idemkit", key: "check" };
-  const times = { leaseMs: 60_000, retentionMs: 60_000 };
-  const request = (owner: string): ClaimRequest => ({
-    ...{ id, owner, fingerprint: "check", ...times, takeOver: false },
+  const digests = Array.from({ length: RECORDS }, () => randomBytes(16).toString("hex"));
+  const requests = (owner: string): readonly ClaimRequest[] =>
+    digests.map((digest) => ({
+      id: { digest, scope: "7:idemkit", key: "check" },
+      ...{ owner, fingerprint: "check", ...TIMES, takeOver: false },
+    }));
+  const won = await store.claim(requests("first"));
+  const lost = await store.claim(requests("second"));
+  const claims = requests("first").map(({ id, owner }, index) => {
+    const outcome = won[index];
+    return { id, owner, token: outcome?.outcome === "claimed" ? outcome.token : 0 };
   });
-  const [won] = await store.claim([request("first")]);
-  const [lost] = await store.claim([request("second")]);
-  const token = won?.outcome === "claimed" ? won.token : 0;
-  const claim = { id, owner: "first", token };
-  const [isCompleted] = await store.complete([{ ...claim, status: "succeeded", body: "check" }]);
-  await forget(digest);
-  if (token > 0 && lost?.outcome === "in-progress" && isCompleted === true) return undefined;
-  return "A claim on trial was not kept apart from a second one: look for triggers, policies and proxies.";
+  const areRenewed = await store.renew(claims.map((claim) => ({ ...claim, leaseMs: 60_000 })));
+  const outcome = { status: "succeeded", body: BODY, note: NOTE } as const;
+  const areCompleted = await store.complete(claims.map((claim) => ({ ...claim, ...outcome })));
+  const views = await store.read(claims.map(({ id }) => id));
+  for (const digest of digests) await forget(digest);
+  const isKeptApart =
+    claims.every(({ token }) => token > 0) &&
+    lost.every((answer) => answer.outcome === "in-progress") &&
+    areRenewed.every(Boolean) &&
+    areCompleted.every(Boolean);
+  if (!isKeptApart) {
+    return "Claims on trial were not kept apart: look for triggers, policies and proxies.";
+  }
+  if (views.every((view) => view?.body === BODY && view.note === NOTE)) return undefined;
+  return "Texts on trial did not come back as they were: look for charsets, triggers and modes.";
 }

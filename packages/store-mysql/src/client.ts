@@ -37,6 +37,7 @@ export type MysqlClient =
 const EXPECTED = "client: expected a pool of mysql2, or a drizzle database on one, ";
 /** Longer than this no statement that writes may hold its locks, or wait for those of others. */
 const WRITE_MS_MAX = 2_000;
+const END_MS_MAX = 2_000;
 
 /** @throws TypeError where it is none of them, or a single connection */
 export function queriesOf(client: MysqlClient): Database {
@@ -45,6 +46,9 @@ export function queriesOf(client: MysqlClient): Database {
   if (typeof driver !== "object" || driver === null || !("execute" in driver)) {
     const got = driver === null ? "null" : `a value of type ${typeof driver}`;
     throw new TypeError(`${EXPECTED}got ${got}.`);
+  }
+  if ("of" in driver || !("end" in driver)) {
+    throw new TypeError(`${EXPECTED}got a cluster of pools: records have to be on one server.`);
   }
   if (!("getConnection" in driver)) {
     throw new TypeError(
@@ -101,9 +105,15 @@ async function write(
   sql: string,
   values: readonly (string | null)[] = [],
 ): Promise<Written> {
-  let ending: Promise<unknown> | undefined;
-  const timer = setTimeout(() => {
-    ending = end(pool, connection);
+  let isOver = false;
+  let ending: Promise<void> | undefined;
+  const timer = setTimeout(async () => {
+    // Where none is free, nothing waits for it: the connections that are in use must come back first.
+    const other = await pool.getConnection().catch(() => undefined);
+    if (other === undefined) return;
+    if (!isOver) ending = end(other, connection);
+    await ending;
+    other.release();
   }, WRITE_MS_MAX);
   try {
     const [result] = (await connection.execute({ sql, values: [...values] })) as [
@@ -111,22 +121,28 @@ async function write(
     ];
     return { count: result.affectedRows, said: Number(result.insertId) };
   } finally {
+    isOver = true;
     clearTimeout(timer);
     // Whoever gets the connection next must not be what is ended.
     await ending;
   }
 }
 
+/** The pool may reach several servers, which number their connections alike. */
+const IS_OURS = `
+  SELECT 1 FROM information_schema.processlist
+  WHERE id = ? AND time > 0 AND info LIKE '%idemkit_records%'`;
+
 /** Where it cannot be ended, the server's limit holds. */
-async function end(pool: MysqlPool, { threadId }: MysqlConnection): Promise<void> {
+async function end(other: MysqlConnection, { threadId }: MysqlConnection): Promise<void> {
+  const id = Number(threadId);
+  const timer = setTimeout(() => other.destroy(), END_MS_MAX);
   try {
-    const other = await pool.getConnection();
-    try {
-      await other.execute({ sql: `KILL QUERY ${Number(threadId)}` });
-    } finally {
-      other.release();
-    }
+    const [found] = await read(other, IS_OURS, [String(id)]);
+    if (found !== undefined) await other.execute({ sql: `KILL QUERY ${id}` });
   } catch {
     // It has ended by itself, or the user may not end it.
+  } finally {
+    clearTimeout(timer);
   }
 }

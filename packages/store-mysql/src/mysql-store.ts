@@ -23,7 +23,7 @@ import { type MysqlClient, queriesOf } from "./client.ts";
 import type { Entry, Pair } from "./pairs.ts";
 import type { Database, TextRow } from "./queries.ts";
 import * as sql from "./sql.ts";
-import { Statements } from "./statements.ts";
+import { isInterrupted, Statements } from "./statements.ts";
 
 /** Each takes a rival in the right moment: of 200 on one record some need a second round. */
 const ROUNDS_MAX = 20;
@@ -138,18 +138,27 @@ class PooledStore implements MysqlStore {
 
   async remove(id: RecordId, token: number): Promise<boolean> {
     const { count } = await this.#statements.write(sql.REMOVE, [{ digest: id.digest, token }]);
-    return count > 0;
+    if (count > 0) return true;
+    const found = (await this.#read([id])).get(id.digest);
+    return transition(found?.record, "remove", { token }, found?.nowMs ?? 0).answer;
   }
 
   async purge(limit: number): Promise<number> {
     let purged = 0;
+    let atOnce = PURGED_AT_ONCE_MAX;
     while (purged < limit) {
-      const some = Math.min(limit - purged, PURGED_AT_ONCE_MAX);
+      const some = Math.min(limit - purged, atOnce);
       const digests = await this.#statements.readAll(sql.due(some));
       const entries = digests.map(([digest = null]) => ({ digest }));
-      const { count } = await this.#statements.write(sql.PURGE, entries);
-      purged += count;
-      if (digests.length < some || count === 0) break;
+      try {
+        const { count } = await this.#statements.write(sql.PURGE, entries);
+        purged += count;
+        if (digests.length < some || count === 0) break;
+      } catch (error) {
+        // Large bodies can take longer than a statement may.
+        if (!isInterrupted(error) || some === 1) throw error;
+        atOnce = Math.ceil(some / 2);
+      }
     }
     return purged;
   }

@@ -30,11 +30,12 @@ export interface Form {
   readonly entries: string;
 }
 
+/** Without a charset MariaDB takes the database's, and writes what that lacks as question marks. */
 const COLUMN_TYPES = {
-  digest: "VARCHAR(32)",
-  text: "LONGTEXT",
+  digest: "VARCHAR(32) CHARACTER SET utf8mb4",
+  text: "LONGTEXT CHARACTER SET utf8mb4",
   bigint: "BIGINT",
-  boolean: "VARCHAR(5)",
+  boolean: "BIGINT",
 } as const;
 
 export function pair(parameters: Parameters, text: (form: Form) => string): Pair {
@@ -61,8 +62,7 @@ export function pair(parameters: Parameters, text: (form: Form) => string): Pair
 
 function typed(type: Parameters[string] | undefined, value: string): string {
   if (type === "digest") return `UNHEX(${value})`;
-  if (type === "bigint") return `CAST(${value} AS SIGNED)`;
-  return type === "boolean" ? `(${value} = 'true')` : value;
+  return type === "text" ? value : `CAST(${value} AS SIGNED)`;
 }
 
 /** The parameters of the statement `one`. */
@@ -79,5 +79,6 @@ export function valuesOfList({ columns }: Pair, entries: readonly Entry[]): read
 }
 
 function textOf(value: Value | undefined): string | null {
+  if (typeof value === "boolean") return value ? "1" : "0";
   return value == null ? null : String(value);
 }

@@ -15,10 +15,14 @@ const ROW = `
     record.fingerprint, CONVERT(record.owner USING utf8mb4), record.checkpoint, record.body,
     record.note, record.scope, record.\`key\``;
 
-/** Each entry beside its record. A look-up one by one, in their order, locks in their order as well. */
+/**
+ * Each entry beside its record. A look-up one by one, in their order, locks in their order as well; of
+ * a table with few rows the server would rather read, and lock, all.
+ */
 function joined({ isList, entries, value }: Form): string {
   return isList
-    ? `${entries} STRAIGHT_JOIN idemkit_records AS record ON record.digest = ${value("digest")}`
+    ? `${entries} STRAIGHT_JOIN idemkit_records AS record FORCE INDEX (PRIMARY)
+    ON record.digest = ${value("digest")}`
     : "idemkit_records AS record";
 }
 

@@ -5,6 +5,7 @@ import type { Queries, TextRow, Written } from "./queries.ts";
 const TRIES_MAX = 8;
 const PAUSE_MS_MAX = 20;
 const DEADLOCK = 1213;
+const INTERRUPTED = 1317;
 /** No such table, no such column. */
 const SCHEMA_ERRORS = [1146, 1054];
 const NOTHING_WRITTEN: Written = { count: 0, said: 0 };
@@ -53,6 +54,11 @@ async function repeated<T>(run: () => Promise<T>): Promise<T> {
     }
     await sleep(PAUSE_MS_MAX * Math.random());
   }
+}
+
+/** Whether a statement was ended because it took too long. */
+export function isInterrupted(error: unknown): boolean {
+  return numberOf(error) === INTERRUPTED;
 }
 
 function numberOf(error: unknown): number {

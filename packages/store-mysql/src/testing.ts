@@ -8,7 +8,7 @@ const ELAPSE = `
     record.completed_at = record.completed_at - CAST(? AS SIGNED)`;
 const OF_THESE = `
   WHERE record.digest IN (
-    SELECT UNHEX(given.digest) FROM JSON_TABLE(?, '$[*]' COLUMNS (digest VARCHAR(32) PATH '$')) AS given)`;
+    SELECT UNHEX(given.digest) FROM JSON_TABLE(?, '$[*]' COLUMNS (digest VARCHAR(32) CHARACTER SET utf8mb4 PATH '$')) AS given)`;
 
 /**
  * Lets time pass for the records of a test, without waiting for it: every stored time moves back.

@@ -35,6 +35,11 @@ const spoilt: readonly (readonly [string, string, string])[] = [
     "lacks PRIMARY KEY (digest)",
   ],
   [
+    "a primary key on a part of the digest",
+    "ALTER TABLE idemkit_records DROP PRIMARY KEY, ADD PRIMARY KEY (digest(4))",
+    "lacks PRIMARY KEY (digest)",
+  ],
+  [
     "another unique key",
     "ALTER TABLE idemkit_records ADD UNIQUE other (token)",
     "has another unique key, other",
@@ -54,6 +59,7 @@ const spoilt: readonly (readonly [string, string, string])[] = [
 
 const settings: readonly (readonly [string, string, string])[] = [
   ["a connection that does not commit", "SET SESSION autocommit = 0", "autocommit is off"],
+  ["results in another charset", "SET SESSION character_set_results = latin1", "charset is latin1"],
   ["a connection that cuts texts", "SET SESSION sql_mode = ''", "sql_mode is not strict"],
 ];
 
@@ -102,7 +108,28 @@ describe.each(servers)("on %s check", (version, server) => {
     await client.query(
       "CREATE TRIGGER meddle BEFORE INSERT ON idemkit_records FOR EACH ROW SET NEW.owner = 'x'",
     );
-    await expect(mysqlStore(client).check(lenient)).rejects.toThrow("A claim on trial");
+    await expect(mysqlStore(client).check(lenient)).rejects.toThrow("on trial");
+  });
+
+  test("refuses a table whose texts a trigger cuts", async () => {
+    const { client } = await migrated();
+    await client.query(
+      "CREATE TRIGGER cut BEFORE UPDATE ON idemkit_records FOR EACH ROW SET NEW.body = LEFT(NEW.body, 9)",
+    );
+    await expect(mysqlStore(client).check(lenient)).rejects.toThrow(
+      "Texts on trial did not come back as they were",
+    );
+  });
+
+  test("takes columns that fill themselves", async () => {
+    const { client } = await migrated();
+    await client.query(
+      "ALTER TABLE idemkit_records ADD twice bigint AS (token * 2) STORED NOT NULL".replace(
+        version.startsWith("MariaDB") ? " NOT NULL" : "",
+        "",
+      ),
+    );
+    await mysqlStore(client).check(lenient);
   });
 
   test("refuses a user who may not write", async () => {

@@ -7,9 +7,13 @@ import type { CleanUp } from "./clients.ts";
 export const servers = Object.entries(inject("mysqlUrls"));
 
 /** A new database of a server that the tests share. It is dropped with its user. */
-export async function database(server: string, cleanUp: CleanUp = onTestFinished): Promise<string> {
+export async function database(
+  server: string,
+  cleanUp: CleanUp = onTestFinished,
+  charset = "utf8mb4",
+): Promise<string> {
   const name = `idemkit_${randomBytes(6).toString("hex")}`;
-  await once(server, `CREATE DATABASE ${name}`);
+  await once(server, `CREATE DATABASE ${name} CHARACTER SET ${charset}`);
   cleanUp(() => once(server, `DROP DATABASE ${name}`));
   const url = new URL(server);
   url.pathname = `/${name}`;

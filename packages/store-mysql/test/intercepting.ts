@@ -22,6 +22,7 @@ export function intercepting(
       };
     },
     execute: () => undefined,
+    end: () => pool.end(),
   };
   return made;
 }

@@ -1,11 +1,18 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { createEngine, StoreError } from "@idemkit/engine";
 import { claimed, requestOf, roundTrips, startMariaDb, startProxy } from "@idemkit/test-servers";
-import { createConnection, type PoolOptions, type RowDataPacket } from "mysql2/promise";
+import {
+  createConnection,
+  createPoolCluster,
+  type PoolOptions,
+  type RowDataPacket,
+} from "mysql2/promise";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { migrate, mysqlStore } from "../src/index.ts";
 import { elapse } from "../src/testing.ts";
 import { pool } from "./clients.ts";
 import { database, servers } from "./database.ts";
+import { intercepting } from "./intercepting.ts";
 
 const outcome = { status: "succeeded", body: "b" } as const;
 
@@ -112,6 +119,89 @@ describe.each(servers)("on %s", (_version, server) => {
     locker.release();
     expect(begun.claim.signal.aborted).toBe(false);
     expect(await begun.claim.complete(1)).toEqual({ recorded: true });
+  });
+
+  test("a pool whose connections are all stuck goes on once they are free", async () => {
+    const { client, url } = await migrated(server, { connectionLimit: 2 });
+    const store = mysqlStore(client);
+    const claims = await claimed(store, [requestOf("a"), requestOf("b")]);
+    const locker = pool(url, onTestFinished, { connectionLimit: 1 });
+    const holding = await locker.getConnection();
+    await holding.query("START TRANSACTION");
+    await holding.query("SELECT 1 FROM idemkit_records FOR UPDATE");
+    const renewals = claims.map((claim) => store.renew([{ ...claim, leaseMs: 60_000 }]));
+    await sleep(2_500);
+    await holding.query("ROLLBACK");
+    holding.release();
+    expect(await Promise.all(renewals)).toEqual([[true], [true]]);
+    expect((await client.query("SELECT 1 AS one"))[0]).toEqual([{ one: 1 }]);
+  });
+
+  test("a list waits for no other row, though the table has few", async () => {
+    const { client } = await migrated(server);
+    const store = mysqlStore(client);
+    const requests = ["a", "b", "c"].map((key) => requestOf(key));
+    const claims = await claimed(store, requests);
+    const locker = await client.getConnection();
+    await locker.query("START TRANSACTION");
+    const digest = requests[0]?.id.digest;
+    await locker.query("SELECT 1 FROM idemkit_records WHERE digest = UNHEX(?) FOR UPDATE", [
+      digest,
+    ]);
+    const others = claims.slice(1).map((claim) => ({ ...claim, leaseMs: 60_000 }));
+    expect(await store.renew(others)).toEqual([true, true]);
+    await locker.query("ROLLBACK");
+    locker.release();
+  });
+
+  test.each(["latin1", "utf8mb3", "ucs2"])(
+    "texts are kept in lists, though the database's own charset is %s",
+    async (charset) => {
+      const url = await database(server, onTestFinished, charset);
+      const client = pool(url, onTestFinished);
+      await migrate(client);
+      const store = mysqlStore(client);
+      await store.check({ durability: "process-kill" });
+      const text = "Łukasz 日本 😀";
+      const requests = ["a", "b"].map((key) => requestOf(key, { checkpoint: text }));
+      const claims = await claimed(store, requests);
+      const completions = claims.map((claim) => ({ ...claim, ...outcome, body: text, note: text }));
+      expect(await store.complete(completions)).toEqual([true, true]);
+      expect(await store.complete(completions)).toEqual([true, true]);
+      const views = await store.read(claims.map(({ id }) => id));
+      for (const view of views) {
+        expect([view?.body, view?.note, view?.checkpoint?.value]).toEqual([text, text, text]);
+      }
+    },
+  );
+
+  test("a purge of large bodies goes on in smaller batches", async () => {
+    const { client } = await migrated(server);
+    const store = mysqlStore(client);
+    const claims = await claimed(
+      store,
+      Array.from({ length: 20 }, (_, index) => requestOf(`k${index}`)),
+    );
+    await store.complete(claims.map((claim) => ({ ...claim, ...outcome })));
+    await elapse(client, 10_000_000);
+    let batches = 0;
+    const slow = mysqlStore(
+      intercepting(client, (sql) => {
+        if (/^\s*DELETE/.test(sql)) batches += 1;
+        // As long as the server takes for a batch of very large bodies.
+        return batches === 1 && /^\s*DELETE/.test(sql) ? `${sql} AND SLEEP(3) = 0` : sql;
+      }),
+    );
+    expect(await slow.purge(100)).toBe(20);
+  });
+
+  test("a removal that is asked for again is told true, whatever the flags", async () => {
+    const { client } = await migrated(server, { flags: ["-FOUND_ROWS"] });
+    const store = mysqlStore(client);
+    const [claim = expect.fail("not claimed")] = await claimed(store, [requestOf("k")]);
+    expect(await store.remove(claim.id, claim.token)).toBe(true);
+    expect(await store.remove(claim.id, claim.token)).toBe(true);
+    expect(await store.remove(claim.id, claim.token + 1)).toBe(false);
   });
 
   test("a body that the server refuses fails alone", async () => {
@@ -240,6 +330,16 @@ describe("wrong use", () => {
   const cases: readonly (readonly [string, () => unknown, string])[] = [
     ["a URL", () => mysqlStore("mysql://" as never), "got a value of type string"],
     ["nothing", () => mysqlStore(null as never), "got null"],
+    [
+      "a cluster of pools",
+      () => mysqlStore(createPoolCluster() as never),
+      "got a cluster of pools",
+    ],
+    [
+      "a part of a cluster",
+      () => mysqlStore(createPoolCluster().of("*") as never),
+      "got a cluster of pools",
+    ],
   ];
   for (const [what, use, message] of cases) {
     test(`with ${what} is refused`, () => {

@@ -391,7 +391,7 @@ describe("check", () => {
           "CREATE TRIGGER undo AFTER INSERT ON idemkit_records " +
             "BEGIN DELETE FROM idemkit_records WHERE digest = NEW.digest; END",
         ),
-      "A claim on trial",
+      "Claims on trial were not kept apart",
     ],
     ["a lost table", (db) => db.exec("DROP TABLE idemkit_records"), "tables are missing"],
     [
