@@ -35,8 +35,8 @@ const FIRST_DIGEST = "0".repeat(32);
 export interface MysqlStore extends Store {
   /**
    * Looks whether the database is fit for use: its schema, its settings and rights, whether a claim and
-   * everything after it works, and what an acknowledged outcome survives. It claims a record of its own
-   * and deletes it again. Call it once at the start.
+   * everything after it works, and what an acknowledged outcome survives. It claims records of its own
+   * and deletes them again. Call it once at the start.
    *
    * @throws Error that lists what is wrong and what to do
    */

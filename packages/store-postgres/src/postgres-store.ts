@@ -32,8 +32,8 @@ const FIRST_DIGEST = "0".repeat(32);
 export interface PostgresStore extends Store {
   /**
    * Looks whether the database is fit for use: its schema, its rights, whether a claim on trial works,
-   * and what an acknowledged outcome survives. It deletes the record of the trial again. Call it once
-   * at the start.
+   * and what an acknowledged outcome survives. It deletes what it tried again. Call it once at the
+   * start.
    *
    * @throws Error that lists what is wrong and what to do
    */
