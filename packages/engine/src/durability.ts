@@ -19,17 +19,21 @@ const LEVELS: readonly Durability[] = ["none", "process-kill", "power-loss"];
  * @throws TypeError where an option is something else
  */
 export function durabilityProblems(
-  { durability = "power-loss", ...others }: CheckOptions,
+  options: CheckOptions,
   survives: Durability,
   advice: string,
 ): readonly string[] {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`options: expected an object with durability, got ${typeof options}.`);
+  }
+  const { durability = "power-loss", ...others } = options;
   const [unknown] = Object.keys(others);
   if (unknown !== undefined) {
     throw new TypeError(`${unknown}: no such option. Expected durability.`);
   }
   if (!LEVELS.includes(durability)) {
     const expected = LEVELS.map((level) => `'${level}'`).join(" or ");
-    throw new TypeError(`durability: expected ${expected}.`);
+    throw new TypeError(`durability: expected ${expected}, got ${String(durability)}.`);
   }
   if (LEVELS.indexOf(survives) >= LEVELS.indexOf(durability)) return [];
   return [

@@ -9,11 +9,11 @@ import { appliedVersion, LATEST_VERSION, tablesIn } from "./migrate.ts";
 import type { Queries, TextRow } from "./queries.ts";
 
 export interface CheckReport {
-  /** 0 where the tables were made by other means than `migrate`. */
-  readonly schemaVersion: number;
+  /** Missing where the tables were made by other means than `migrate`, or it may not be read. */
+  readonly schemaVersion?: number;
   readonly durability: Durability;
   /** Such as `MySQL 9.7.4` or `MariaDB 10.11.19`. */
-  readonly server: string;
+  readonly serverVersion: string;
   readonly flushLogAtTrxCommit: string;
   /** Missing where the server writes no binary log. */
   readonly syncBinlog?: string;
@@ -26,6 +26,7 @@ const REPAIRING = /^(1|on|fast|detect_and_recover)$/i;
 /** The largest body, and what is sent along with it. */
 const PACKET_BYTES_MIN = 16 * 1024 * 1024;
 const READ_ONLY_ERRORS = [1290, 1792, 1836];
+const DENIED_ERRORS = [1044, 1045, 1142, 1143];
 
 /** Name, type and whether it must not be NULL. */
 const COLUMNS = [
@@ -84,22 +85,24 @@ export async function check(
     "log, sync_binlog to 1";
   problems.push(...durabilityProblems(options, report.durability, advice));
   if (problems.length > 0) {
-    throw new Error(`The ${report.server} database is not fit for idemkit. ${problems.join(" ")}`);
+    throw new Error(
+      `The ${report.serverVersion} database is not fit for idemkit. ${problems.join(" ")}`,
+    );
   }
-  return { schemaVersion, ...report };
+  return { ...(schemaVersion > 0 && { schemaVersion }), ...report };
 }
 
 async function checkServer(queries: Queries) {
   const [row = []] = await queries.read(SERVER);
   const [version = "", flush = "", logBin, syncBinlog = "", doublewrite = ""] = row.map(String);
   const product = /mariadb/i.test(version) ? "MariaDB" : "MySQL";
-  const server = `${product} ${version.split("-")[0]}`;
+  const serverVersion = `${product} ${version.split("-")[0]}`;
   const hasBinlog = logBin === "1" || logBin === "ON";
   const isSynced =
     flush === "1" && (!hasBinlog || syncBinlog === "1") && REPAIRING.test(doublewrite);
   const durability: Durability = isSynced ? "power-loss" : "process-kill";
   const report = {
-    ...{ durability, server, flushLogAtTrxCommit: flush },
+    ...{ durability, serverVersion, flushLogAtTrxCommit: flush },
     ...(hasBinlog && { syncBinlog }),
   };
   const problems = sessionProblems(row.slice(5));
@@ -209,9 +212,9 @@ async function trialProblems(queries: Queries, store: Store): Promise<readonly s
     if (READ_ONLY_ERRORS.includes(number)) {
       return ["The server is read-only: connect to the primary."];
     }
-    const { message } = error as Error;
-    return [
-      `A claim on trial failed: ${message}. The user needs SELECT, INSERT, UPDATE and DELETE.`,
-    ];
+    const advice = DENIED_ERRORS.includes(number)
+      ? " The user needs SELECT, INSERT, UPDATE and DELETE."
+      : "";
+    return [`A claim on trial failed: ${(error as Error).message}.${advice}`];
   }
 }

@@ -17,6 +17,8 @@ export interface MysqlConnection {
 
 /** A pool of `mysql2/promise`. */
 export interface MysqlPool {
+  /** A cluster of pools lacks it: records have to be on one server. */
+  readonly execute: unknown;
   getConnection(): Promise<MysqlConnection>;
 }
 

@@ -76,7 +76,7 @@ describe.each(servers)("on %s check", (version, server) => {
     expect(await mysqlStore(client).check(lenient)).toMatchObject({
       schemaVersion: 1,
       durability: expect.any(String),
-      server: version,
+      serverVersion: version,
       flushLogAtTrxCommit: expect.any(String),
     });
     expect((await client.query("SELECT * FROM idemkit_records"))[0]).toEqual([]);
@@ -154,7 +154,7 @@ describe.each(servers)("on %s check", (version, server) => {
   test("takes tables that were made by other means", async () => {
     const { client } = await migrated();
     await client.query("DROP TABLE idemkit_migrations");
-    expect(await mysqlStore(client).check(lenient)).toMatchObject({ schemaVersion: 0 });
+    expect(await mysqlStore(client).check(lenient)).not.toHaveProperty("schemaVersion");
   });
 });
 

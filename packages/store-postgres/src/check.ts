@@ -50,6 +50,9 @@ const SERVER = `
     pg_is_in_recovery(), current_setting('server_encoding')`;
 
 /** Parameters: the table's name. */
+const MAY_READ = "SELECT has_table_privilege(to_regclass($1::text), 'SELECT')";
+
+/** Parameters: the table's name. */
 const TABLE = `
   SELECT relpersistence,
     has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
@@ -151,14 +154,14 @@ async function checkServer(queries: Queries, isLogged: boolean) {
   return { report, problems };
 }
 
-/** Missing where the tables were made by other means than {@link migrate}. */
+/** Missing where the tables were made by other means than {@link migrate}, or it may not be read. */
 async function versionOf(
   queries: Queries,
   schema: string | undefined,
 ): Promise<number | undefined> {
   const table = inSchema("idemkit_migrations", schema);
-  const [row] = await queries.run("SELECT to_regclass($1::text)", [table]);
-  return row?.[0] == null ? undefined : await appliedVersion(queries, schema);
+  const [row] = await queries.run(MAY_READ, [table]);
+  return row?.[0] === "t" ? await appliedVersion(queries, schema) : undefined;
 }
 
 async function schemaProblems(
@@ -170,7 +173,11 @@ async function schemaProblems(
   if (version > LATEST_VERSION) {
     return [`Its schema has version ${version}, newer than this release: update the package.`];
   }
-  if (!isThere) return [`Its table ${table} is missing: call \`await migrate(client)\` once.`];
+  if (!isThere) {
+    return [
+      `Its table ${table} is missing: call \`await migrate(client)\` once, for the same schema.`,
+    ];
+  }
   if (version < LATEST_VERSION) {
     return [
       `Its schema has version ${version} of ${LATEST_VERSION}: call \`await migrate(client)\`.`,

@@ -83,6 +83,8 @@ export async function migrate(
   client: PostgresClient,
   options: MigrateOptions = {},
 ): Promise<readonly number[]> {
+  const [unknown] = Object.keys(options).filter((name) => name !== "schema");
+  if (unknown !== undefined) throw new TypeError(`${unknown}: no such option. Expected schema.`);
   checkSchema(options.schema);
   return await queriesOf(client).transaction(async (queries) => {
     await queries.run(LOCK, []);

@@ -1,4 +1,11 @@
-import { type CheckOptions, type Durability, durabilityProblems } from "@idemkit/engine/model";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Store } from "@idemkit/engine";
+import {
+  type CheckOptions,
+  type Durability,
+  durabilityProblems,
+  trialProblem,
+} from "@idemkit/engine/model";
 import { nodesOf, type RedisClient, type RedisNode } from "./client.ts";
 
 export interface CheckReport {
@@ -12,11 +19,39 @@ export interface CheckReport {
 /** It can scan for keys of one type. */
 const SERVER_VERSION_MIN = 6;
 
+/** A client without a server would wait, and connect again, for ever. */
+const ANSWER_MS_MAX = 5_000;
+
+export interface Checked {
+  readonly client: RedisClient;
+  readonly store: Store;
+  readonly prefix: string;
+  readonly replicasMin: number;
+}
+
 /** @throws Error that lists what is wrong and what to do */
-export async function check(
-  client: RedisClient,
-  replicasMin: number,
-  options: CheckOptions = {},
+export async function check(checked: Checked, options: CheckOptions = {}): Promise<CheckReport> {
+  const late = new AbortController();
+  const answered = lookAtAll(checked, options);
+  const waited = sleep(ANSWER_MS_MAX, undefined, { signal: late.signal, ref: false });
+  try {
+    const report = await Promise.race([answered, waited]);
+    if (report !== undefined) return report;
+  } finally {
+    late.abort();
+    waited.catch(() => undefined);
+    answered.catch(() => undefined);
+  }
+  const { status } = checked.client as { readonly status?: string };
+  throw new Error(
+    `Redis has not answered within ${ANSWER_MS_MAX} ms; the client is '${status}'. Is its URL right, and ` +
+      "the server up? The client's 'error' events say more.",
+  );
+}
+
+async function lookAtAll(
+  { client, store, prefix, replicasMin }: Checked,
+  options: CheckOptions,
 ): Promise<CheckReport> {
   const nodes = await Promise.all((await nodesOf(client)).map((node) => lookAt(node, replicasMin)));
   const problems = new Set(nodes.flatMap((node) => node.problems));
@@ -28,8 +63,25 @@ export async function check(
   };
   const advice = "set appendonly to yes, appendfsync to always and no-appendfsync-on-rewrite to no";
   for (const each of durabilityProblems(options, report.durability, advice)) problems.add(each);
+  if (problems.size === 0) {
+    for (const each of await trialProblems(client, store, prefix)) problems.add(each);
+  }
   if (problems.size === 0) return report;
   throw new Error(`The Redis server is not fit for idemkit. ${[...problems].join(" ")}`);
+}
+
+/** What is wrong with a claim on trial. */
+async function trialProblems(
+  client: RedisClient,
+  store: Store,
+  prefix: string,
+): Promise<readonly string[]> {
+  try {
+    const problem = await trialProblem(store, (digest) => client.del(prefix + digest));
+    return problem === undefined ? [] : [problem];
+  } catch (error) {
+    return [`A claim on trial failed: ${(error as Error).message}.`];
+  }
 }
 
 interface Looked {

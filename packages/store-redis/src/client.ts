@@ -21,6 +21,7 @@ export interface RedisNode {
 export interface RedisClient {
   evalsha(hash: string, keys: 1, key: string, ...values: string[]): Promise<unknown>;
   eval(script: string, keys: 1, key: string, ...values: string[]): Promise<unknown>;
+  del(key: string): Promise<unknown>;
   getrange(key: string, start: number, end: number): Promise<string>;
   readonly options: object;
 }

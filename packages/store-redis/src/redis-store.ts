@@ -153,7 +153,11 @@ class ScriptedStore implements RedisStore {
   }
 
   async check(options?: CheckOptions): Promise<CheckReport> {
-    return await check(this.#client, this.#replicasMin, options);
+    const checked = {
+      ...{ client: this.#client, store: this, prefix: this.#prefix },
+      replicasMin: this.#replicasMin,
+    };
+    return await check(checked, options);
   }
 
   /** What may not be forgotten: it counts once the replicas have it. */

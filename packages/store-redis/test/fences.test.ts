@@ -181,6 +181,7 @@ function breaking(client: Redis, { script, from, to }: Break): RedisClient {
     },
     eval: (text, keys, key, ...values) =>
       client.eval(text === whole ? whole.replace(from, () => to) : text, keys, key, ...values),
+    del: (key) => client.del(key),
     getrange: (key, start, end) => client.getrange(key, start, end),
   };
 }

@@ -236,6 +236,23 @@ describe("check", () => {
   });
 });
 
+test("check tells that the server does not answer, in time", async () => {
+  const client = new Redis("redis://127.0.0.1:1", { lazyConnect: false });
+  client.on("error", () => undefined);
+  onTestFinished(() => client.disconnect());
+  await expect(redisStore(client).check()).rejects.toThrow("Redis has not answered within 5000 ms");
+});
+
+test("check refuses a user who may not run scripts", async () => {
+  const server = await ownServer();
+  const admin = redis(server.url, onTestFinished);
+  await admin.call("ACL", "SETUSER", "weak", "on", "nopass", "~*", "+@all", "-@scripting");
+  const client = new Redis(server.url, { username: "weak", password: "any" });
+  onTestFinished(() => client.disconnect());
+  const refused = redisStore(client).check({ durability: "process-kill" });
+  await expect(refused).rejects.toThrow("A claim on trial failed: NOPERM");
+});
+
 describe("wrong use", () => {
   const client = { evalsha: () => undefined, getrange: () => undefined, options: {} } as never;
   const cases: readonly (readonly [string, () => unknown, string])[] = [
