@@ -25,6 +25,18 @@ export async function trialProblem(
       id: { digest, scope: "7:idemkit", key: "check" },
       ...{ owner, fingerprint: "check", ...TIMES, takeOver: false },
     }));
+  try {
+    return await problemWith(store, requests);
+  } finally {
+    // What is open is never forgotten by time.
+    for (const digest of digests) await forget(digest);
+  }
+}
+
+async function problemWith(
+  store: Store,
+  requests: (owner: string) => readonly ClaimRequest[],
+): Promise<string | undefined> {
   const won = await store.claim(requests("first"));
   const lost = await store.claim(requests("second"));
   const claims = requests("first").map(({ id, owner }, index) => {
@@ -35,7 +47,6 @@ export async function trialProblem(
   const outcome = { status: "succeeded", body: BODY, note: NOTE } as const;
   const areCompleted = await store.complete(claims.map((claim) => ({ ...claim, ...outcome })));
   const views = await store.read(claims.map(({ id }) => id));
-  for (const digest of digests) await forget(digest);
   const isKeptApart =
     claims.every(({ token }) => token > 0) &&
     lost.every((answer) => answer.outcome === "in-progress") &&

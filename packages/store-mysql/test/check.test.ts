@@ -123,11 +123,10 @@ describe.each(servers)("on %s check", (version, server) => {
 
   test("takes columns that fill themselves", async () => {
     const { client } = await migrated();
+    // MariaDB has none of them that must not be NULL.
+    const notNull = version.startsWith("MySQL") ? " NOT NULL" : "";
     await client.query(
-      "ALTER TABLE idemkit_records ADD twice bigint AS (token * 2) STORED NOT NULL".replace(
-        version.startsWith("MariaDB") ? " NOT NULL" : "",
-        "",
-      ),
+      `ALTER TABLE idemkit_records ADD twice bigint AS (token * 2) STORED${notNull}`,
     );
     await mysqlStore(client).check(lenient);
   });

@@ -13,6 +13,7 @@ import type {
 import {
   type CheckOptions,
   type FoundRecord,
+  type Given,
   recordInRow,
   transition,
   viewOf,
@@ -55,10 +56,12 @@ export function postgresStore(
   return new PooledStore(queriesOf(client), options);
 }
 
-/** An entry that has no answer yet, and where its answer goes. */
-interface Open {
-  readonly request: ClaimRequest;
-  readonly index: number;
+type Known = ReadonlyMap<string, FoundRecord>;
+
+/** What has to be written over records that were found. */
+interface Writes {
+  readonly again: (readonly Value[])[];
+  readonly free: (readonly Value[])[];
 }
 
 class PooledStore implements PostgresStore {
@@ -74,8 +77,8 @@ class PooledStore implements PostgresStore {
   }
 
   async claim(requests: readonly ClaimRequest[]): Promise<readonly ClaimOutcome[]> {
-    const answers: ClaimOutcome[] = [];
-    let open: readonly Open[] = requests.map((request, index) => ({ request, index }));
+    const answers = new Map<string, ClaimOutcome>();
+    let open = requests;
     for (let round = 0; open.length > 0; round += 1) {
       if (round === CLAIM_ROUNDS_MAX) {
         throw new Error(
@@ -83,14 +86,10 @@ class PooledStore implements PostgresStore {
             "claim takes, or its row breaks the table's rules.",
         );
       }
-      const found = await this.#claim(open.map(({ request }) => request));
-      for (const { request, index } of open) {
-        const answer = answerFrom(found.get(request.id.digest), request);
-        if (answer !== undefined) answers[index] = answer;
-      }
-      open = open.filter(({ index }) => answers[index] === undefined);
+      await this.#claim(open, answers);
+      open = open.filter(({ id }) => !answers.has(id.digest));
     }
-    return answers;
+    return requests.map(({ id }) => answers.get(id.digest) as ClaimOutcome);
   }
 
   async renew(renewals: readonly Renewal[]): Promise<readonly boolean[]> {
@@ -106,22 +105,17 @@ class PooledStore implements PostgresStore {
       const { status, body, note = null, retentionMs = 0, ifLapsed = false } = completion;
       return [...valuesOf(completion), status, body, note, retentionMs, ifLapsed];
     });
-    const outcomes = (values: readonly Value[]) => values.slice(0, 5);
-    return await this.#change("complete", entries, "isCompleted", outcomes);
+    return await this.#changeOrStand("complete", completions, entries);
   }
 
   async release(claims: readonly Claim[]): Promise<readonly boolean[]> {
-    return await this.#change("release", claims.map(valuesOf), "isReleased");
+    return await this.#changeOrStand("release", claims, claims.map(valuesOf));
   }
 
   async read(ids: readonly RecordId[]): Promise<readonly (RecordView | undefined)[]> {
-    const rows = await this.#statements.each(
-      "read",
-      ids.map(({ digest }) => [digest]),
-    );
-    const found = byDigest(rows);
+    const known = await this.#read(ids);
     return ids.map((id) => {
-      const { record, nowMs } = found.get(id.digest) ?? { record: undefined, nowMs: 0 };
+      const { record, nowMs } = known.get(id.digest) ?? { record: undefined, nowMs: 0 };
       return transition(record, "read", id, nowMs).answer;
     });
   }
@@ -152,78 +146,85 @@ class PooledStore implements PostgresStore {
     return await check(this.#queries, this.#schema, this, options);
   }
 
-  /** What one round of claims finds out. Only a record that is there already needs a second statement. */
-  async #claim(requests: readonly ClaimRequest[]): Promise<ReadonlyMap<string, FoundRecord>> {
-    const known = byDigest(await this.#statements.each("claim", requests.map(newClaim)));
-    const again: (readonly Value[])[] = [];
-    const free: (readonly Value[])[] = [];
-    for (const request of requests) {
-      const found = known.get(request.id.digest);
-      if (found === undefined || !isToBeGranted(found, request)) continue;
-      if (isOwnClaim(found, request)) again.push(repeatedClaim(request));
-      else free.push(claimOver(found, request));
-      // Where a rival is faster, nothing is known any more: it is asked for once again.
-      known.delete(request.id.digest);
-    }
-    for (const row of [
-      ...(await this.#statements.each("claimAgain", again)),
-      ...(await this.#statements.each("claimFound", free)),
-    ]) {
-      const found = recordInRow(row);
-      known.set(found.record.id.digest, found);
-    }
-    return known;
+  async #read(ids: readonly RecordId[]): Promise<Known> {
+    const digests = ids.map(({ digest }) => [digest]);
+    return byDigest(await this.#statements.each("read", digests));
   }
 
   /**
-   * Changes each entry that may be changed. One that was not is looked at in a fresh statement before
-   * it counts as refused: a repetition can have met its own first send while that was not committed.
+   * One round of claims. Only a record that is there already needs a second statement; where a rival is
+   * faster there is no answer, and it is asked for once again.
    */
-  async #change(
-    name: PairName,
-    entries: readonly (readonly Value[])[],
-    standing?: PairName,
-    standingValues: (values: readonly Value[]) => readonly Value[] = (values) => values,
-  ): Promise<readonly boolean[]> {
-    const done = digestsIn(await this.#statements.each(name, entries));
-    const isDone = ([digest]: readonly Value[]) => done.has(String(digest));
-    const others = entries.filter((values) => !isDone(values)).map(standingValues);
-    if (standing !== undefined) {
-      const stand = await this.#statements.each(standing, others);
-      for (const digest of digestsIn(stand)) done.add(digest);
+  async #claim(
+    requests: readonly ClaimRequest[],
+    answers: Map<string, ClaimOutcome>,
+  ): Promise<void> {
+    const known = byDigest(await this.#statements.each("claim", requests.map(newClaim)));
+    const writes: Writes = { again: [], free: [] };
+    for (const request of requests) {
+      const answer = answerOrWrite(known.get(request.id.digest), request, writes);
+      if (answer !== undefined) answers.set(request.id.digest, answer);
     }
-    return entries.map(isDone);
+    const granted = byDigest([
+      ...(await this.#statements.each("claimAgain", writes.again)),
+      ...(await this.#statements.each("claimFound", writes.free)),
+    ]);
+    for (const request of granted.size === 0 ? [] : requests) {
+      const answer = answerOrWrite(granted.get(request.id.digest), request, writes);
+      if (answer !== undefined) answers.set(request.id.digest, answer);
+    }
+  }
+
+  /** Whether each entry could be changed. */
+  async #change(name: PairName, entries: readonly (readonly Value[])[]): Promise<boolean[]> {
+    const rows = await this.#statements.each(name, entries);
+    const done = new Set(rows.map(([digest]) => (digest ?? "").replaceAll("-", "")));
+    return entries.map(([digest]) => done.has(String(digest)));
+  }
+
+  /**
+   * Changes each entry that may be changed. One that was not is read before it counts as refused: a
+   * repetition can have met its own first send while that was not committed.
+   */
+  async #changeOrStand<Name extends "complete" | "release">(
+    name: Name,
+    given: readonly Given<Name>[],
+    entries: readonly (readonly Value[])[],
+  ): Promise<readonly boolean[]> {
+    const changed = await this.#change(name, entries);
+    const refused = given.filter((_, index) => !changed[index]);
+    const known = await this.#read(refused.map(({ id }) => id));
+    return given.map((one, index) => {
+      const found = known.get(one.id.digest);
+      if (changed[index] || found === undefined) return changed[index] === true;
+      const { answer, record } = transition(found.record, name, one, found.nowMs);
+      return answer && record === found.record;
+    });
   }
 }
 
 /**
- * What the contract says of a row. It grants nothing: that is up to a statement, and where the rules
- * would grant what none did, a moment has passed and it is asked again.
+ * What the contract says of a row; undefined where nothing is known, or something has to be written
+ * first. The rules grant nothing: that is up to a statement.
  */
-function answerFrom(
+function answerOrWrite(
   found: FoundRecord | undefined,
   request: ClaimRequest,
+  { again, free }: Writes,
 ): ClaimOutcome | undefined {
-  if (found === undefined || isToBeGranted(found, request)) return undefined;
-  return transition(found.record, "claim", request, found.nowMs).answer;
-}
-
-function isToBeGranted({ record, nowMs, isGranted }: FoundRecord, request: ClaimRequest): boolean {
-  if (isGranted) return false;
-  return transition(record, "claim", request, nowMs).answer.outcome === "claimed";
-}
-
-function isOwnClaim({ record }: FoundRecord, { owner }: ClaimRequest): boolean {
-  return record.status === "claimed" && record.owner === owner;
+  if (found === undefined) return undefined;
+  const { record, nowMs, isGranted } = found;
+  const { answer } = transition(record, "claim", request, nowMs);
+  if (isGranted || answer.outcome !== "claimed") return answer;
+  const isOwn = record.status === "claimed" && record.owner === request.owner;
+  if (isOwn) again.push([request.id.digest, request.owner, request.leaseMs]);
+  else free.push(claimOver(found, request));
+  return undefined;
 }
 
 function newClaim(request: ClaimRequest): readonly Value[] {
   const { id, owner, fingerprint, leaseMs, retentionMs, checkpoint = null } = request;
   return [id.digest, id.scope, id.key, owner, fingerprint, leaseMs, retentionMs, checkpoint];
-}
-
-function repeatedClaim({ id, owner, leaseMs }: ClaimRequest): readonly Value[] {
-  return [id.digest, owner, leaseMs];
 }
 
 /** The claim by the rules, and what they took the record for. */
@@ -242,10 +243,6 @@ function valuesOf({ id, owner, token }: Claim): readonly Value[] {
   return [id.digest, owner, token];
 }
 
-function byDigest(rows: readonly TextRow[]): Map<string, FoundRecord> {
+function byDigest(rows: readonly TextRow[]): Known {
   return new Map(rows.map(recordInRow).map((found) => [found.record.id.digest, found]));
-}
-
-function digestsIn(rows: readonly TextRow[]): Set<string> {
-  return new Set(rows.map(([digest]) => (digest ?? "").replaceAll("-", "")));
 }

@@ -90,17 +90,6 @@ function update(
   );
 }
 
-/** Which of the entries stand there already. */
-function standing(parameters: Parameters, condition: string): Pair {
-  return pair(
-    parameters,
-    (form) => `
-    WITH ${form.with}
-    found AS (SELECT request.digest FROM ${form.found} WHERE ${condition})
-    SELECT digest FROM found`,
-  );
-}
-
 /**
  * Writes a claim over a record that was found free to be claimed, if nobody has touched it since: a
  * claim gives it another token, a renewal another end, a completion or release another status, and a
@@ -202,26 +191,12 @@ export const COMPLETE: Pair = update(
       AND (NOT request.if_lapsed OR stored.status = 'unknown' OR stored.lease_ends_at <= ${NOW})`,
 );
 
-/** Whether the outcomes of these claims stand there already. */
-export const IS_COMPLETED: Pair = standing(
-  { digest: "uuid", owner: "text", token: "bigint", status: "text", body: "text" },
-  `${FENCE}
-      AND stored.status = request.status AND stored.body = request.body
-      AND stored.expires_at > ${NOW}`,
-);
-
 const CLAIM_PARAMETERS: Parameters = { digest: "uuid", owner: "text", token: "bigint" };
 
 export const RELEASE: Pair = update(
   CLAIM_PARAMETERS,
   "status = 'released', body = NULL, completed_at = NULL",
   `${FENCE} AND stored.status IN ('claimed', 'unknown')`,
-);
-
-/** Whether these claims have been released already. */
-export const IS_RELEASED: Pair = standing(
-  CLAIM_PARAMETERS,
-  `${FENCE} AND stored.status = 'released' AND stored.expires_at > ${NOW}`,
 );
 
 export const READ: Pair = pair(

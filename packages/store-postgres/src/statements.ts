@@ -10,9 +10,7 @@ const PAIRS = {
   claimAgain: sql.CLAIM_AGAIN,
   renew: sql.RENEW,
   complete: sql.COMPLETE,
-  isCompleted: sql.IS_COMPLETED,
   release: sql.RELEASE,
-  isReleased: sql.IS_RELEASED,
   read: sql.READ,
   remove: sql.REMOVE,
 } as const;

@@ -123,9 +123,14 @@ describe("check", () => {
     await expect(refused).rejects.toThrow("on trial");
   });
 
-  test("leaves nothing behind", async () => {
+  test("leaves nothing behind, though its claim on trial fails half-way", async () => {
     const { client } = await migrated();
     await postgresStore(client).check(lenient);
+    expect((await client.query("SELECT * FROM idemkit_records")).rows).toEqual([]);
+    await client.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN RAISE 'no updates here'; END $$;
+    CREATE TRIGGER refuse BEFORE UPDATE ON idemkit_records FOR EACH ROW EXECUTE FUNCTION refuse()`);
+    await expect(postgresStore(client).check(lenient)).rejects.toThrow("no updates here");
     expect((await client.query("SELECT * FROM idemkit_records")).rows).toEqual([]);
   });
 

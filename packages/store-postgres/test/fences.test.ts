@@ -87,24 +87,6 @@ const breaks: readonly Break[] = [
     caughtBy: "complete.retention",
   },
   {
-    statement: "IS_COMPLETED",
-    from: "stored.token = request.token",
-    to: "true",
-    caughtBy: "complete.token",
-  },
-  {
-    statement: "IS_COMPLETED",
-    from: "AND stored.body = request.body",
-    to: "",
-    caughtBy: "complete.first-wins",
-  },
-  {
-    statement: "IS_COMPLETED",
-    from: "stored.status = request.status AND",
-    to: "",
-    caughtBy: "complete.first-wins",
-  },
-  {
     statement: "RELEASE",
     from: "stored.owner = request.owner",
     to: "true",
@@ -119,12 +101,6 @@ const breaks: readonly Break[] = [
   {
     statement: "RELEASE",
     from: "AND stored.status IN ('claimed', 'unknown')",
-    to: "",
-    caughtBy: "release.fence",
-  },
-  {
-    statement: "IS_RELEASED",
-    from: "AND stored.status = 'released'",
     to: "",
     caughtBy: "release.fence",
   },

@@ -56,7 +56,6 @@ class ScriptedStore implements RedisStore {
   readonly #client: RedisClient;
   readonly #prefix: string;
   readonly #replicas: Replicas;
-  readonly #replicasMin: number;
 
   constructor(
     client: RedisClient,
@@ -65,7 +64,6 @@ class ScriptedStore implements RedisStore {
     this.#client = client;
     this.#prefix = prefix;
     this.#replicas = new Replicas(client, replicas, replicaTimeoutMs);
-    this.#replicasMin = replicas;
   }
 
   async claim(requests: readonly ClaimRequest[]): Promise<readonly ClaimOutcome[]> {
@@ -155,7 +153,7 @@ class ScriptedStore implements RedisStore {
   async check(options?: CheckOptions): Promise<CheckReport> {
     const checked = {
       ...{ client: this.#client, store: this, prefix: this.#prefix },
-      replicasMin: this.#replicasMin,
+      replicasMin: this.#replicas.count,
     };
     return await check(checked, options);
   }

@@ -12,7 +12,8 @@ interface Primary {
  */
 export class Replicas {
   readonly #primary: Primary;
-  readonly #count: number;
+  /** How many have to have it. */
+  readonly count: number;
   readonly #timeoutMs: number;
   #closed = 0;
 
@@ -24,7 +25,7 @@ export class Replicas {
       );
     }
     this.#primary = client as RedisClient & Primary;
-    this.#count = count;
+    this.count = count;
     this.#timeoutMs = timeoutMs;
     if (count === 0) return;
     this.#primary.on("close", () => {
@@ -34,17 +35,17 @@ export class Replicas {
 
   /** @throws Error where too few of them have it: whether it survives a failover is not known then */
   async after<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#count === 0) return await work();
+    if (this.count === 0) return await work();
     const closedBefore = this.#closed;
     const result = await work();
-    const heard = Number(await this.#primary.wait(this.#count, this.#timeoutMs));
+    const heard = Number(await this.#primary.wait(this.count, this.#timeoutMs));
     // Another connection has written nothing, and its replicas have heard all of that.
     if (this.#closed !== closedBefore) {
       throw new Error("The connection to Redis was lost before its replicas had what was written.");
     }
-    if (heard >= this.#count) return result;
+    if (heard >= this.count) return result;
     throw new Error(
-      `${heard} of ${this.#count} replicas had what was written within ${this.#timeoutMs} ms.`,
+      `${heard} of ${this.count} replicas had what was written within ${this.#timeoutMs} ms.`,
     );
   }
 }
