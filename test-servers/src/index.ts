@@ -7,3 +7,8 @@ export { startProxy, type TestProxy } from "./proxy.ts";
 export { race } from "./race.ts";
 export { startRedis } from "./redis.ts";
 export { claimed, requestOf } from "./requests.ts";
+export {
+  type TransactionScenario,
+  type TransactionSetting,
+  transactionScenarios,
+} from "./transaction-scenarios.ts";

@@ -7,10 +7,13 @@ import { raceClauses } from "./clauses/races.ts";
 import { readClauses } from "./clauses/read.ts";
 import { releaseClauses } from "./clauses/release.ts";
 import { renewClauses } from "./clauses/renew.ts";
+import { transactClauses } from "./clauses/transact.ts";
 import { valueClauses } from "./clauses/values.ts";
 import type { Clause } from "./harness.ts";
+import type { TransactionalClause } from "./transactional-harness.ts";
 
 export type { Clause, Harness } from "./harness.ts";
+export type { TransactionalClause, TransactionalHarness } from "./transactional-harness.ts";
 
 /** Every promise of the Store contract. A store is one that keeps them all; none can be left out. */
 export const clauses: readonly Clause[] = [
@@ -25,3 +28,6 @@ export const clauses: readonly Clause[] = [
   ...raceClauses,
   ...modelClauses,
 ];
+
+/** Every promise of the TransactionalStore contract, beside those of every store. */
+export const transactionalClauses: readonly TransactionalClause[] = transactClauses;

@@ -1,86 +1,61 @@
-import { type ClaimHandle, type ClaimScope, HeldClaim } from "./claim-handle.ts";
-import { EngineClosedError, InProgressError, StoreError } from "./errors.ts";
-import type { Asked } from "./flights.ts";
-import { type Call, meet, type Replay, type Running } from "./meet.ts";
-import { takesOver } from "./options.ts";
-import type { ClaimOutcome, ClaimRequest } from "./store.ts";
+import { isStillToDo } from "./abandoned.ts";
+import type { ClaimHandle } from "./claim-handle.ts";
+import type { ClaimScope } from "./claim-scope.ts";
+import { StoreError } from "./errors.ts";
+import type { Answer } from "./flights.ts";
+import { HeldClaim } from "./held-claim.ts";
+import type { Call, Replay } from "./meet.ts";
+import { type Answered, checkWanted, type Granted, type Rounds, untilKnown } from "./rounds.ts";
+import { NO_STEPS } from "./step-log.ts";
+import type { ClaimRequest } from "./store.ts";
 import { TimedOutError, within } from "./timing.ts";
 
 export type Begun = Replay | { readonly kind: "execute"; readonly claim: ClaimHandle };
 
-type Granted = Extract<Asked, { kind: "granted" }>;
-
 const CONFIRMATIONS_MAX = 3;
-/** Each takes an operator in the right moment, so that more of them mean a faulty store. */
-const OWNERS_MAX = 3;
-const RETRY_AFTER_MS_MIN = 50;
-const RETRY_AFTER_MS_MAX = 1_000;
-/** Each round waits for another call to get on, so this bounds what cannot happen in practice. */
-const ROUNDS_MAX = 100_000;
 
 /**
  * Claims the call's record, or replays its outcome, waiting for it where that was asked for.
  *
  * @throws what `Engine.begin` throws, but for the errors about its arguments
  */
-export async function begin(scope: ClaimScope, call: Call): Promise<Begun> {
-  const { runtime, settings, lifetime } = scope;
-  const { duplicates } = settings;
-  const startedAtMs = runtime.monotonicMs();
-  const untilMs = duplicates === "reject" ? startedAtMs : startedAtMs + duplicates.waitMs;
-  let hasWaited = false;
-  // The same in every round: a claim of an earlier one may still be on its way, and if it is granted
-  // late it has to be known as this call's own.
-  let owner = runtime.newOwner();
-  let owners = 1;
-  lifetime.enter();
-  try {
-    for (let round = 0; round < ROUNDS_MAX; round += 1) {
-      checkWanted(scope, call);
-      const { asked, sentAtMs } = await ask(scope, call, owner);
-      if (asked.kind === "again") continue;
-      if (asked.kind === "granted") {
-        const claim = await accept(scope, call, asked, sentAtMs);
-        if (claim !== undefined) return { kind: "execute", claim };
-        continue;
-      }
-      const running = meet(scope, call, asked);
-      if (running.replay !== undefined) return running.replay;
-      if (running.leaseRemainingMs === 0 && owners < OWNERS_MAX) {
-        // A claim of this call was granted unseen, and removed or settled: its owner is barred.
-        // Nothing ran under it.
-        owner = runtime.newOwner();
-        owners += 1;
-        continue;
-      }
-      if (runtime.monotonicMs() >= untilMs) throw refuse(scope, call, running);
-      hasWaited = true;
-      await wait(scope, call, asked, owner, untilMs);
-    }
-    throw new Error("The record changed hands more often than any real one does.");
-  } finally {
-    lifetime.leave();
-    if (hasWaited) {
-      const { digest } = call.id;
-      const waitedMs = runtime.monotonicMs() - startedAtMs;
-      scope.events.emit("waited", () => ({ digest, waitedMs }));
-    }
-  }
+export async function begin(
+  scope: ClaimScope,
+  call: Call,
+): Promise<Replay | { readonly kind: "execute"; readonly claim: HeldClaim }> {
+  const rounds: Rounds<{ readonly kind: "execute"; readonly claim: HeldClaim }> = {
+    ask: (owner, takeOver) => ask(scope, call, owner, takeOver),
+    accept: async (granted, sentAtMs) => {
+      const claim = await accept(scope, call, granted, sentAtMs);
+      if (claim === undefined) return undefined;
+      const isToRun = await isStillToDo(scope, call, claim, granted.outcome);
+      return isToRun ? { kind: "execute", claim } : undefined;
+    },
+  };
+  return await untilKnown(scope, call, rounds);
+}
+
+/** What is asked of the store for a call. */
+export function requestOf(
+  { settings }: ClaimScope,
+  { id, fingerprint }: Call,
+  owner: string,
+  takeOver: boolean,
+): ClaimRequest {
+  const { leaseMs, replayMs: retentionMs, steps } = settings;
+  const request = { id, fingerprint, owner, leaseMs, retentionMs, takeOver };
+  return steps ? { ...request, checkpoint: NO_STEPS } : request;
 }
 
 async function ask(
-  { client, runtime, settings, events, lifetime }: ClaimScope,
-  { id, fingerprint }: Call,
+  scope: ClaimScope,
+  call: Call,
   owner: string,
-): Promise<{ readonly asked: Asked; readonly sentAtMs: number }> {
-  const request: ClaimRequest = {
-    id,
-    fingerprint,
-    owner,
-    leaseMs: settings.leaseMs,
-    retentionMs: settings.replayMs,
-    takeOver: takesOver(settings),
-  };
+  takeOver: boolean,
+): Promise<Answered> {
+  const { client, runtime, settings, events, lifetime } = scope;
+  const { digest } = call.id;
+  const request = requestOf(scope, call, owner, takeOver);
   const { storeTimeoutMs } = settings;
   const sentAtMs = runtime.monotonicMs();
   const send = async () => {
@@ -91,21 +66,15 @@ async function ask(
       throw error;
     }
   };
-  const bound = (answer: Promise<ClaimOutcome>) =>
+  const bound = (answer: Promise<Answer>) =>
     within(runtime, storeTimeoutMs, answer, "The call to claim");
   try {
     return { asked: await client.flights.ask(request, send, bound), sentAtMs };
   } catch (cause) {
     const error = cause instanceof TimedOutError ? new StoreError("claim", cause) : cause;
-    events.emit("store-error", () => ({ digest: id.digest, operation: "claim", error }));
+    events.emit("store-error", () => ({ digest, operation: "claim", error }));
     throw error;
   }
-}
-
-/** Whether anybody is still there to run for. */
-function checkWanted({ lifetime }: ClaimScope, { signal }: Call): void {
-  signal?.throwIfAborted();
-  if (lifetime.isEnded) throw new EngineClosedError();
 }
 
 /** The granted claim, ready to run under; or nothing, where it was lost again on its way. */
@@ -114,7 +83,7 @@ async function accept(
   call: Call,
   granted: Granted,
   sentAtMs: number,
-): Promise<ClaimHandle | undefined> {
+): Promise<HeldClaim | undefined> {
   // For one who has left nothing runs, and no lease has to be sure.
   const hasLeft = () => scope.lifetime.isEnded || call.signal?.aborted === true;
   const countedFromMs = await confirm(scope, granted, sentAtMs, hasLeft);
@@ -168,44 +137,4 @@ async function confirm(
     void client.giveBack(flight.request, countedFromMs, storeTimeoutMs, lifetime);
     throw error;
   }
-}
-
-function refuse(
-  { events }: ClaimScope,
-  { id: { digest } }: Call,
-  { attempt, leaseRemainingMs }: Running,
-): InProgressError {
-  const withinMs = Math.max(RETRY_AFTER_MS_MIN, Math.ceil(leaseRemainingMs));
-  const retryAfterMs = Math.min(withinMs, RETRY_AFTER_MS_MAX);
-  events.emit("in-progress", () => ({ digest, attempt, retryAfterMs }));
-  return new InProgressError({ retryAfterMs, attempt });
-}
-
-/** Waits until the record may have changed, or the time is over. Rejects when the caller leaves. */
-function wait(
-  { client, runtime, settings, lifetime }: ClaimScope,
-  { id, signal }: Call,
-  asked: Asked,
-  owner: string,
-  untilMs: number,
-): Promise<void> {
-  // An aborted signal calls nobody back any more.
-  if (signal?.aborted) return Promise.reject(signal.reason);
-  return new Promise((resolve, reject) => {
-    const stops: (() => void)[] = [];
-    const finish = (settle: () => void) => {
-      for (const stop of stops) stop();
-      settle();
-    };
-    const wake = () => finish(resolve);
-    stops.push(runtime.schedule(wake, Math.max(0, untilMs - runtime.monotonicMs())));
-    if (asked.kind === "attached") stops.push(asked.flight.onEnd(wake));
-    else stops.push(client.poller.watch(id, owner, settings.storeTimeoutMs, wake));
-    if (signal !== undefined) {
-      const leave = () => finish(() => reject(signal.reason));
-      signal.addEventListener("abort", leave, { once: true });
-      stops.push(() => signal.removeEventListener("abort", leave));
-    }
-    stops.push(lifetime.onEnd(() => finish(() => reject(new EngineClosedError()))));
-  });
 }

@@ -1,13 +1,22 @@
 import { begin } from "./begin.ts";
-import type { ClaimHandle, ClaimScope, Context } from "./claim-handle.ts";
+import type { ClaimScope } from "./claim-scope.ts";
+import type { ClaimContext, TransactionalContext } from "./context.ts";
 import { describe } from "./describe.ts";
-import type { Begun, Engine, ListOptions, Outcome, Replayed } from "./engine.ts";
+import type {
+  Begun,
+  Engine,
+  EngineOn,
+  ListOptions,
+  Outcome,
+  Replayed,
+  TransactionalEngine,
+} from "./engine.ts";
 import { type EventName, Events, type Listener } from "./events.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { recordId, recordIdOf, type Scope } from "./identity.ts";
 import type { JsonLike, Payload } from "./json-like.ts";
 import { Lifetime } from "./lifetime.ts";
-import type { Replay } from "./meet.ts";
+import type { Call, Replay } from "./meet.ts";
 import {
   type Decision,
   type InspectedRecord,
@@ -23,16 +32,16 @@ import {
   checkSignal,
   DEFAULTS,
   type EngineOptions,
-  type ErrorPolicy,
-  errorPolicy,
   OPERATION_OPTIONS,
   type OperationOptions,
   type Settings,
   withOptions,
 } from "./options.ts";
+import { runUnder } from "./run.ts";
 import { nodeRuntime } from "./runtime.ts";
-import type { Store } from "./store.ts";
+import type { NowOrLater, Store } from "./store.ts";
 import { storeClientOf } from "./store-client.ts";
+import { transaction } from "./transaction.ts";
 
 const LIST_LIMIT = 100;
 const PURGE_LIMIT = 100_000;
@@ -44,6 +53,9 @@ const GRACE_MS_MAX = 86_400_000;
  *
  * @throws TypeError that says which option is wrong, what was expected and what came
  */
+export function createEngine<S extends Store>(
+  options: EngineOptions & { readonly store: S },
+): EngineOn<S>;
 export function createEngine(options: EngineOptions): Engine {
   if (typeof (options as Partial<Store> | undefined)?.claim === "function") {
     throw new TypeError("options: expected { store }, got the store itself.");
@@ -60,7 +72,7 @@ export function createEngine(options: EngineOptions): Engine {
   });
 }
 
-class StoreEngine implements Engine {
+class StoreEngine implements TransactionalEngine<unknown, false> {
   readonly #scope: ClaimScope;
 
   constructor(scope: ClaimScope) {
@@ -71,27 +83,34 @@ class StoreEngine implements Engine {
     scope: Scope,
     key: string,
     payload: P & Payload<P>,
-    fn: (context: Context) => (T & JsonLike<T>) | Promise<T & JsonLike<T>>,
+    fn: (
+      context: TransactionalContext<unknown, false>,
+    ) => (T & JsonLike<T>) | Promise<T & JsonLike<T>>,
     options?: CallOptions,
   ): Promise<Outcome<T>> {
-    if (typeof fn !== "function") {
-      const expected = "expected a function as the fourth argument, after scope, key and payload";
-      throw new TypeError(`fn: ${expected}, got ${describe(fn)}.`);
-    }
+    checkFunction("fn", fn);
     const settings = this.#settingsOf(options);
     const begun = await this.#begin(scope, key, payload, settings, options?.signal);
     if (begun.kind === "replay") return replayed<T>(begun);
     const { claim } = begun;
-    let value: T;
-    try {
-      value = await fn(contextOf(claim));
-    } catch (error) {
-      await endFailed(claim, error, settings);
-      throw error;
-    }
-    const { recorded } = await claim.complete(value);
-    const { attempt, token, createdAt } = claim;
-    return { value, replayed: false, recorded, attempt, token, createdAt };
+    return await runUnder({ ...this.#scope, settings }, claim, fn);
+  }
+
+  async transaction<P, T>(
+    scope: Scope,
+    key: string,
+    payload: P & Payload<P>,
+    work: (tx: unknown, context: ClaimContext) => NowOrLater<T & JsonLike<T>, false>,
+    options?: CallOptions,
+  ): Promise<Outcome<T>> {
+    checkFunction("work", work);
+    const settings = this.#settingsOf(options);
+    const call = this.#callOf(scope, key, payload, settings, options?.signal);
+    const came = await transaction({ ...this.#scope, settings }, call, work);
+    if (came.kind === "replay") return replayed<T>(came);
+    const { attempt, token, createdAt } = came.claimed;
+    const value = came.value as T;
+    return { value, replayed: false, recorded: true, attempt, token, createdAt };
   }
 
   async begin<P>(
@@ -105,7 +124,7 @@ class StoreEngine implements Engine {
     return begun.kind === "replay" ? { kind: "replay", ...replayed(begun) } : begun;
   }
 
-  with(options: OperationOptions): Engine {
+  with(options: OperationOptions): TransactionalEngine<unknown, false> {
     checkNames(options, OPERATION_OPTIONS);
     const { lifetime, runtime, settings } = this.#scope;
     return new StoreEngine({
@@ -171,19 +190,21 @@ class StoreEngine implements Engine {
     }
   }
 
-  async #begin(
+  async #begin(...given: readonly [Scope, string, unknown, Settings, AbortSignal | undefined]) {
+    const call = this.#callOf(...given);
+    return await begin({ ...this.#scope, settings: given[3] }, call);
+  }
+
+  #callOf(
     scope: Scope,
     key: string,
     payload: unknown,
     settings: Settings,
     signal: AbortSignal | undefined,
-  ) {
+  ): Call {
     this.#scope.lifetime.checkOpen();
     const id = recordId(scope, key);
-    const fingerprint = fingerprintOf(payload, settings.exclude);
-    const { client, runtime, events, lifetime } = this.#scope;
-    const call = { id, fingerprint, signal };
-    return await begin({ client, runtime, events, lifetime, settings }, call);
+    return { id, fingerprint: fingerprintOf(payload, settings.exclude), signal };
   }
 
   #settingsOf(options: CallOptions | undefined): Settings {
@@ -206,39 +227,10 @@ function replayed<T>({ attempt, token, createdAt, completedAt, value }: Replay):
   };
 }
 
-/** What the function sees of its claim: it cannot end it, but by returning or throwing. */
-function contextOf(claim: ClaimHandle): Context {
-  return {
-    token: claim.token,
-    attempt: claim.attempt,
-    get signal() {
-      return claim.signal;
-    },
-  };
-}
-
-/** Ends a claim whose function threw, by the policy. The function's own error goes to the caller. */
-async function endFailed(claim: ClaimHandle, error: unknown, settings: Settings): Promise<void> {
-  switch (policyFor(error, settings)) {
-    case "record":
-      await claim.fail(error);
-      break;
-    case "release":
-      await claim.release();
-      break;
-    case "unknown":
-      await claim.hold(error);
-      break;
-  }
-}
-
-/** A policy that throws has decided nothing, and then nothing may be run again by itself. */
-function policyFor(error: unknown, settings: Settings): ErrorPolicy {
-  try {
-    return errorPolicy(settings, error);
-  } catch {
-    return "unknown";
-  }
+function checkFunction(name: "fn" | "work", fn: unknown): void {
+  if (typeof fn === "function") return;
+  const expected = "expected a function as the fourth argument, after scope, key and payload";
+  throw new TypeError(`${name}: ${expected}, got ${describe(fn)}.`);
 }
 
 const STORE_OPERATIONS: readonly (keyof Store)[] = [

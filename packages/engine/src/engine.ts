@@ -1,10 +1,11 @@
-import type { ClaimHandle, Context } from "./claim-handle.ts";
+import type { ClaimHandle } from "./claim-handle.ts";
+import type { ClaimContext, Context, TransactionalContext } from "./context.ts";
 import type { EventName, Listener } from "./events.ts";
 import type { Scope } from "./identity.ts";
 import type { JsonLike, Payload } from "./json-like.ts";
 import type { Decision, InspectedRecord } from "./operators.ts";
 import type { CallOptions, OperationOptions } from "./options.ts";
-import type { OpenState } from "./store.ts";
+import type { NowOrLater, OpenState, Store, TransactionalStore } from "./store.ts";
 
 /** What a call got: its own result, or the recorded one. Times are epoch ms, the store's clock. */
 export type Outcome<T> = Executed<T> | Replayed<T>;
@@ -48,8 +49,11 @@ export interface ListOptions {
   readonly limit?: number;
 }
 
-/** Runs operations once per key. Immutable: {@link Engine.with} makes another one. */
-export interface Engine {
+/**
+ * Runs operations once per key. Immutable: {@link Engine.with} makes another one. `C` is what a function
+ * gets to know and to do.
+ */
+export interface Engine<C extends Context = Context> {
   /**
    * Runs `fn` once for this key in this scope, and gives every duplicate the first outcome.
    *
@@ -70,7 +74,7 @@ export interface Engine {
     scope: Scope,
     key: string,
     payload: P & Payload<P>,
-    fn: (context: Context) => (T & JsonLike<T>) | Promise<T & JsonLike<T>>,
+    fn: (context: C) => (T & JsonLike<T>) | Promise<T & JsonLike<T>>,
     options?: CallOptions,
   ): Promise<Outcome<T>>;
 
@@ -86,7 +90,7 @@ export interface Engine {
   ): Promise<Begun>;
 
   /** An engine on the same store with other defaults. Closing it does not close this one. */
-  with(options: OperationOptions): Engine;
+  with(options: OperationOptions): Engine<C>;
 
   /** Hears of one kind of event. The answered function ends it. */
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void;
@@ -130,3 +134,36 @@ export interface Engine {
    */
   close(options?: { readonly graceMs?: number }): Promise<void>;
 }
+
+/** An engine on a store in a database with transactions. `Tx` is the driver's own transaction. */
+export interface TransactionalEngine<Tx, IsSync extends boolean>
+  extends Engine<TransactionalContext<Tx, IsSync>> {
+  /**
+   * Runs `work` in a transaction of the store's database and records its result in the same commit, so
+   * that what it writes there happens exactly once per key. Every duplicate gets the first result.
+   *
+   * Where `work` throws, all is rolled back and nothing is recorded: the next caller runs. With
+   * `onError: 'record'` the failure is the outcome, and what `work` wrote is undone. While it runs, it
+   * keeps a connection, and the record's row locked; a transaction that is idle for longer than
+   * `leaseMs` is ended by servers that can.
+   *
+   * @param work writes through `tx`. It may run more than once, after a deadlock or a lost answer; what
+   *   the earlier runs have written is rolled back. On SQLite it must not answer a promise
+   * @throws as {@link Engine.execute} does, but LeaseLostError: a transaction that lost its record is
+   *   not committed, and whoever has it decides. StoreError where the database failed: if its cause is
+   *   an UnclearCommitError, it may have committed; the same key again tells
+   */
+  transaction<P, T>(
+    scope: Scope,
+    key: string,
+    payload: P & Payload<P>,
+    work: (tx: Tx, context: ClaimContext) => NowOrLater<T & JsonLike<T>, IsSync>,
+    options?: CallOptions,
+  ): Promise<Outcome<T>>;
+
+  with(options: OperationOptions): TransactionalEngine<Tx, IsSync>;
+}
+
+/** The engine that a store makes possible. */
+export type EngineOn<S extends Store> =
+  S extends TransactionalStore<infer Tx, infer IsSync> ? TransactionalEngine<Tx, IsSync> : Engine;

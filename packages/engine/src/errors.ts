@@ -192,16 +192,18 @@ export class ResultUnavailableError extends IdempotencyError {
   readonly code = ResultUnavailableError.code;
   readonly attempt: number;
   readonly token: number;
-  readonly completedAt: number;
+  /** Missing where the result is that of a step. */
+  readonly completedAt: number | undefined;
 
   constructor(details: {
     readonly why: string;
     readonly attempt: number;
     readonly token: number;
-    readonly completedAt: number;
+    readonly completedAt?: number;
   }) {
+    const what = details.completedAt === undefined ? "step" : "operation of this key";
     super(
-      "The operation of this key is done and is not run again, but its result was not kept: " +
+      `The ${what} is done and is not run again, but its result was not kept: ` +
         `${details.why}. Look it up in your own data.`,
     );
     this.attempt = details.attempt;
@@ -219,7 +221,8 @@ export type StoreOperation =
   | "read"
   | "list"
   | "remove"
-  | "purge";
+  | "purge"
+  | "transact";
 
 /** The store failed or did not answer in time. `cause` is the driver's own error. */
 export class StoreError extends IdempotencyError {

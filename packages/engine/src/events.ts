@@ -18,8 +18,8 @@ export interface EventMap {
   readonly claimed: OfAttempt;
   /** A lapsed claim was taken over, and the function is about to run again. */
   readonly "taken-over": OfAttempt;
-  /** A duplicate was given the recorded outcome. */
-  readonly replayed: OfAttempt & { readonly status: Status; readonly ageMs: number };
+  /** A duplicate was given the recorded outcome. A transaction's does not know how old that is. */
+  readonly replayed: OfAttempt & { readonly status: Status; readonly ageMs?: number };
   /** A duplicate came with another payload and was refused. */
   readonly conflict: OfRecord;
   /** A duplicate was refused because the first call still runs. */
@@ -44,6 +44,8 @@ export interface EventMap {
   readonly "lease-lost": OfAttempt & { readonly reason: "refused" | "lease over" };
   /** An outcome could not be written: `recorded: false`. */
   readonly "completion-lost": OfAttempt & { readonly error: unknown };
+  /** A function threw although its transaction had committed: that outcome stands. */
+  readonly "late-error": OfAttempt & { readonly error: unknown };
   /** The store failed or was late. */
   readonly "store-error": OfRecord & {
     readonly operation: StoreOperation;
@@ -70,6 +72,7 @@ const CHANNELS: Readonly<Record<EventName, Channel>> = {
   settled: channel("idemkit:settled"),
   "lease-lost": channel("idemkit:lease-lost"),
   "completion-lost": channel("idemkit:completion-lost"),
+  "late-error": channel("idemkit:late-error"),
   "store-error": channel("idemkit:store-error"),
 };
 

@@ -1,11 +1,17 @@
-import type { Claimed, ClaimOutcome, ClaimRequest } from "./store.ts";
+import type { Claimed, ClaimRequest, Completed, Transacted } from "./store.ts";
 import { TimedOutError } from "./timing.ts";
+
+/** An outcome that was read, whose age nobody has told. */
+type ReadOutcome = Omit<Completed, "ageMs"> & { readonly ageMs?: never };
+
+/** What comes of asking for a record. */
+export type Answer = Transacted | ReadOutcome;
 
 /** A claim that this process has sent, and the run that follows if it is granted. */
 export class Flight {
   readonly request: ClaimRequest;
   /** The store's answer. */
-  readonly answer: Promise<ClaimOutcome>;
+  readonly answer: Promise<Answer>;
   isSent = false;
   /** Set once the claim was granted: from then on its function runs in this process. */
   granted: Claimed | undefined;
@@ -13,7 +19,7 @@ export class Flight {
   #onEnd: Set<() => void> | undefined;
 
   /** @param send sends the claim */
-  constructor(request: ClaimRequest, send: () => Promise<ClaimOutcome>) {
+  constructor(request: ClaimRequest, send: () => Promise<Answer>) {
     this.request = request;
     this.answer = this.#take(send);
   }
@@ -42,7 +48,7 @@ export class Flight {
    * Whether the store's answer to this claim is the answer to that request as well. Outcomes and
    * running claims are the same for everybody; what lapsed or was released depends on who asks.
    */
-  answers(request: ClaimRequest, outcome: ClaimOutcome): boolean {
+  answers(request: ClaimRequest, outcome: Answer): boolean {
     const isForAll =
       outcome.outcome === "completed" ||
       outcome.outcome === "claimed" ||
@@ -54,7 +60,7 @@ export class Flight {
     );
   }
 
-  async #take(send: () => Promise<ClaimOutcome>): Promise<ClaimOutcome> {
+  async #take(send: () => Promise<Answer>): Promise<Answer> {
     // Calls that are made in the same turn join before the claim is sent.
     await undefined;
     this.isSent = true;
@@ -70,7 +76,12 @@ export type Asked =
   /** Another call of this process runs it. */
   | { readonly kind: "attached"; readonly flight: Flight; readonly attempt: number }
   /** What the store says, for all calls that asked together. */
-  | { readonly kind: "answered"; readonly outcome: Exclude<ClaimOutcome, Claimed> }
+  | {
+      readonly kind: "answered";
+      readonly outcome: Exclude<Answer, Claimed | { readonly outcome: "blocked" }>;
+    }
+  /** Somebody holds the record in a transaction that goes on, and nothing more is known. */
+  | { readonly kind: "blocked" }
   /** An older claim was under way, whose answer may be older than this call. Ask again. */
   | { readonly kind: "again" };
 
@@ -87,8 +98,8 @@ export class Flights {
    */
   async ask(
     request: ClaimRequest,
-    send: () => Promise<ClaimOutcome>,
-    bound: (answer: Promise<ClaimOutcome>) => Promise<ClaimOutcome>,
+    send: () => Promise<Answer>,
+    bound: (answer: Promise<Answer>) => Promise<Answer>,
   ): Promise<Asked> {
     const flight = this.#flights.get(request.id.digest);
     if (flight === undefined) return await this.#lead(request, send);
@@ -100,6 +111,7 @@ export class Flights {
     }
     const outcome = await bound(flight.answer);
     if (outcome.outcome === "claimed") return attachedTo(flight, outcome);
+    if (outcome.outcome === "blocked") return { kind: "again" };
     return flight.answers(request, outcome) ? { kind: "answered", outcome } : { kind: "again" };
   }
 
@@ -110,13 +122,14 @@ export class Flights {
     flight.end();
   }
 
-  async #lead(request: ClaimRequest, send: () => Promise<ClaimOutcome>): Promise<Asked> {
+  async #lead(request: ClaimRequest, send: () => Promise<Answer>): Promise<Asked> {
     const flight = new Flight(request, send);
     this.#flights.set(request.id.digest, flight);
     try {
       const outcome = await flight.answer;
       if (outcome.outcome === "claimed") return { kind: "granted", outcome, flight };
       this.land(flight);
+      if (outcome.outcome === "blocked") return { kind: "blocked" };
       return { kind: "answered", outcome };
     } catch (error) {
       this.land(flight);

@@ -16,6 +16,13 @@ export interface BeatSpec {
   readonly onError: (error: unknown) => void;
 }
 
+/** The renewals of one claim. */
+export interface Heartbeat {
+  stop(): void;
+  /** The store has renewed the lease by other means, as it was asked to at that time. */
+  confirm(sentAtMs: number): void;
+}
+
 interface Beat {
   readonly spec: BeatSpec;
   readonly round: Round;
@@ -46,8 +53,8 @@ export class Heartbeats {
     this.#runtime = runtime;
   }
 
-  /** Renews until the answered function is called. */
-  start(spec: BeatSpec): () => void {
+  /** Renews until it is told to stop. */
+  start(spec: BeatSpec): Heartbeat {
     const round = this.#rounds.get(spec.leaseMs) ?? new Round(this.#runtime, this.#renew);
     this.#rounds.set(spec.leaseMs, round);
     const beat: Beat = {
@@ -60,11 +67,14 @@ export class Heartbeats {
       cancelRetry: undefined,
     };
     round.add(beat);
-    return () => {
-      beat.isStopped = true;
-      beat.cancelRetry?.();
-      round.delete(beat);
-      if (round.isEmpty) this.#rounds.delete(spec.leaseMs);
+    return {
+      stop: () => {
+        beat.isStopped = true;
+        beat.cancelRetry?.();
+        round.delete(beat);
+        if (round.isEmpty) this.#rounds.delete(spec.leaseMs);
+      },
+      confirm: (sentAtMs) => confirm(beat, sentAtMs),
     };
   }
 
@@ -83,8 +93,7 @@ export class Heartbeats {
         onRefused();
         return;
       }
-      beat.leaseEndsAtMs = sentAtMs + leaseMs;
-      beat.dueAtMs = sentAtMs + leaseMs / RENEWALS_PER_LEASE;
+      confirm(beat, sentAtMs);
       beat.round.add(beat);
     } catch (error) {
       if (beat.isStopped) return;
@@ -104,6 +113,13 @@ export class Heartbeats {
     beat.isOver = true;
     beat.spec.onOver();
   }
+}
+
+/** Answers may come in another order than they were asked for: the last asked counts. */
+function confirm(beat: Beat, sentAtMs: number): void {
+  const { leaseMs } = beat.spec;
+  beat.leaseEndsAtMs = Math.max(beat.leaseEndsAtMs, sentAtMs + leaseMs);
+  beat.dueAtMs = Math.max(beat.dueAtMs, sentAtMs + leaseMs / RENEWALS_PER_LEASE);
 }
 
 /** The claims of one lease length. One timer serves all of them. */

@@ -62,6 +62,18 @@ function joinScope(scope: Scope): string {
   return joined;
 }
 
+/**
+ * A key for a call that a record's work makes to the outside: the same on every attempt, another one
+ * for every name, and nothing can be told from it about the record.
+ *
+ * @throws TypeError
+ */
+export function derivedKey({ digest }: RecordId, name: string): string {
+  const problem = textProblem(name);
+  if (problem !== undefined) throw new TypeError(`deriveKey: ${problem} as the name.`);
+  return hash("sha256", prefixed("derived") + prefixed(digest) + prefixed(name), "hex");
+}
+
 /** Undoes {@link joinScope}, for labels read back from a store. */
 export function splitScope(joined: string): readonly string[] {
   const bytes = Buffer.from(joined);
@@ -90,7 +102,7 @@ function checkKey(key: string): void {
 }
 
 /** Text columns refuse U+0000, and lone surrogates would all become one character in UTF-8. */
-function textProblem(text: unknown): string | undefined {
+export function textProblem(text: unknown): string | undefined {
   if (typeof text !== "string") return `expected a string, got ${describe(text)}`;
   if (text === "") return "expected a string that is not empty";
   if (!text.isWellFormed()) return "expected well-formed Unicode, got a lone surrogate";

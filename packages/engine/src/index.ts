@@ -1,13 +1,16 @@
 export { batchedStore } from "./batching-front.ts";
-export type { ClaimHandle, Context, Written } from "./claim-handle.ts";
+export type { ClaimHandle, Written } from "./claim-handle.ts";
+export type { ClaimContext, Context, TransactionalContext } from "./context.ts";
 export { createEngine } from "./create-engine.ts";
 export type {
   Begun,
   Engine,
+  EngineOn,
   Executed,
   ListOptions,
   Outcome,
   Replayed,
+  TransactionalEngine,
 } from "./engine.ts";
 export {
   ConflictError,
@@ -31,7 +34,7 @@ export type { Scope } from "./identity.ts";
 export { NotJsonError } from "./json.ts";
 export type { JsonLike, Payload } from "./json-like.ts";
 export { type MemoryStoreOptions, memoryStore } from "./memory-store.ts";
-export type { Decision, InspectedRecord, SettleNote } from "./operators.ts";
+export type { Decision, InspectedRecord, InspectedStep, SettleNote } from "./operators.ts";
 export type {
   AbandonedPolicy,
   CallOptions,
@@ -40,6 +43,9 @@ export type {
   ErrorPolicy,
   Guarantee,
   OperationOptions,
+  Reconcile,
 } from "./options.ts";
 export type { Runtime } from "./runtime.ts";
+export type { Finding, StepOptions } from "./steps.ts";
 export type * from "./store.ts";
+export { UnclearCommitError } from "./unclear-commit.ts";

@@ -1,5 +1,5 @@
 import { decodeError, decodeValue } from "./body.ts";
-import type { ClaimScope } from "./claim-handle.ts";
+import type { ClaimScope } from "./claim-scope.ts";
 import {
   ConflictError,
   OutcomeUnknownError,
@@ -75,7 +75,7 @@ function checkFingerprint({ events }: ClaimScope, call: Call, recorded: string):
   throw new ConflictError();
 }
 
-function unknown(
+export function unknown(
   { events }: ClaimScope,
   { id: { digest } }: Call,
   { attempt, token }: { readonly attempt: number; readonly token: number },
@@ -85,9 +85,14 @@ function unknown(
   return new OutcomeUnknownError({ reason, attempt, token });
 }
 
-function replay({ events }: ClaimScope, { id: { digest } }: Call, completed: Completed): Replay {
+function replay(
+  { events }: ClaimScope,
+  { id: { digest } }: Call,
+  completed: Omit<Completed, "ageMs"> & { readonly ageMs?: number },
+): Replay {
   const { status, attempt, token, createdAt, completedAt, ageMs } = completed;
-  events.emit("replayed", () => ({ digest, attempt, token, status, ageMs }));
+  const age = ageMs === undefined ? {} : { ageMs };
+  events.emit("replayed", () => ({ digest, attempt, token, status, ...age }));
   if (status === "failed") {
     const cause = readBody(() => decodeError(completed.body));
     throw new ReplayedError({ cause, attempt, token, createdAt, completedAt });

@@ -4,6 +4,11 @@ export { type ModelStoreOptions, modelStore } from "./model-store.ts";
 export { type StoredRecord, viewOf } from "./record.ts";
 export { type FoundRecord, recordInRow } from "./record-row.ts";
 export {
+  type ErrorsOfTransaction,
+  inRounds,
+  type RoundOfTransaction,
+} from "./transaction-rounds.ts";
+export {
   type Answer,
   type Given,
   type OperationName,

@@ -1,9 +1,18 @@
 import { decodeError, decodeValue, encodeError, encodeValue } from "./body.ts";
-import type { ClaimScope } from "./claim-handle.ts";
+import type { ClaimScope } from "./claim-scope.ts";
 import { describe, shown } from "./describe.ts";
 import { EngineClosedError, SettleRefusedError } from "./errors.ts";
 import { splitScope } from "./identity.ts";
-import type { ListQuery, OpenState, RecordId, RecordState, RecordView, Status } from "./store.ts";
+import { StepLog } from "./step-log.ts";
+import type {
+  Checkpoint,
+  ListQuery,
+  OpenState,
+  RecordId,
+  RecordState,
+  RecordView,
+  Status,
+} from "./store.ts";
 import { pause } from "./timing.ts";
 
 /** A record as operators see it. Times are epoch milliseconds on the store's clock. */
@@ -27,6 +36,16 @@ export interface InspectedRecord {
   readonly error?: unknown;
   /** Who settled it, and why. */
   readonly note?: SettleNote;
+  /** How far its steps have got, where it has any, in the order in which they began. */
+  readonly steps?: readonly InspectedStep[];
+}
+
+/** A step of a record: done, with its result, or begun, so that it may have happened. */
+export interface InspectedStep {
+  readonly name: string;
+  readonly state: "begun" | "done";
+  /** Missing where it could not be kept. */
+  readonly value?: unknown;
 }
 
 export interface SettleNote {
@@ -44,7 +63,10 @@ export type Decision = SettleNote &
 
 const NOTE_LENGTH_MAX = 4_096;
 const LIST_LIMIT_MAX = 1_000;
-const PURGE_BATCH = 500;
+const PURGE_BATCH_MIN = 25;
+const PURGE_BATCH_MAX = 800;
+/** As long as a batch may hold up live calls. */
+const PURGE_BATCH_MS = 10;
 const PURGE_LIMIT_MAX = 10_000_000;
 
 export async function inspect(
@@ -101,20 +123,27 @@ export async function remove(scope: ClaimScope, id: RecordId): Promise<boolean> 
   return view !== undefined && (await client.remove(id, view.token, settings.storeTimeoutMs));
 }
 
-/** Purges in batches, each followed by a pause as long as it took, so that live traffic goes on. */
+/**
+ * Purges in batches, each followed by a pause as long as it took, so that live traffic goes on. They
+ * grow and shrink with the time that they take here.
+ */
 export async function purge(
   { client, runtime, settings, lifetime }: ClaimScope,
   limit: number,
 ): Promise<number> {
   checkLimit(limit, PURGE_LIMIT_MAX);
   let purged = 0;
+  let batch = PURGE_BATCH_MIN;
   while (purged < limit && !lifetime.isEnded) {
-    const batch = Math.min(PURGE_BATCH, limit - purged);
+    const asked = Math.min(batch, limit - purged);
     const startedAtMs = runtime.monotonicMs();
-    const count = await client.purge(batch, settings.storeTimeoutMs);
+    const count = await client.purge(asked, settings.storeTimeoutMs);
     purged += count;
-    if (count < batch) break;
-    await pause(runtime, runtime.monotonicMs() - startedAtMs);
+    if (count < asked) break;
+    const tookMs = runtime.monotonicMs() - startedAtMs;
+    const isSlow = tookMs > PURGE_BATCH_MS;
+    batch = isSlow ? Math.max(PURGE_BATCH_MIN, batch / 2) : Math.min(PURGE_BATCH_MAX, batch * 2);
+    await pause(runtime, tookMs);
   }
   return purged;
 }
@@ -168,6 +197,7 @@ function inspected(view: RecordView): InspectedRecord {
     digest: id.digest,
     ...decoded(body),
     ...decodedNote(note),
+    ...decodedSteps(checkpoint),
   };
 }
 
@@ -188,6 +218,21 @@ function decodedNote(note: string | undefined): { readonly note?: SettleNote } {
   try {
     const { by, why } = JSON.parse(note) as SettleNote;
     return { note: { by, why } };
+  } catch {
+    return {};
+  }
+}
+
+function decodedSteps(checkpoint: Checkpoint | undefined): {
+  readonly steps?: readonly InspectedStep[];
+} {
+  if (checkpoint === undefined) return {};
+  try {
+    const steps = [...StepLog.from(checkpoint).entries()].map(([name, state]): InspectedStep => {
+      if (state.begun !== undefined) return { name, state: "begun" };
+      return { name, state: "done", ...decoded(state.body) };
+    });
+    return { steps };
   } catch {
     return {};
   }

@@ -1,5 +1,7 @@
+import type { ClaimContext } from "./context.ts";
 import { describe, shown } from "./describe.ts";
 import type { Runtime } from "./runtime.ts";
+import type { Finding } from "./steps.ts";
 import type { Store } from "./store.ts";
 
 /**
@@ -12,8 +14,17 @@ export type Guarantee = "at-most-once" | "at-least-once";
 /** What becomes of the key when the function throws. */
 export type ErrorPolicy = "record" | "release" | "unknown";
 
-/** What becomes of work whose lease lapsed: it stays as it is, or the next caller runs it again. */
-export type AbandonedPolicy = "block" | "rerun";
+/**
+ * What becomes of work whose lease lapsed: it stays as it is, or the next caller runs it again, or
+ * that caller finds out first whether it happened.
+ */
+export type AbandonedPolicy = "block" | "rerun" | Reconcile;
+
+/**
+ * Finds out whether work happened whose process died, by asking those whom it called. It runs under a
+ * new claim: what happened is recorded, what did not is run, and what is still unknown stays open.
+ */
+export type Reconcile = (context: ClaimContext) => Finding<unknown> | Promise<Finding<unknown>>;
 
 /** What a call does that meets the same key still running. */
 export type DuplicatePolicy = "reject" | { readonly waitMs: number };
@@ -28,8 +39,16 @@ export interface OperationOptions {
    * at-most-once, `release` under at-least-once.
    */
   readonly onError?: ErrorPolicy | ((error: unknown) => ErrorPolicy);
-  /** Default: `block` under at-most-once, `rerun` under at-least-once. */
+  /**
+   * Default: `rerun` under at-least-once, `block` under at-most-once. There, with `steps`, work that
+   * was not interrupted inside a step is resumed, unless `block` is asked for.
+   */
   readonly onAbandoned?: AbandonedPolicy;
+  /**
+   * Whether the function has recovery points, see `Context.step`. What has effects outside of them
+   * may then happen twice under at-most-once. Default: false.
+   */
+  readonly steps?: boolean;
   /** Default: `reject`. With `waitMs` a duplicate waits up to so many milliseconds. */
   readonly duplicates?: DuplicatePolicy;
   /**
@@ -73,6 +92,7 @@ export interface Settings {
   readonly guarantee: Guarantee;
   readonly onError: ErrorPolicy | ((error: unknown) => ErrorPolicy) | undefined;
   readonly onAbandoned: AbandonedPolicy | undefined;
+  readonly steps: boolean;
   readonly duplicates: DuplicatePolicy;
   readonly leaseMs: number;
   readonly replayMs: number;
@@ -90,6 +110,7 @@ export const DEFAULTS: Settings = Object.freeze({
   guarantee: "at-most-once",
   onError: undefined,
   onAbandoned: undefined,
+  steps: false,
   duplicates: "reject",
   leaseMs: 30_000,
   replayMs: DAY_MS,
@@ -108,7 +129,8 @@ export function withOptions(base: Settings, options: OperationOptions): Settings
   const settings: Settings = {
     guarantee: pick(given, "guarantee", base, oneOf("at-most-once", "at-least-once")),
     onError: pick(given, "onError", base, checkOnError),
-    onAbandoned: pick(given, "onAbandoned", base, oneOf("block", "rerun")),
+    onAbandoned: pick(given, "onAbandoned", base, checkOnAbandoned),
+    steps: pick(given, "steps", base, checkBoolean),
     duplicates: pick(given, "duplicates", base, checkDuplicates),
     leaseMs: pick(given, "leaseMs", base, integerFrom(100, DAY_MS)),
     replayMs: pick(given, "replayMs", base, integerFrom(1, TEN_YEARS_MS)),
@@ -141,16 +163,29 @@ export function checkSignal(signal: unknown): void {
   throw new TypeError(`signal: expected an AbortSignal, got ${describe(signal)}.`);
 }
 
-/** Whether a lapsed claim may be taken over by the next caller. */
+/** Whether a lapsed claim may be taken over by the next caller, whatever is known of it. */
 export function takesOver({ guarantee, onAbandoned }: Settings): boolean {
-  return (onAbandoned ?? (guarantee === "at-least-once" ? "rerun" : "block")) === "rerun";
+  return (onAbandoned ?? (guarantee === "at-least-once" ? "rerun" : "block")) !== "block";
 }
 
-/** What to do with an error, by the policy. An answer that is no policy counts as unknown. */
-export function errorPolicy({ guarantee, onError }: Settings, error: unknown): ErrorPolicy {
+/** Whether a lapsed claim may be taken over where its steps show that nothing would be repeated. */
+export function resumes({ onAbandoned, steps }: Settings): boolean {
+  return steps && onAbandoned === undefined;
+}
+
+/**
+ * What to do with an error, by the policy. One that throws, or answers none, has decided nothing, and
+ * then nothing may be run again by itself.
+ */
+export function policyFor(error: unknown, { guarantee, onError }: Settings): ErrorPolicy {
   if (onError === undefined) return guarantee === "at-least-once" ? "release" : "record";
   if (typeof onError === "string") return onError;
-  const answer: unknown = onError(error);
+  let answer: unknown;
+  try {
+    answer = onError(error);
+  } catch {
+    return "unknown";
+  }
   // Whatever becomes of a promise is too late to decide anything.
   if (answer instanceof Promise) answer.catch(() => undefined);
   return ERROR_POLICIES.find((policy) => policy === answer) ?? "unknown";
@@ -198,6 +233,14 @@ const checkOnError: Check<Settings["onError"]> = (value, name) =>
   typeof value === "function"
     ? (value as (error: unknown) => ErrorPolicy)
     : oneOf(...ERROR_POLICIES)(value, name);
+
+const checkOnAbandoned: Check<AbandonedPolicy> = (value, name) =>
+  typeof value === "function" ? (value as Reconcile) : oneOf("block", "rerun")(value, name);
+
+const checkBoolean: Check<boolean> = (value, name) => {
+  if (typeof value === "boolean") return value;
+  throw new TypeError(`${name}: expected true or false, got ${shown(value)}.`);
+};
 
 const checkDuplicates: Check<DuplicatePolicy> = (value, name) => {
   if (value === "reject") return value;

@@ -1,3 +1,4 @@
+import { problemWithOutcome } from "./answers.ts";
 import { BatchingFront } from "./batching-front.ts";
 import { StoreError, type StoreOperation } from "./errors.ts";
 import { Flights } from "./flights.ts";
@@ -8,6 +9,7 @@ import { Poller } from "./poller.ts";
 import type { Runtime } from "./runtime.ts";
 import type {
   Claim,
+  Claimed,
   ClaimOutcome,
   ClaimRequest,
   Completion,
@@ -17,6 +19,9 @@ import type {
   RecordView,
   Renewal,
   Store,
+  Transacted,
+  TransactionalStore,
+  TransactOptions,
 } from "./store.ts";
 import { pause, within } from "./timing.ts";
 
@@ -84,6 +89,22 @@ export class StoreClient {
   remove(id: RecordId, token: number, timeoutMs: number): Promise<boolean> {
     const ask = async () => this.#store.remove(id, token);
     return this.#once("remove", timeoutMs, ask, (answer) => typeof answer === "boolean");
+  }
+
+  /**
+   * Runs work in a transaction. It takes as long as the work does, so that no time bounds it here; and
+   * what it rejects with may be the work's own, so that it comes out as it is.
+   */
+  async transact(
+    request: ClaimRequest,
+    work: (tx: unknown, claimed: Claimed) => Completion | Promise<Completion>,
+    options: TransactOptions,
+  ): Promise<Transacted> {
+    const store = this.#store as TransactionalStore<unknown, false>;
+    const answer = await store.transact(request, work, options);
+    const problem = answer?.outcome === "blocked" ? undefined : problemWithOutcome(answer);
+    if (problem === undefined) return answer;
+    throw new FaultyStoreError(`transact: ${problem}.`);
   }
 
   purge(limit: number, timeoutMs: number): Promise<number> {

@@ -30,6 +30,61 @@ export interface Store {
   purge(limit: number): Promise<number>;
 }
 
+/** What work answers: at once where a driver knows no promises, at once or later elsewhere. */
+export type NowOrLater<T, IsSync extends boolean> = IsSync extends true ? T : T | Promise<T>;
+
+/**
+ * A store whose records live in a database with transactions, so that an outcome can be recorded in the
+ * same commit as what it is the outcome of.
+ *
+ * `Tx` is what the driver's own users work with inside a transaction. With `IsSync` a transaction has to
+ * end in the turn of the event loop that began it, and work must not answer a promise.
+ */
+export interface TransactionalStore<Tx, IsSync extends boolean = boolean> extends Store {
+  /** Known to types alone. */
+  readonly isSync?: IsSync;
+  /**
+   * Begins a transaction, claims the record in it, works, completes the claim and commits. Rules:
+   *
+   * - The answer is `claimed` iff the transaction with the completion was committed by this call.
+   * - Any other answer means that nothing was written: the record was not to be had, and what work may
+   *   have done in an earlier round was rolled back. `completed` with the request's own owner is the
+   *   exception: a commit of this request, whose answer was lost, has happened.
+   * - It holds a record's row at most as long as the work takes, and waits for one that somebody else
+   *   holds for about a second: then it answers `blocked`.
+   * - Where work throws, or its promise rejects, all is rolled back and the same error comes out, unless
+   *   `onError` makes an outcome of it.
+   * - After a deadlock, a serialization failure or a commit whose answer was lost it begins again, a
+   *   bounded number of times: work MAY run more than once, but only one run of it is ever committed.
+   * - A server that can ends a transaction that has been idle for longer than `leaseMs`.
+   *
+   * @throws what work throws, and the driver's own errors: then nothing was committed;
+   *   UnclearCommitError where that could not be found out
+   */
+  transact(
+    request: ClaimRequest,
+    work: (tx: Tx, claimed: Claimed) => NowOrLater<Completion, IsSync>,
+    options?: TransactOptions,
+  ): Promise<Transacted>;
+  /**
+   * A store whose operations are part of a transaction that its user has begun, and of its commit. It
+   * sets no time-outs and repeats nothing: that is up to whoever has begun it.
+   */
+  bind(tx: Tx): Store;
+}
+
+export interface TransactOptions {
+  /**
+   * Asked what to record where work throws: its completion is committed after all that work has written
+   * was undone. Nothing is recorded where it answers nothing, and of errors after which the work is
+   * repeated it does not hear.
+   */
+  readonly onError?: (error: unknown, claimed: Claimed) => Completion | undefined;
+}
+
+/** `blocked`: somebody else holds the record's row, in a transaction that goes on. */
+export type Transacted = ClaimOutcome | { readonly outcome: "blocked" };
+
 /** What identifies a record. Only `digest` is ever compared; the labels are for people. */
 export interface RecordId {
   /** 32 lower-case hex digits, computed by the engine from scope and key. */

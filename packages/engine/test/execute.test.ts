@@ -201,7 +201,10 @@ describe("execute", () => {
       names: Object.keys(context),
       isAborted: context.signal.aborted,
     }));
-    expect(value).toEqual({ names: ["token", "attempt", "signal"], isAborted: false });
+    expect(value).toEqual({
+      names: ["token", "attempt", "signal", "deriveKey", "step", "transaction"],
+      isAborted: false,
+    });
   });
 
   test("works with the default clock, timers and randomness", async () => {

@@ -240,7 +240,7 @@ describe("purge", () => {
     expect(await purged).toBe(700);
     expect(
       wire.calls.filter(({ operation }) => operation === "purge").map(({ given }) => given),
-    ).toEqual([500, 200]);
+    ).toEqual([25, 50, 100, 200, 325]);
     const rest = engine.purge();
     await time.advance(1);
     expect(await rest).toBe(500);

@@ -11,11 +11,17 @@ export interface SqliteHandle {
   pragma(source: string, options?: { readonly simple?: boolean }): unknown;
 }
 
+/** What a store can run on: a better-sqlite3 database, or a drizzle database on one. */
+export type SqliteClient = SqliteHandle | { readonly $client: SqliteHandle };
+
 /** @throws TypeError where it is no database: a path, say */
-export function checkHandle(db: SqliteHandle): void {
-  if (typeof db === "object" && db !== null && typeof db.prepare === "function") return;
+export function handleOf(client: SqliteClient): SqliteHandle {
+  const db: unknown =
+    "$client" in Object(client) ? (client as { $client: unknown }).$client : client;
+  const isHandle = typeof (db as Partial<SqliteHandle> | null)?.prepare === "function";
+  if (isHandle) return db as SqliteHandle;
   throw new TypeError(
-    "db: expected a better-sqlite3 database, such as openSqlite(path), " +
+    "db: expected a better-sqlite3 database, such as openSqlite(path), or a drizzle database on one, " +
       `got ${db === null ? "null" : `a value of type ${typeof db}`}.`,
   );
 }

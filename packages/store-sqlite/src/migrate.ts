@@ -1,4 +1,4 @@
-import { checkHandle, type SqliteHandle } from "./handle.ts";
+import { handleOf, type SqliteClient, type SqliteHandle } from "./handle.ts";
 import { Transactions } from "./transactions.ts";
 
 export interface Migration {
@@ -63,8 +63,8 @@ const RECORD_APPLIED = `
  * @returns the versions that this call applied
  * @throws Error where the database was migrated by a newer release; the driver's own errors
  */
-export async function migrate(db: SqliteHandle): Promise<readonly number[]> {
-  checkHandle(db);
+export async function migrate(client: SqliteClient): Promise<readonly number[]> {
+  const db = handleOf(client);
   return await new Transactions(db).write(() => {
     db.exec(MIGRATIONS_TABLE);
     db.exec(FORGET_DROPPED);

@@ -1,6 +1,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type {
   Claim,
+  Claimed,
   ClaimOutcome,
   ClaimRequest,
   Completion,
@@ -11,13 +12,15 @@ import type {
   RecordView,
   Renewal,
   Store,
+  TransactionalStore,
+  TransactOptions,
 } from "@idemkit/engine";
 import { type CheckOptions, transition, viewOf } from "@idemkit/engine/model";
 import { type CheckReport, check } from "./check.ts";
-import { checkHandle, type SqliteHandle } from "./handle.ts";
+import { handleOf, type SqliteClient, type SqliteHandle } from "./handle.ts";
 import { type ClaimedRow, claimedOf, digestOf, type Row, recordOf } from "./rows.ts";
 import { type Statements, statementsOf } from "./statements.ts";
-import { Transactions } from "./transactions.ts";
+import { OpenTransaction, Transactions, undoable, type Writes } from "./transactions.ts";
 
 const LIST_STEP_ROWS = 2_000;
 const MICROSECONDS_PER_MS = 1_000;
@@ -31,11 +34,15 @@ interface ListStep {
 /** What is prepared once, at the first call: a store touches nothing when it is made. */
 interface Session {
   readonly statements: Statements;
-  readonly transactions: Transactions;
+  readonly transactions: Writes;
 }
 
-/** A store in a SQLite database, through a handle that stays the user's. */
-export interface SqliteStore extends Store {
+/**
+ * A store in a SQLite database, through a handle that stays the user's. A transaction is worked in
+ * through that same handle, or drizzle database: one handle is one connection.
+ */
+export interface SqliteStore<C extends SqliteClient = SqliteClient>
+  extends TransactionalStore<C, true> {
   /**
    * Looks whether the database is fit for use: its schema, and what an acknowledged outcome
    * survives. Call it once at the start.
@@ -46,23 +53,28 @@ export interface SqliteStore extends Store {
 }
 
 /**
- * Makes a store on a better-sqlite3 database whose tables {@link migrate} has made. It opens, sets
- * and creates nothing. Every list is one transaction; a list of replays takes no write lock.
+ * Makes a store on a better-sqlite3 database, or a drizzle database on one, whose tables
+ * {@link migrate} has made. It opens, sets and creates nothing. Every list is one transaction; a list of
+ * replays takes no write lock.
  *
  * The handle may be shared with the application, as long as no transaction and no iteration over
  * rows stays open from one turn of the event loop to the next: calls wait a second for it to end.
  */
-export function sqliteStore(db: SqliteHandle): SqliteStore {
-  checkHandle(db);
-  return new HandleStore(db);
+export function sqliteStore<C extends SqliteClient>(db: C): SqliteStore<C> {
+  const handle = handleOf(db);
+  return new HandleStore(db, handle, () => new Transactions(handle));
 }
 
-class HandleStore implements SqliteStore {
+class HandleStore<C extends SqliteClient> implements SqliteStore<C> {
+  readonly #client: C;
   readonly #db: SqliteHandle;
+  readonly #transactions: () => Writes;
   #session: Session | undefined;
 
-  constructor(db: SqliteHandle) {
+  constructor(client: C, db: SqliteHandle, transactions: () => Writes) {
+    this.#client = client;
     this.#db = db;
+    this.#transactions = transactions;
   }
 
   async claim(requests: readonly ClaimRequest[]): Promise<readonly ClaimOutcome[]> {
@@ -91,15 +103,7 @@ class HandleStore implements SqliteStore {
   }
 
   async complete(completions: readonly Completion[]): Promise<readonly boolean[]> {
-    return await this.#writeEach(completions, (statements, completion, now) => {
-      const { id, owner, token, status, body, note = null, retentionMs = 0 } = completion;
-      const ifLapsed = Number(completion.ifLapsed ?? false);
-      const outcome = { digest: digestOf(id), owner, token, status, body, now };
-      return (
-        statements.complete({ ...outcome, note, retentionMs, ifLapsed }) ||
-        statements.isCompleted(outcome)
-      );
-    });
+    return await this.#writeEach(completions, completeOne);
   }
 
   async release(claims: readonly Claim[]): Promise<readonly boolean[]> {
@@ -145,6 +149,32 @@ class HandleStore implements SqliteStore {
     return await this.#write((statements, now) => statements.purge({ limit, now }));
   }
 
+  async transact(
+    request: ClaimRequest,
+    work: (tx: C, claimed: Claimed) => Completion,
+    { onError }: TransactOptions = {},
+  ): Promise<ClaimOutcome> {
+    const fail = (error: unknown) => {
+      throw error;
+    };
+    return await this.#write((statements, nowMs) => {
+      const answer = replayOf(statements, request, nowMs) ?? claimOne(statements, request, nowMs);
+      if (answer.outcome !== "claimed") return answer;
+      const run = () => checkedCompletion(work(this.#client, answer));
+      const completion =
+        onError === undefined
+          ? run()
+          : undoable(this.#db, run, (error) => onError(error, answer) ?? fail(error));
+      if (completeOne(statements, completion, statements.now())) return answer;
+      throw new Error("The work has changed the record of its own claim.");
+    });
+  }
+
+  bind(tx: C): Store {
+    const handle = handleOf(tx);
+    return new HandleStore(tx, handle, () => new OpenTransaction(handle));
+  }
+
   async check(options?: CheckOptions): Promise<CheckReport> {
     return await check(this.#db, this, options);
   }
@@ -154,7 +184,7 @@ class HandleStore implements SqliteStore {
     await turn();
     this.#session ??= {
       statements: statementsOf(this.#db),
-      transactions: new Transactions(this.#db),
+      transactions: this.#transactions(),
     };
     return this.#session;
   }
@@ -227,6 +257,26 @@ function claimOne(statements: Statements, request: ClaimRequest, nowMs: number):
   const answer = answerFrom(statements.read(digest), request, nowMs);
   if (answer.outcome !== "claimed") return answer;
   throw new Error("The record could be claimed and was not: its row breaks the table's rules.");
+}
+
+function completeOne(statements: Statements, completion: Completion, now: number): boolean {
+  const { id, owner, token, status, body, note = null, retentionMs = 0 } = completion;
+  const ifLapsed = Number(completion.ifLapsed ?? false);
+  const outcome = { digest: digestOf(id), owner, token, status, body, now };
+  return (
+    statements.complete({ ...outcome, note, retentionMs, ifLapsed }) ||
+    statements.isCompleted(outcome)
+  );
+}
+
+/** Types forbid a promise; without them its work would go on after the transaction's end. */
+function checkedCompletion(completion: Completion): Completion {
+  if (!("then" in completion)) return completion;
+  (completion as unknown as Promise<unknown>).then(undefined, () => undefined);
+  throw new TypeError(
+    "work: expected a value, got a promise. A transaction of SQLite ends in the turn of the event loop " +
+      "that began it: write without await.",
+  );
 }
 
 /** What the contract says of a row, or of none. It grants nothing: only the statements do. */

@@ -8,13 +8,19 @@ const FIRST_PAUSE_MS = 1;
 const PAUSE_MS_MAX = 16;
 const PAUSE_GROWTH = 2;
 
+/** How a store's lists come to be transactions. */
+export interface Writes {
+  write<T>(work: () => T): Promise<T>;
+  read<T>(work: () => T): Promise<T>;
+}
+
 /** The application itself is using the handle in a way that shuts us out. */
 class OccupiedError extends Error {
   override readonly name = "OccupiedError";
 }
 
 /** The transactions of one handle. Each runs in one turn of the event loop and is one commit. */
-export class Transactions {
+export class Transactions implements Writes {
   readonly #db: SqliteHandle;
   readonly #busyTimeout: SqliteStatement;
 
@@ -50,6 +56,36 @@ export class Transactions {
     } finally {
       this.#db.exec(`PRAGMA busy_timeout = ${Number(timeout)}`);
     }
+  }
+}
+
+/** A transaction that somebody else has begun, and will end. */
+export class OpenTransaction implements Writes {
+  readonly #db: SqliteHandle;
+
+  constructor(db: SqliteHandle) {
+    this.#db = db;
+  }
+
+  async write<T>(work: () => T): Promise<T> {
+    if (this.#db.inTransaction) return work();
+    throw new Error("bind: the transaction is over, and nothing was written.");
+  }
+
+  async read<T>(work: () => T): Promise<T> {
+    return await this.write(work);
+  }
+}
+
+/** Runs `work`, and undoes what it has done where it throws and that is answered with something else. */
+export function undoable<T>(db: SqliteHandle, work: () => T, onError: (error: unknown) => T): T {
+  db.exec("SAVEPOINT idemkit_work");
+  try {
+    return work();
+  } catch (error) {
+    const instead = onError(error);
+    db.exec("ROLLBACK TO idemkit_work");
+    return instead;
   }
 }
 

@@ -32,9 +32,9 @@ export const answerBugs: readonly Bug[] = [
     what: "a caller is told that its outcome is recorded before the store has it",
     edits: [
       {
-        file: "claim-handle.ts",
-        from: 'const answer = await this.#end("complete", client.complete(completion, storeTimeoutMs));',
-        to: 'void this.#end("complete", client.complete(completion, storeTimeoutMs)).catch(() => undefined);\n    const answer = "true" as "true" | "false" | { error: unknown };',
+        file: "held-claim.ts",
+        from: 'const answer = await this.#end("complete", asked);',
+        to: 'void this.#end("complete", asked).catch(() => undefined);\n    const answer = "true" as "true" | "false" | { error: unknown };',
       },
     ],
   },
@@ -44,7 +44,7 @@ export const answerBugs: readonly Bug[] = [
     what: "a completion whose answer is lost counts as recorded",
     edits: [
       {
-        file: "claim-handle.ts",
+        file: "held-claim.ts",
         from: 'this.#scope.events.emit("store-error", () => ({ digest, operation, error }));\n      return { error };',
         to: 'this.#scope.events.emit("store-error", () => ({ digest, operation, error }));\n      return "true";',
       },
@@ -56,7 +56,7 @@ export const answerBugs: readonly Bug[] = [
     what: "a late owner whose completion is refused is told that it was recorded",
     edits: [
       {
-        file: "claim-handle.ts",
+        file: "held-claim.ts",
         from: 'if (answer === "false") throw new LeaseLostError({ token: this.token, ...late });',
         to: 'if (answer === "false") return { recorded: true };',
       },
@@ -80,12 +80,12 @@ export const answerBugs: readonly Bug[] = [
     what: "a duplicate that waits in the same process is given the value, recorded or not",
     edits: [
       {
-        file: "claim-handle.ts",
+        file: "held-claim.ts",
         from: "const { body, notKeptBecause } = encodeValue(",
         to: "(this.#flight as any).unrecorded = { value: JSON.parse(JSON.stringify(value, (_, each) => typeof each === 'bigint' ? 0 : each)), token: this.token };\n    const { body, notKeptBecause } = encodeValue(",
       },
       {
-        file: "begin.ts",
+        file: "rounds.ts",
         from: "await wait(scope, call, asked, owner, untilMs);",
         to: 'await wait(scope, call, asked, owner, untilMs);\n      const made = asked.kind === "attached" ? (asked.flight as any).unrecorded : undefined;\n      if (made !== undefined) return { kind: "replay", attempt: 1, createdAt: 0, completedAt: 0, ...made };',
       },
@@ -109,9 +109,9 @@ export const answerBugs: readonly Bug[] = [
     what: "a call that asks again is another owner, to whom its own delayed claim is a stranger's",
     edits: [
       {
-        file: "begin.ts",
-        from: "await ask(scope, call, owner);",
-        to: "await ask(scope, call, runtime.newOwner());",
+        file: "rounds.ts",
+        from: "await rounds.ask(owner, takeOver);",
+        to: "await rounds.ask(runtime.newOwner(), takeOver);",
       },
     ],
   },
@@ -133,7 +133,7 @@ export const answerBugs: readonly Bug[] = [
     what: "a completion whose answer is lost counts as failed, and the key is given back",
     edits: [
       {
-        file: "claim-handle.ts",
+        file: "held-claim.ts",
         from: 'this.#scope.events.emit("store-error", () => ({ digest, operation, error }));\n      return { error };',
         to: 'this.#scope.events.emit("store-error", () => ({ digest, operation, error }));\n      await this.#scope.client.release(this.#claim, false, this.#scope.settings.storeTimeoutMs).catch(() => undefined);\n      return { error };',
       },
@@ -145,7 +145,7 @@ export const answerBugs: readonly Bug[] = [
     what: "whatever the policy, a failure gives the key back (Powertools deletes the record of a failed handler)",
     edits: [
       {
-        file: "create-engine.ts",
+        file: "run.ts",
         from: "await claim.fail(error);",
         to: "await claim.release();",
       },
@@ -169,7 +169,7 @@ export const answerBugs: readonly Bug[] = [
     what: "every run is told that it is the first attempt",
     edits: [
       {
-        file: "claim-handle.ts",
+        file: "held-claim.ts",
         from: "this.attempt = claimed.attempt;",
         to: "this.attempt = 1;",
       },

@@ -33,7 +33,7 @@ export const runBugs: readonly Bug[] = [
     edits: [
       {
         file: "options.ts",
-        from: 'return (onAbandoned ?? (guarantee === "at-least-once" ? "rerun" : "block")) === "rerun";',
+        from: 'return (onAbandoned ?? (guarantee === "at-least-once" ? "rerun" : "block")) !== "block";',
         to: "return onAbandoned !== undefined || guarantee !== undefined;",
       },
     ],
@@ -57,8 +57,8 @@ export const runBugs: readonly Bug[] = [
     edits: [
       {
         file: "heartbeats.ts",
-        from: "round.add(beat);\n    return () => {",
-        to: "return () => {",
+        from: "round.add(beat);\n    return {",
+        to: "return {",
       },
     ],
   },
@@ -91,8 +91,8 @@ export const runBugs: readonly Bug[] = [
     what: "a claim is renewed for ever after its end",
     edits: [
       {
-        file: "claim-handle.ts",
-        from: "this.#isFree = true;\n    this.#stopBeating();",
+        file: "held-claim.ts",
+        from: "this.#isFree = true;\n    this.#heartbeat.stop();",
         to: "this.#isFree = true;",
       },
     ],
@@ -115,7 +115,7 @@ export const runBugs: readonly Bug[] = [
     what: "a call that ended stays known as running in its process",
     edits: [
       {
-        file: "claim-handle.ts",
+        file: "held-claim.ts",
         from: "this.#withdraw();\n    this.#scope.client.flights.land(this.#flight);",
         to: "this.#withdraw();",
       },

@@ -1,0 +1,268 @@
+import assert from "node:assert/strict";
+import type {
+  Claimed,
+  ClaimRequest,
+  Completion,
+  Status,
+  Transacted,
+  TransactionalStore,
+  TransactOptions,
+} from "@idemkit/engine";
+import { assertAbout, Bench, LEASE_MS, newOwner, RETENTION_MS, type Subject } from "../bench.ts";
+import type { TransactionalClause, TransactionalHarness } from "../transactional-harness.ts";
+
+const RIVALS = 16;
+
+type AnyHarness = TransactionalHarness<unknown>;
+
+/** What a clause works with: subjects as everywhere, and transactions on them that leave a row behind. */
+class TransactionBench extends Bench {
+  readonly harness: AnyHarness;
+  runs = 0;
+
+  constructor(harness: AnyHarness) {
+    super(harness);
+    this.harness = harness;
+  }
+
+  /** Writes a row labelled with the record's digest, and completes. */
+  async transact(
+    request: ClaimRequest,
+    given: {
+      readonly through?: TransactionalStore<unknown>;
+      readonly status?: Status;
+      readonly body?: string;
+      readonly thenThrow?: Error;
+      readonly options?: TransactOptions;
+    } = {},
+  ): Promise<Transacted> {
+    const { through = this.harness.stores[0], thenThrow, options } = given;
+    const work = (tx: unknown, claimed: Claimed) => {
+      this.runs += 1;
+      const written = this.harness.write(tx, request.id.digest);
+      const end = () => {
+        if (thenThrow !== undefined) throw thenThrow;
+        return completionOf(request, claimed, given);
+      };
+      return written instanceof Promise ? written.then(end) : end();
+    };
+    return await through.transact(request, work as () => Completion, options);
+  }
+
+  async effects({ id }: Subject): Promise<number> {
+    return await this.harness.count(id.digest);
+  }
+}
+
+function completionOf(
+  { id, owner, retentionMs }: ClaimRequest,
+  { token }: Claimed,
+  { status = "succeeded", body = "body" }: { readonly status?: Status; readonly body?: string },
+): Completion {
+  return { id, owner, token, status, body, retentionMs };
+}
+
+function clause(
+  id: string,
+  title: string,
+  check: (bench: TransactionBench) => Promise<void>,
+): TransactionalClause {
+  return {
+    id,
+    title,
+    check: async (harness) => {
+      try {
+        await check(new TransactionBench(harness as unknown as AnyHarness));
+      } catch (error) {
+        if (error instanceof Error) error.message = `${id}: ${title}\n${error.message}`;
+        throw error;
+      }
+    },
+  };
+}
+
+export const transactClauses: readonly TransactionalClause[] = [
+  clause("transact.commits", "claim, work and outcome are one commit", async (bench) => {
+    const subject = bench.subject();
+    const request = subject.request();
+    const answer = await bench.transact(request);
+    assert.ok(answer.outcome === "claimed" && answer.attempt === 1 && !answer.takenOver);
+    const view = await subject.through(bench.second).view();
+    assert.deepEqual(
+      [view.state, view.status, view.body, view.owner, view.token],
+      ["completed", "succeeded", "body", request.owner, answer.token],
+    );
+    const leftMs = (view.expiresAt ?? 0) - (view.completedAt ?? 0);
+    assertAbout(leftMs, RETENTION_MS, "retention");
+    assert.deepEqual([await bench.effects(subject), bench.runs], [1, 1]);
+  }),
+  clause("transact.replay", "a duplicate gets the outcome, and does not work", async (bench) => {
+    const subject = bench.subject();
+    await bench.transact(subject.request());
+    const through = bench.harness.stores[1];
+    const answer = await bench.transact(subject.request(), { through, body: "other" });
+    assert.ok(answer.outcome === "completed" && answer.body === "body");
+    assert.deepEqual([await bench.effects(subject), bench.runs], [1, 1]);
+  }),
+  clause("transact.repeat", "the same request again finds what it has committed", async (bench) => {
+    const subject = bench.subject();
+    const request = subject.request();
+    await bench.transact(request);
+    const answer = await bench.transact(request, { through: bench.harness.stores[1] });
+    assert.ok(answer.outcome === "completed" && answer.owner === request.owner);
+    assert.deepEqual([await bench.effects(subject), bench.runs], [1, 1]);
+  }),
+  clause("transact.throws", "work that throws leaves nothing behind", async (bench) => {
+    const subject = bench.subject();
+    const thenThrow = new Error("declined");
+    await assert.rejects(
+      bench.transact(subject.request(), { thenThrow }),
+      (error) => error === thenThrow,
+    );
+    assert.equal(await subject.read(), undefined);
+    assert.equal(await bench.effects(subject), 0);
+    const answer = await bench.transact(subject.request());
+    assert.ok(answer.outcome === "claimed" && answer.attempt === 1);
+    assert.equal(await bench.effects(subject), 1);
+  }),
+  clause("transact.on-error", "a failure is recorded, and what it wrote undone", async (bench) => {
+    const subject = bench.subject();
+    const request = subject.request();
+    const thenThrow = new Error("declined");
+    const heard: unknown[] = [];
+    const onError = (error: unknown, claimed: Claimed) => {
+      heard.push(error);
+      return completionOf(request, claimed, { status: "failed", body: "why" });
+    };
+    const answer = await bench.transact(request, { thenThrow, options: { onError } });
+    assert.equal(answer.outcome, "claimed");
+    assert.deepEqual(heard, [thenThrow]);
+    const { status, body } = await subject.view();
+    assert.deepEqual([status, body, await bench.effects(subject)], ["failed", "why", 0]);
+  }),
+  clause("transact.on-error-silent", "or is not, where nobody wants it", async (bench) => {
+    const subject = bench.subject();
+    const thenThrow = new Error("declined");
+    const options = { onError: () => undefined };
+    await assert.rejects(
+      bench.transact(subject.request(), { thenThrow, options }),
+      (error) => error === thenThrow,
+    );
+    assert.equal(await subject.read(), undefined);
+    const done = await bench.transact(bench.subject().request(), { options });
+    assert.equal(done.outcome, "claimed", "and where nothing throws, all is as without it");
+  }),
+  clause("transact.refused", "what is not to be had is not worked on", async (bench) => {
+    const running = bench.subject();
+    await running.claimed();
+    assert.equal((await bench.transact(running.request())).outcome, "in-progress");
+    const lapsed = bench.subject();
+    await lapsed.claimed();
+    await bench.elapse(LEASE_MS);
+    assert.equal((await bench.transact(lapsed.request())).outcome, "lapsed");
+    const unknown = bench.subject();
+    const { owner } = await unknown.claimed();
+    await unknown.complete(owner, { status: "unknown" });
+    const answer = await bench.transact(unknown.request());
+    assert.ok(answer.outcome === "completed" && answer.status === "unknown");
+    assert.equal(bench.runs, 0);
+    assert.equal((await lapsed.view()).state, "lapsed", "nothing was written");
+  }),
+  clause("transact.take-over", "lapsed work is taken over, and fenced out", async (bench) => {
+    const subject = bench.subject();
+    const { owner, token } = await subject.claimed();
+    await bench.elapse(LEASE_MS);
+    const answer = await bench.transact(subject.request({ takeOver: true }));
+    assert.ok(answer.outcome === "claimed" && answer.takenOver && answer.attempt === 2);
+    assert.ok(answer.token > token, "expected a greater token");
+    assert.equal(await subject.complete(owner, { token }), false);
+    assert.equal(await bench.effects(subject), 1);
+  }),
+  clause("transact.own-claim", "an owner ends the claim that it holds", async (bench) => {
+    const subject = bench.subject();
+    const request = subject.request();
+    const { token, createdAt } = await subject.claimed(request);
+    const answer = await bench.transact(request, { through: bench.harness.stores[1] });
+    assert.ok(answer.outcome === "claimed" && answer.token === token);
+    assert.equal(answer.createdAt, createdAt);
+    const view = await subject.view();
+    assert.deepEqual([view.status, view.token], ["succeeded", token]);
+    assert.equal(await bench.effects(subject), 1);
+  }),
+  clause("transact.own-claim-throws", "and keeps it where its work throws", async (bench) => {
+    const subject = bench.subject();
+    const request = subject.request();
+    const { owner } = await subject.claimed(request);
+    await assert.rejects(bench.transact(request, { thenThrow: new Error("declined") }));
+    assert.equal((await subject.view()).state, "in-progress");
+    assert.equal(await subject.renew(owner), true);
+    assert.equal(await bench.effects(subject), 0);
+  }),
+  clause("transact.fence", "a late owner writes nothing any more", async (bench) => {
+    const subject = bench.subject();
+    const request = subject.request();
+    await subject.claimed(request);
+    await bench.elapse(LEASE_MS);
+    await subject.claimed({ takeOver: true });
+    assert.equal((await bench.transact(request)).outcome, "in-progress");
+    assert.deepEqual([await bench.effects(subject), bench.runs], [0, 0]);
+  }),
+  clause("transact.race", `of ${RIVALS} at once one works and commits`, async (bench) => {
+    const subject = bench.subject();
+    const answers = await Promise.all(
+      Array.from({ length: RIVALS }, async (_, index) => {
+        const through = bench.harness.stores[index % 2] ?? bench.harness.stores[0];
+        return await bench.transact(subject.request(), { through });
+      }),
+    );
+    const won = answers.filter(({ outcome }) => outcome === "claimed");
+    assert.deepEqual([won.length, await bench.effects(subject)], [1, 1]);
+    const others = answers.filter(({ outcome }) => outcome !== "claimed");
+    assert.ok(others.every(({ outcome }) => outcome === "completed" || outcome === "blocked"));
+  }),
+  clause("bind.commits", "a bound store's records come with the commit", async (bench) => {
+    const subject = bench.subject();
+    const { owner } = subject.request();
+    await bench.harness.transaction(async (tx, bound) => {
+      const inside = subject.through(bound);
+      await inside.claimed({ owner });
+      await bench.harness.write(tx, subject.id.digest);
+      assert.equal(await inside.complete(owner), true);
+      assert.equal((await inside.view()).status, "succeeded");
+    });
+    const view = await subject.through(bench.second).view();
+    assert.deepEqual(
+      [view.status, view.owner, await bench.effects(subject)],
+      ["succeeded", owner, 1],
+    );
+  }),
+  clause("bind.rolls-back", "and go with the roll-back", async (bench) => {
+    const subject = bench.subject();
+    const released = bench.subject();
+    const { owner } = await released.claimed();
+    const undone = new Error("undo it all");
+    const attempt = bench.harness.transaction(async (tx, bound) => {
+      const claim = await subject.through(bound).claimed();
+      await subject.through(bound).complete(claim.owner);
+      assert.equal(await released.through(bound).release(owner), true);
+      await bench.harness.write(tx, subject.id.digest);
+      throw undone;
+    });
+    await assert.rejects(attempt, (error) => error === undone);
+    assert.equal(await subject.read(), undefined);
+    assert.equal((await released.view()).state, "in-progress");
+    assert.equal(await bench.effects(subject), 0);
+  }),
+  clause("bind.fence", "a bound store fences as any other", async (bench) => {
+    const subject = bench.subject();
+    await subject.claimed();
+    await bench.harness.transaction(async (_, bound) => {
+      const inside = subject.through(bound);
+      assert.equal((await inside.claim()).outcome, "in-progress");
+      assert.equal(await inside.complete(newOwner()), false);
+      assert.equal(await inside.renew(newOwner()), false);
+      assert.equal(await inside.release(newOwner()), false);
+    });
+    assert.equal((await subject.view()).state, "in-progress");
+  }),
+];

@@ -1,0 +1,84 @@
+import type { JsonLike } from "./json-like.ts";
+import type { StepOptions } from "./steps.ts";
+import type { NowOrLater } from "./store.ts";
+
+/** What code under a claim may know of it. */
+export interface ClaimContext {
+  /** The fencing number: hand it to systems that refuse what is older than they have seen. */
+  readonly token: number;
+  /** Which try this is, counted from 1. */
+  readonly attempt: number;
+  /** Aborted when the claim is lost, or its lease is over without a confirmed renewal. */
+  readonly signal: AbortSignal;
+  /**
+   * A key for a call to the outside: 64 hex digits, the same on every attempt of this key and another
+   * one for every name. Whoever is called with it can tell a repetition from a new call.
+   *
+   * @throws TypeError where the name is not a text
+   */
+  deriveKey(name: string): string;
+}
+
+/** What a function under a claim may know and do. */
+export interface Context extends ClaimContext {
+  /**
+   * A recovery point: its result is kept, so that another run of the same key skips it. A marker is
+   * written before it starts, so that a crash inside is known to be one: then only `reconcile`, or a
+   * policy that reruns, lets another run go on. Steps may run one after the other or side by side.
+   * The operation is over when all of its steps are. Needs the option `steps: true`.
+   *
+   * @param name tells it from the other steps of this operation, on every attempt: 1 to 255 bytes
+   * @param fn what to do. Its result must survive JSON
+   * @returns the result, of `fn` or of an earlier run of it
+   * @throws whatever `fn` or `reconcile` throws; StoreError where no marker could be written, so that
+   *   `fn` was not run; LeaseLostError where the claim was lost; OutcomeUnknownError where nobody
+   *   knows whether an earlier run of it happened; ResultUnavailableError where it was run, but its
+   *   result could not be kept; TypeError for a wrong name, function or option
+   */
+  step<T>(
+    name: string,
+    fn: () => (T & JsonLike<T>) | Promise<T & JsonLike<T>>,
+    options?: StepOptions<T>,
+  ): Promise<T>;
+}
+
+/** What a function under a claim may know and do whose record is in a database with transactions. */
+export interface TransactionalContext<Tx, IsSync extends boolean> extends Context {
+  /**
+   * Writes to the database and records the outcome in one commit: either both are there or neither.
+   * Once it has committed, its value is the outcome, whatever the rest of the function does, so that a
+   * function ends with `return context.transaction(...)`. A claim that was lost meanwhile rolls back.
+   *
+   * The claim is not renewed while it runs: it holds the record's row instead. Steps have to be over.
+   *
+   * @param work writes through `tx`, the driver's own transaction. It may run more than once, after a
+   *   deadlock say; what earlier runs have written is rolled back. Its value must survive JSON
+   * @returns the value of the work
+   * @throws whatever `work` throws: then nothing was written, the claim goes on, and it may be called
+   *   again; LeaseLostError where the claim was lost; StoreError where the database failed: nothing
+   *   tells whether that was before or after the commit, so that the outcome is left open;
+   *   Error where it has committed already, or runs, or a step does
+   */
+  transaction<T>(work: (tx: Tx) => NowOrLater<T & JsonLike<T>, IsSync>): Promise<T>;
+}
+
+/** What is seen of a claim by code that may not end it. */
+export function claimContextOf(claim: ClaimContext): ClaimContext {
+  return {
+    token: claim.token,
+    attempt: claim.attempt,
+    get signal() {
+      return claim.signal;
+    },
+    deriveKey: (name) => claim.deriveKey(name),
+  };
+}
+
+/** What a function sees of its claim: it cannot end it, but by returning or throwing. */
+export function contextOf(
+  claim: TransactionalContext<unknown, false>,
+): TransactionalContext<unknown, false> {
+  const step: Context["step"] = (name, fn, options) => claim.step(name, fn, options);
+  const transaction: (typeof claim)["transaction"] = (work) => claim.transaction(work);
+  return Object.assign(claimContextOf(claim), { step, transaction });
+}

@@ -1,0 +1,299 @@
+import { encodeError, encodeEvidence, encodeValue } from "./body.ts";
+import type { ClaimHandle, Written } from "./claim-handle.ts";
+import type { ClaimScope } from "./claim-scope.ts";
+import { type Decided, transactUnder } from "./claim-transaction.ts";
+import { EngineClosedError, LeaseLostError } from "./errors.ts";
+import type { Flight } from "./flights.ts";
+import type { Heartbeat } from "./heartbeats.ts";
+import { derivedKey } from "./identity.ts";
+import { takesOver } from "./options.ts";
+import { type StepOptions, Steps } from "./steps.ts";
+import type { Checkpoint, Claim, Claimed, Completion } from "./store.ts";
+
+export class HeldClaim implements ClaimHandle {
+  readonly token: number;
+  readonly attempt: number;
+  readonly takenOver: boolean;
+  readonly createdAt: number;
+  readonly #scope: ClaimScope;
+  readonly #flight: Flight;
+  readonly #claim: Claim;
+  readonly #sentAtMs: number;
+  readonly #checkpoint: Checkpoint | undefined;
+  #heartbeat: Heartbeat;
+  readonly #withdraw: () => void;
+  #steps: Steps | undefined;
+  #transacting: Promise<unknown> | undefined;
+  #decided: Decided | undefined;
+  #controller: AbortController | undefined;
+  #abortReason: Error | undefined;
+  #ending: string | undefined;
+  #isFree = false;
+
+  constructor(scope: ClaimScope, flight: Flight, claimed: Claimed, sentAtMs: number) {
+    this.#scope = scope;
+    this.#flight = flight;
+    this.#sentAtMs = sentAtMs;
+    this.token = claimed.token;
+    this.attempt = claimed.attempt;
+    this.takenOver = claimed.takenOver;
+    this.createdAt = claimed.createdAt;
+    this.#checkpoint = claimed.checkpoint;
+    const { id, owner } = flight.request;
+    this.#claim = { id, owner, token: claimed.token };
+    scope.lifetime.enter();
+    this.#heartbeat = this.#beat(sentAtMs);
+    this.#withdraw = scope.lifetime.onEnd(() => this.#outlive());
+  }
+
+  #beat(sentAtMs: number): Heartbeat {
+    const { client, events, settings } = this.#scope;
+    const { leaseMs, storeTimeoutMs } = settings;
+    const { digest } = this.#claim.id;
+    return client.heartbeats.start({
+      claim: this.#claim,
+      leaseMs,
+      storeTimeoutMs,
+      sentAtMs,
+      onRefused: () => this.#lose("refused"),
+      onOver: () => this.#lose("lease over"),
+      onError: (error) => events.emit("store-error", () => ({ digest, operation: "renew", error })),
+    });
+  }
+
+  /** Made when first asked for: most functions never ask. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason);
+    }
+    return this.#controller.signal;
+  }
+
+  deriveKey(name: string): string {
+    return derivedKey(this.#claim.id, name);
+  }
+
+  step<T>(name: string, fn: () => T | Promise<T>, options: StepOptions<T> = {}): Promise<T> {
+    try {
+      return this.#openSteps().run(name, fn, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Whether the function has ever begun a transaction. */
+  get isTransacting(): boolean {
+    return this.#transacting !== undefined;
+  }
+
+  /** What a transaction has decided, whether the function has waited for it or not. That stands. */
+  async decision(): Promise<Decided | undefined> {
+    await this.#transacting;
+    return this.#decided;
+  }
+
+  /** See `TransactionalContext.transaction`. */
+  async transaction<T>(fn: (tx: unknown) => T | Promise<T>): Promise<T> {
+    if (this.#steps?.isRunning) {
+      throw new Error("transaction(): a step is still running. Wait for it first.");
+    }
+    this.#startEnding("transaction");
+    // The transaction holds the record's row: no renewal would get through.
+    this.#heartbeat.stop();
+    const sentAtMs = this.#scope.runtime.monotonicMs();
+    const transacting = transactUnder(this.#scope, this.#flight.request, this.token, fn);
+    this.#transacting = transacting;
+    const came = await transacting;
+    if (came.as === "committed" || came.as === "open") {
+      this.#decided = came;
+      this.#letGo();
+      if (came.as === "committed") return came.value as T;
+      throw came.error;
+    }
+    this.#ending = undefined;
+    if (came.as === "lost") this.#lose("refused");
+    else this.#heartbeat = this.#beat(sentAtMs);
+    throw came.error;
+  }
+
+  async complete(value: unknown): Promise<Written> {
+    this.#startEnding("complete");
+    const { body, notKeptBecause } = encodeValue(value, this.#scope.settings.maxResultBytes);
+    const written = await this.#write({ status: "succeeded", body }, { value });
+    if (written.recorded) {
+      this.#scope.events.emit("completed", () => ({
+        ...this.about(),
+        ranMs: this.#ranMs(),
+        ...(notKeptBecause !== undefined && { notKeptBecause }),
+      }));
+    }
+    return written;
+  }
+
+  async fail(error: unknown): Promise<Written> {
+    if (this.#steps?.isInDoubt) return await this.release();
+    this.#startEnding("fail");
+    const written = await this.#write(
+      { status: "failed", body: encodeError(error) },
+      { cause: error },
+    );
+    if (written.recorded) {
+      this.#scope.events.emit("failed", () => ({ ...this.about(), ranMs: this.#ranMs() }));
+    }
+    return written;
+  }
+
+  async hold(evidence: unknown): Promise<Written> {
+    this.#startEnding("hold");
+    const body = encodeEvidence(evidence, this.#scope.settings.maxResultBytes);
+    const written = await this.#write({ status: "unknown", body }, { cause: evidence });
+    if (written.recorded) {
+      this.#scope.events.emit("unknown", () => ({ ...this.about(), reason: "held" }));
+    }
+    return written;
+  }
+
+  async release(): Promise<Written> {
+    this.#startEnding("release");
+    const answer = await this.#end("release", this.#giveBack());
+    if (answer === "true") {
+      this.#scope.events.emit("released", () => ({ ...this.about(), ranMs: this.#ranMs() }));
+    }
+    return { recorded: answer === "true" };
+  }
+
+  /** The next caller must know which steps failed: where that cannot be told, the claim lapses. */
+  async #giveBack(): Promise<boolean> {
+    const wrong = await this.#steps?.saved();
+    if (wrong instanceof LeaseLostError) return false;
+    if (wrong !== undefined) throw wrong;
+    // What is to lapse must not be renewed behind that.
+    if (this.takenOver) this.#heartbeat.stop();
+    const { client, settings } = this.#scope;
+    return await client.release(this.#claim, this.takenOver, settings.storeTimeoutMs);
+  }
+
+  #openSteps(): Steps {
+    if (this.#ending !== undefined) {
+      throw new Error(`step(): this claim was ended by ${this.#ending}() already.`);
+    }
+    const { settings } = this.#scope;
+    if (!settings.steps) {
+      throw new TypeError(
+        "step: expected the option `steps: true`, of the engine or of this call.",
+      );
+    }
+    this.#steps ??= new Steps({
+      attempt: this.attempt,
+      token: this.token,
+      checkpoint: this.#checkpoint,
+      mayRepeat: !this.takenOver || takesOver(settings),
+      maxResultBytes: settings.maxResultBytes,
+      save: (checkpoint) => this.#save(checkpoint),
+    });
+    return this.#steps;
+  }
+
+  /** A checkpoint is a renewal as well. */
+  async #save(checkpoint: Checkpoint): Promise<boolean> {
+    const { client, runtime, events, settings } = this.#scope;
+    const { leaseMs, storeTimeoutMs } = settings;
+    const sentAtMs = runtime.monotonicMs();
+    try {
+      const isHeld = await client.renew({ ...this.#claim, leaseMs, checkpoint }, storeTimeoutMs);
+      if (isHeld) this.#heartbeat.confirm(sentAtMs);
+      else this.#lose("refused");
+      return isHeld;
+    } catch (error) {
+      const { digest } = this.#claim.id;
+      events.emit("store-error", () => ({ digest, operation: "renew", error }));
+      throw error;
+    }
+  }
+
+  async #write(
+    { status, body }: Pick<Completion, "status" | "body">,
+    late: { readonly value?: unknown; readonly cause?: unknown },
+  ): Promise<Written> {
+    const { client, settings, events } = this.#scope;
+    const { replayMs: retentionMs, storeTimeoutMs } = settings;
+    const completion = { ...this.#claim, status, body, retentionMs };
+    const complete = () => client.complete(completion, storeTimeoutMs);
+    const asked = this.#steps === undefined ? complete() : this.#steps.finished().then(complete);
+    const answer = await this.#end("complete", asked);
+    if (answer === "false") throw new LeaseLostError({ token: this.token, ...late });
+    if (answer === "true") return { recorded: true };
+    events.emit("completion-lost", () => ({ ...this.about(), error: answer.error }));
+    return { recorded: false };
+  }
+
+  /** Waits for the store's word on the end, renewing until it comes, and stops all that runs. */
+  async #end(
+    operation: "complete" | "release",
+    asked: Promise<boolean>,
+  ): Promise<"true" | "false" | { readonly error: unknown }> {
+    try {
+      if (await asked) return "true";
+    } catch (error) {
+      const { digest } = this.about();
+      this.#scope.events.emit("store-error", () => ({ digest, operation, error }));
+      return { error };
+    } finally {
+      this.#letGo();
+    }
+    this.#lose("refused");
+    return "false";
+  }
+
+  #startEnding(ending: string): void {
+    if (this.#ending !== undefined) {
+      throw new Error(`${ending}(): this claim was ended by ${this.#ending}() already.`);
+    }
+    this.#ending = ending;
+  }
+
+  #lose(reason: "refused" | "lease over"): void {
+    // While the end is being written, a renewal is refused because of that very end.
+    const isRefusedByOwnEnd = reason === "refused" && this.#ending !== undefined && !this.#isFree;
+    if (isRefusedByOwnEnd) return;
+    if (this.#abortReason === undefined) {
+      this.#abort(new LeaseLostError({ token: this.token }));
+      this.#scope.events.emit("lease-lost", () => ({ ...this.about(), reason }));
+    }
+    // The store knows more than this process does: duplicates here have to ask it.
+    this.#scope.client.flights.land(this.#flight);
+  }
+
+  #letGo(): void {
+    if (this.#isFree) return;
+    this.#isFree = true;
+    this.#heartbeat.stop();
+    this.#withdraw();
+    this.#scope.client.flights.land(this.#flight);
+    this.#scope.lifetime.leave();
+  }
+
+  /** The engine was closed and its grace is over: the function runs on, but nobody renews. */
+  #outlive(): void {
+    this.#abort(new EngineClosedError());
+    this.#heartbeat.stop();
+    this.#scope.client.flights.land(this.#flight);
+  }
+
+  #abort(reason: Error): void {
+    if (this.#abortReason !== undefined) return;
+    this.#abortReason = reason;
+    this.#controller?.abort(reason);
+  }
+
+  #ranMs(): number {
+    return this.#scope.runtime.monotonicMs() - this.#sentAtMs;
+  }
+
+  /** What events tell of it. */
+  about() {
+    const { digest } = this.#flight.request.id;
+    return { digest, attempt: this.attempt, token: this.token };
+  }
+}

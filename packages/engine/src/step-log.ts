@@ -1,0 +1,78 @@
+import type { Checkpoint } from "./store.ts";
+
+/**
+ * How far a step has got: it has begun, and whether it can be reconciled, or it is done, and its body.
+ * A step that threw is not in the log.
+ */
+export type StepState =
+  | { readonly begun: "reconcilable" | "once" }
+  | { readonly begun?: never; readonly body: string };
+
+type Entry = StepState & { readonly name: string };
+
+/** What stands in front of a step log, so that another kind of checkpoint is never taken for one. */
+const FORMAT = "steps:";
+
+/** The steps of a claim and how far each has got. It travels as the record's checkpoint. */
+export class StepLog {
+  readonly #steps: Map<string, StepState>;
+
+  private constructor(steps: Map<string, StepState>) {
+    this.#steps = steps;
+  }
+
+  /** @throws SyntaxError where the checkpoint holds no log that {@link toString} wrote */
+  static from(checkpoint: Checkpoint | undefined): StepLog {
+    if (checkpoint === undefined) return new StepLog(new Map());
+    const { value } = checkpoint;
+    if (!value.startsWith(FORMAT)) throw new SyntaxError("The checkpoint is not a step log.");
+    const entries = JSON.parse(value.slice(FORMAT.length)) as readonly Entry[];
+    return new StepLog(new Map(entries.map(({ name, ...state }) => [name, state])));
+  }
+
+  get size(): number {
+    return this.#steps.size;
+  }
+
+  get(name: string): StepState | undefined {
+    return this.#steps.get(name);
+  }
+
+  set(name: string, state: StepState): void {
+    this.#steps.set(name, state);
+  }
+
+  /** Takes a step out that is known to have failed. */
+  delete(name: string): void {
+    this.#steps.delete(name);
+  }
+
+  entries(): IterableIterator<[string, StepState]> {
+    return this.#steps.entries();
+  }
+
+  toString(): string {
+    return FORMAT + JSON.stringify([...this.#steps].map(([name, state]) => ({ name, ...state })));
+  }
+}
+
+/** The log with which a claim begins that may be resumed. */
+export const NO_STEPS = `${FORMAT}[]`;
+
+export function isStepLog(checkpoint: Checkpoint | undefined): boolean {
+  try {
+    StepLog.from(checkpoint);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Whether work that was abandoned may be resumed although it must not run twice: it has a log, and
+ * each step that was under way can find out whether it happened.
+ */
+export function isResumable(checkpoint: Checkpoint | undefined): boolean {
+  if (checkpoint === undefined || !isStepLog(checkpoint)) return false;
+  return [...StepLog.from(checkpoint).entries()].every(([, { begun }]) => begun !== "once");
+}

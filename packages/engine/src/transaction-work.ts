@@ -1,0 +1,143 @@
+import { encodeError, encodeEvidence, encodeValue } from "./body.ts";
+import type { ClaimScope } from "./claim-scope.ts";
+import { policyFor } from "./options.ts";
+import type { Claimed, ClaimRequest, Completion, Status, Transacted } from "./store.ts";
+import { TimedOutError } from "./timing.ts";
+
+/** How a run of the work ended, as it is recorded. */
+interface Ended {
+  readonly status: Status;
+  readonly value?: unknown;
+  /** Why the value itself is not in the record, where it is not. */
+  readonly notKeptBecause?: string | undefined;
+  readonly error?: unknown;
+}
+
+/**
+ * A function of the user's that runs in a transaction, perhaps more than once, and what came of its
+ * last run.
+ */
+export class TransactionWork {
+  readonly #scope: ClaimScope;
+  readonly #request: ClaimRequest;
+  readonly #fn: (tx: unknown, claimed: Claimed) => unknown;
+  #ended: Ended | undefined;
+  #thrown: { readonly error: unknown } | undefined;
+  #begunAtMs = 0;
+  #onEnd: () => void = () => undefined;
+  #onBegin: () => void = () => undefined;
+
+  constructor(
+    scope: ClaimScope,
+    request: ClaimRequest,
+    fn: (tx: unknown, claimed: Claimed) => unknown,
+  ) {
+    this.#scope = scope;
+    this.#request = request;
+    this.#fn = fn;
+  }
+
+  get ended(): Ended | undefined {
+    return this.#ended;
+  }
+
+  get ranMs(): number {
+    return this.#scope.runtime.monotonicMs() - this.#begunAtMs;
+  }
+
+  /** Whether an error is the function's own, and not the store's. */
+  hasThrown(error: unknown): boolean {
+    return this.#thrown !== undefined && this.#thrown.error === error;
+  }
+
+  /** A driver that knows no promises gets the completion at once. */
+  readonly run = (tx: unknown, claimed: Claimed): Completion | Promise<Completion> => {
+    this.#begunAtMs = this.#scope.runtime.monotonicMs();
+    this.#ended = undefined;
+    this.#thrown = undefined;
+    this.#onBegin();
+    let value: unknown;
+    try {
+      value = this.#fn(tx, claimed);
+    } catch (error) {
+      throw this.#noted(error);
+    }
+    if (!isPromise(value)) return this.#done(value, claimed);
+    return value.then(
+      (result) => this.#done(result, claimed),
+      (error: unknown) => {
+        throw this.#noted(error);
+      },
+    );
+  };
+
+  /** What is recorded of an error. */
+  readonly onError = (error: unknown, claimed: Claimed): Completion | undefined => {
+    const policy = policyFor(error, this.#scope.settings);
+    if (policy === "release" || !this.hasThrown(error)) return undefined;
+    this.#thrown = undefined;
+    if (policy === "record") {
+      return this.#end({ status: "failed", error }, encodeError(error), claimed);
+    }
+    const body = encodeEvidence(error, this.#scope.settings.maxResultBytes);
+    return this.#end({ status: "unknown", error }, body, claimed);
+  };
+
+  /** The transaction's end, but later than so long after the work's end nobody waits for it. */
+  withEnd(transacted: Promise<Transacted>): Promise<Transacted> {
+    const { runtime, settings } = this.#scope;
+    const { storeTimeoutMs } = settings;
+    return new Promise((resolve, reject) => {
+      let cancel = () => {};
+      this.#onBegin = () => cancel();
+      this.#onEnd = () => {
+        const late = `The transaction's end took longer than ${storeTimeoutMs} ms.`;
+        cancel = runtime.schedule(() => reject(new TimedOutError(late)), storeTimeoutMs);
+      };
+      const settle = (act: () => void) => {
+        cancel();
+        act();
+      };
+      transacted.then(
+        (answer) => settle(() => resolve(answer)),
+        (error: unknown) => settle(() => reject(error)),
+      );
+    });
+  }
+
+  emit(
+    { status, notKeptBecause }: Ended,
+    about: { readonly digest: string; readonly attempt: number; readonly token: number },
+  ): void {
+    const { events } = this.#scope;
+    const ranMs = this.ranMs;
+    if (status === "failed") events.emit("failed", () => ({ ...about, ranMs }));
+    else if (status === "unknown") events.emit("unknown", () => ({ ...about, reason: "held" }));
+    else {
+      const why = notKeptBecause === undefined ? {} : { notKeptBecause };
+      events.emit("completed", () => ({ ...about, ranMs, ...why }));
+    }
+  }
+
+  #noted(error: unknown): unknown {
+    this.#thrown = { error };
+    return error;
+  }
+
+  #done(value: unknown, claimed: Claimed): Completion {
+    const { maxResultBytes } = this.#scope.settings;
+    const { body, notKeptBecause } = encodeValue(value, maxResultBytes);
+    return this.#end({ status: "succeeded", value, notKeptBecause }, body, claimed);
+  }
+
+  #end(ended: Ended, body: string, { token }: Claimed): Completion {
+    const { id, owner, retentionMs } = this.#request;
+    this.#ended = ended;
+    this.#onEnd();
+    return { id, owner, token, status: ended.status, body, retentionMs };
+  }
+}
+
+function isPromise(value: unknown): value is Promise<unknown> {
+  return typeof value === "object" && value !== null && "then" in value;
+}

@@ -1,0 +1,201 @@
+import { requestOf } from "./begin.ts";
+import type { ClaimScope } from "./claim-scope.ts";
+import type { ClaimContext } from "./context.ts";
+import { EngineClosedError, StoreError } from "./errors.ts";
+import type { Answer, Flight } from "./flights.ts";
+import { derivedKey } from "./identity.ts";
+import type { Call, Replay } from "./meet.ts";
+import type { Settings } from "./options.ts";
+import { type Answered, checkWanted, untilKnown } from "./rounds.ts";
+import type { Claimed, ClaimRequest, RecordView, Transacted } from "./store.ts";
+import { TimedOutError, within } from "./timing.ts";
+import { TransactionWork } from "./transaction-work.ts";
+
+/** What a transaction of this call's own has recorded. */
+export interface Committed {
+  readonly kind: "committed";
+  readonly claimed: Claimed;
+  readonly value: unknown;
+}
+
+/** What events tell of it. */
+interface About {
+  readonly digest: string;
+  readonly attempt: number;
+  readonly token: number;
+}
+
+export type WorkOf = (tx: unknown, context: ClaimContext) => unknown;
+
+/**
+ * Claims the call's record, works and records the outcome in one transaction, or replays the outcome.
+ *
+ * @throws what `TransactionalEngine.transaction` throws, but for the errors about its arguments
+ */
+export async function transaction(
+  scope: ClaimScope,
+  call: Call,
+  work: WorkOf,
+): Promise<Replay | Committed> {
+  // What a transaction leaves behind is whole or nothing, so that there is nothing to resume. Work that
+  // others have left lapsed cannot be asked about in here.
+  const { onAbandoned } = scope.settings;
+  const decided = typeof onAbandoned === "function" ? "block" : onAbandoned;
+  const settings: Settings = { ...scope.settings, steps: false, onAbandoned: decided };
+  const own = { ...scope, settings };
+  let run: Run | undefined;
+  return await untilKnown<Committed>(own, call, {
+    ask: async (owner, takeOver) => {
+      run = new Run(own, call, requestOf(own, call, owner, takeOver), work);
+      return await run.ask();
+    },
+    accept: async ({ flight }) => await run?.over(flight),
+  });
+}
+
+/** One try to get a call's record in a transaction, and what follows. */
+class Run {
+  readonly #scope: ClaimScope;
+  readonly #call: Call;
+  readonly #request: ClaimRequest;
+  readonly #work: TransactionWork;
+  readonly #stops: (() => void)[] = [];
+  #isGivenUp = false;
+  #claimed: Claimed | undefined;
+  #over: Promise<Transacted> | undefined;
+
+  constructor(scope: ClaimScope, call: Call, request: ClaimRequest, work: WorkOf) {
+    this.#scope = scope;
+    this.#call = call;
+    this.#request = request;
+    this.#work = new TransactionWork(scope, request, (tx, claimed) => {
+      checkWanted(scope, call);
+      return work(tx, this.#contextOf(claimed));
+    });
+  }
+
+  async ask(): Promise<Answered> {
+    const { client, runtime, settings, events } = this.#scope;
+    const { digest } = this.#call.id;
+    const { storeTimeoutMs } = settings;
+    const bound = (answer: Promise<Answer>) =>
+      within(runtime, storeTimeoutMs, answer, "The call to claim");
+    const sentAtMs = runtime.monotonicMs();
+    try {
+      const asked = await client.flights.ask(this.#request, () => this.#send(bound), bound);
+      return { asked, sentAtMs };
+    } catch (cause) {
+      const error = cause instanceof StoreError ? cause : new StoreError("transact", cause);
+      events.emit("store-error", () => ({ digest, operation: error.operation, error }));
+      throw error;
+    }
+  }
+
+  /** Waits for the end of the transaction whose claim was granted. */
+  async over(flight: Flight): Promise<Committed | undefined> {
+    const { client, events } = this.#scope;
+    const about = () => {
+      const { attempt = 1, token = 0 } = this.#claimed ?? {};
+      return { digest: this.#call.id.digest, attempt, token };
+    };
+    events.emit(this.#claimed?.takenOver ? "taken-over" : "claimed", about);
+    const answer = await this.#end(about).finally(() => {
+      for (const stop of this.#stops) stop();
+      client.flights.land(flight);
+    });
+    return isCommitted(answer, this.#request) ? this.#committed(about()) : undefined;
+  }
+
+  async #end(about: () => About): Promise<Transacted | undefined> {
+    const { events } = this.#scope;
+    try {
+      return await this.#over;
+    } catch (cause) {
+      if (this.#work.hasThrown(cause)) {
+        events.emit("released", () => ({ ...about(), ranMs: this.#work.ranMs }));
+        throw cause;
+      }
+      const error = new StoreError("transact", cause);
+      events.emit("store-error", () => ({ ...about(), operation: "transact", error }));
+      throw error;
+    }
+  }
+
+  /** A replay opens no transaction: what is decided is read. */
+  async #send(bound: (answer: Promise<Answer>) => Promise<Answer>): Promise<Answer> {
+    const { client, settings } = this.#scope;
+    const view = await client.read(this.#call.id, settings.storeTimeoutMs);
+    return outcomeIn(view) ?? (await bound(this.#transact()).catch((error) => this.#giveUp(error)));
+  }
+
+  /** Answers once the claim was granted, or refused. */
+  #transact(): Promise<Transacted> {
+    const { client, settings } = this.#scope;
+    const onError = settings.onError === undefined ? {} : { onError: this.#work.onError };
+    return new Promise((resolve, reject) => {
+      const begun = (tx: unknown, claimed: Claimed) => {
+        if (this.#isGivenUp) throw new TimedOutError("The claim came too late.");
+        this.#claimed = claimed;
+        resolve(claimed);
+        return this.#work.run(tx, claimed);
+      };
+      const transacted = client.transact(this.#request, begun, onError);
+      this.#over = this.#work.withEnd(transacted);
+      this.#over.then(resolve, reject);
+    });
+  }
+
+  #giveUp(error: unknown): never {
+    this.#isGivenUp = true;
+    throw error;
+  }
+
+  #committed(about: About): Committed {
+    const { ended } = this.#work;
+    if (ended === undefined || this.#claimed === undefined) {
+      throw new StoreError("transact", new Error("The store committed what did not run."));
+    }
+    this.#work.emit(ended, about);
+    if (ended.status !== "succeeded") throw ended.error;
+    return { kind: "committed", claimed: this.#claimed, value: ended.value };
+  }
+
+  #contextOf({ token, attempt }: Claimed): ClaimContext {
+    const { lifetime } = this.#scope;
+    const { id } = this.#call;
+    const stops = this.#stops;
+    let controller: AbortController | undefined;
+    return {
+      token,
+      attempt,
+      get signal() {
+        if (controller === undefined) {
+          const made = new AbortController();
+          controller = made;
+          stops.push(lifetime.onEnd(() => made.abort(new EngineClosedError())));
+        }
+        return controller.signal;
+      },
+      deriveKey: (name) => derivedKey(id, name),
+    };
+  }
+}
+
+/** Whether the answer says that this very request was committed, now or by an earlier try. */
+export function isCommitted(answer: Transacted | undefined, { owner }: ClaimRequest): boolean {
+  if (answer?.outcome === "completed") return answer.owner === owner;
+  return answer?.outcome === "claimed";
+}
+
+/** What a record says to everybody, as a claim would be answered; nothing where it may be claimed. */
+function outcomeIn(view: RecordView | undefined): Answer | undefined {
+  if (view === undefined) return undefined;
+  const { fingerprint, attempt, token, owner, createdAt, leaseRemainingMs = 0 } = view;
+  if (view.state === "in-progress") {
+    return { outcome: "in-progress", fingerprint, attempt, leaseRemainingMs };
+  }
+  const { status, body = "", completedAt = createdAt } = view;
+  if (status === undefined) return undefined;
+  const times = { createdAt, completedAt };
+  return { outcome: "completed", status, fingerprint, body, owner, token, attempt, ...times };
+}
