@@ -58,7 +58,7 @@ class Scene {
       if (value instanceof Error) throw value;
       return value;
     };
-    return (written instanceof Promise ? written.then(end) : end()) as T;
+    return (isLater(written) ? written.then(end) : end()) as T;
   }
 
   transaction(
@@ -243,3 +243,8 @@ export const transactionScenarios: readonly TransactionScenario[] = [
     assert.equal(await scene.effects(), 1);
   }),
 ];
+
+/** Some drivers' queries are sent only once somebody asks for what came of them. */
+function isLater(written: unknown): written is PromiseLike<unknown> {
+  return typeof written === "object" && written !== null && "then" in written;
+}

@@ -1,4 +1,4 @@
-import { type PostgresClient, queriesOf } from "./client.ts";
+import { databaseOf, type PostgresClient } from "./client.ts";
 import { checkSchema } from "./options.ts";
 import type { Queries } from "./queries.ts";
 import { inSchema } from "./statements.ts";
@@ -86,7 +86,7 @@ export async function migrate(
   const [unknown] = Object.keys(options).filter((name) => name !== "schema");
   if (unknown !== undefined) throw new TypeError(`${unknown}: no such option. Expected schema.`);
   checkSchema(options.schema);
-  return await queriesOf(client).transaction(async (queries) => {
+  return await databaseOf(client).transaction(async (queries) => {
     await queries.run(LOCK, []);
     if (options.schema !== undefined) await createSchema(queries, options.schema);
     const schema = options.schema ?? (await schemaInUse(queries));
@@ -110,7 +110,7 @@ export async function migrate(
       await run(RECORD_APPLIED, String(version));
     }
     return missing.map(({ version }) => version);
-  });
+  }, "read committed");
 }
 
 /** Looks first: who may not create a schema may still use one that is there. */

@@ -13,9 +13,14 @@ export interface Pair {
 export type Parameters = Readonly<Record<string, "uuid" | "text" | "bigint" | "boolean">>;
 
 /** How long a statement waits for a row that somebody else has locked. */
-const LOCK_TIMEOUT_MS = 1_000;
+export const LOCK_TIMEOUT_MS = 1_000;
 /** It ends with the statement's own transaction, and is called before a row is locked. */
 const SET_LOCK_TIMEOUT = `set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true)`;
+
+/** The statement inside somebody's transaction, whose time-outs are theirs. */
+export function asItIsSet(text: string): string {
+  return text.replaceAll(SET_LOCK_TIMEOUT, "current_setting('lock_timeout')");
+}
 
 /** What differs between the forms. */
 export interface Form {

@@ -1,36 +1,28 @@
 import type {
-  Claim,
+  Claimed,
   ClaimOutcome,
   ClaimRequest,
   Completion,
-  ListQuery,
-  RecordId,
-  RecordPage,
-  RecordView,
-  Renewal,
   Store,
+  Transacted,
+  TransactionalStore,
+  TransactOptions,
 } from "@idemkit/engine";
-import {
-  type CheckOptions,
-  type FoundRecord,
-  type Given,
-  recordInRow,
-  transition,
-  viewOf,
-} from "@idemkit/engine/model";
+import { type CheckOptions, inRounds, type RoundOfTransaction } from "@idemkit/engine/model";
 import { type CheckReport, check } from "./check.ts";
-import { type PostgresClient, queriesOf } from "./client.ts";
+import { databaseOf, type PostgresClient, type TransactionOf } from "./client.ts";
 import { optionsOf, type PostgresStoreOptions } from "./options.ts";
-import type { Value } from "./parameters.ts";
-import type { Queries, TextRow } from "./queries.ts";
-import { type PairName, Statements } from "./statements.ts";
+import type { Database, Queries } from "./queries.ts";
+import { Records } from "./records.ts";
+import * as sql from "./sql.ts";
+import { ERRORS, isBlocked, Statements, Texts } from "./statements.ts";
 
-/** Each takes a rival in the right moment: of 200 on one record some need a second round. */
-const CLAIM_ROUNDS_MAX = 20;
-const FIRST_DIGEST = "0".repeat(32);
-
-/** A store in a Postgres database, through a client that stays the user's. */
-export interface PostgresStore extends Store {
+/**
+ * A store in a Postgres database, through a client that stays the user's. `Tx` is what that client's
+ * users work with in a transaction: a `PoolClient` of pg, the `sql` that postgres.js hands to
+ * `sql.begin`, or drizzle's transaction.
+ */
+export interface PostgresStore<Tx = unknown> extends TransactionalStore<Tx, false> {
   /**
    * Looks whether the database is fit for use: its schema, its rights, whether a claim on trial works,
    * and what an acknowledged outcome survives. It deletes what it tried again. Call it once at the
@@ -49,200 +41,141 @@ export interface PostgresStore extends Store {
  * @param client a `Pool` of pg, the `sql` of postgres.js, or a drizzle database on one of them
  * @throws TypeError where the client or an option is something else
  */
-export function postgresStore(
-  client: PostgresClient,
+export function postgresStore<C extends PostgresClient>(
+  client: C,
   options: PostgresStoreOptions = {},
-): PostgresStore {
-  return new PooledStore(queriesOf(client), options);
+): PostgresStore<TransactionOf<C>> {
+  const { schema, prepare } = optionsOf(options);
+  return new PooledStore(databaseOf(client), schema, prepare);
 }
 
-type Known = ReadonlyMap<string, FoundRecord>;
-
-/** What has to be written over records that were found. */
-interface Writes {
-  readonly again: (readonly Value[])[];
-  readonly free: (readonly Value[])[];
+/** What a transaction that is not to be committed has found out. */
+interface Found {
+  refusal?: Transacted;
+  failure?: { readonly error: unknown };
 }
 
-class PooledStore implements PostgresStore {
-  readonly #queries: Queries;
+type Work<Tx> = (tx: Tx, claimed: Claimed) => Completion | Promise<Completion>;
+
+class PooledStore<Tx> extends Records implements PostgresStore<Tx> {
+  readonly #database: Database;
   readonly #schema: string | undefined;
-  readonly #statements: Statements;
+  /** Of statements inside transactions, which are the same in all of them. */
+  readonly #texts: Texts;
 
-  constructor(queries: Queries, options: PostgresStoreOptions) {
-    const { schema, prepare } = optionsOf(options);
-    this.#queries = queries;
+  constructor(database: Database, schema: string | undefined, prepare: boolean) {
+    super(new Statements(database, new Texts({ schema, prepare, isBound: false })));
+    this.#database = database;
     this.#schema = schema;
-    this.#statements = new Statements(queries, { schema, prepare });
+    this.#texts = new Texts({ schema, prepare, isBound: true });
   }
 
-  async claim(requests: readonly ClaimRequest[]): Promise<readonly ClaimOutcome[]> {
-    const answers = new Map<string, ClaimOutcome>();
-    let open = requests;
-    for (let round = 0; open.length > 0; round += 1) {
-      if (round === CLAIM_ROUNDS_MAX) {
-        throw new Error(
-          `A record changed hands in each of ${CLAIM_ROUNDS_MAX} rounds: its leases are shorter than a ` +
-            "claim takes, or its row breaks the table's rules.",
-        );
-      }
-      await this.#claim(open, answers);
-      open = open.filter(({ id }) => !answers.has(id.digest));
-    }
-    return requests.map(({ id }) => answers.get(id.digest) as ClaimOutcome);
+  async transact(
+    request: ClaimRequest,
+    work: Work<Tx>,
+    options: TransactOptions = {},
+  ): Promise<Transacted> {
+    return await inRounds((round) => this.#transact(request, work, options, round), ERRORS);
   }
 
-  async renew(renewals: readonly Renewal[]): Promise<readonly boolean[]> {
-    const entries = renewals.map(({ leaseMs, checkpoint, ...claim }) => {
-      const { revision = null, value = null } = checkpoint ?? {};
-      return [...valuesOf(claim), leaseMs, revision, value];
-    });
-    return await this.#change("renew", entries);
-  }
-
-  async complete(completions: readonly Completion[]): Promise<readonly boolean[]> {
-    const entries = completions.map((completion) => {
-      const { status, body, note = null, retentionMs = 0, ifLapsed = false } = completion;
-      return [...valuesOf(completion), status, body, note, retentionMs, ifLapsed];
-    });
-    return await this.#changeOrStand("complete", completions, entries);
-  }
-
-  async release(claims: readonly Claim[]): Promise<readonly boolean[]> {
-    return await this.#changeOrStand("release", claims, claims.map(valuesOf));
-  }
-
-  async read(ids: readonly RecordId[]): Promise<readonly (RecordView | undefined)[]> {
-    const known = await this.#read(ids);
-    return ids.map((id) => {
-      const { record, nowMs } = known.get(id.digest) ?? { record: undefined, nowMs: 0 };
-      return transition(record, "read", id, nowMs).answer;
-    });
-  }
-
-  async list({ state, after, limit }: ListQuery): Promise<RecordPage> {
-    if (after !== undefined && !/^[0-9a-f]{32}$/.test(after)) {
-      throw new TypeError("after: expected the `next` of a page before, or nothing.");
-    }
-    // One more than asked for tells whether there is a next page.
-    const rows = await this.#statements.list([state, after ?? FIRST_DIGEST, limit + 1]);
-    const views = rows.map(recordInRow).map(({ record, nowMs }) => viewOf(record, nowMs));
-    const records = views.slice(0, limit);
-    const next = views.length > limit ? records.at(-1)?.id.digest : undefined;
-    return { records, ...(next !== undefined && { next }) };
-  }
-
-  async remove({ digest }: RecordId, token: number): Promise<boolean> {
-    const [isRemoved = false] = await this.#change("remove", [[digest, token]]);
-    return isRemoved;
-  }
-
-  async purge(limit: number): Promise<number> {
-    const [row] = await this.#statements.purge(limit);
-    return Number(row?.[0]);
+  bind(tx: Tx): Store {
+    return this.#recordsIn(this.#database.within(tx));
   }
 
   async check(options?: CheckOptions): Promise<CheckReport> {
-    return await check(this.#queries, this.#schema, this, options);
+    return await check(this.#database, this.#schema, this, options);
   }
 
-  async #read(ids: readonly RecordId[]): Promise<Known> {
-    const digests = ids.map(({ digest }) => [digest]);
-    return byDigest(await this.#statements.each("read", digests));
+  #recordsIn(queries: Queries): Records {
+    return new Records(new Statements(queries, this.#texts, 1));
   }
 
-  /**
-   * One round of claims. Only a record that is there already needs a second statement; where a rival is
-   * faster there is no answer, and it is asked for once again.
-   */
-  async #claim(
-    requests: readonly ClaimRequest[],
-    answers: Map<string, ClaimOutcome>,
-  ): Promise<void> {
-    const known = byDigest(await this.#statements.each("claim", requests.map(newClaim)));
-    const writes: Writes = { again: [], free: [] };
-    for (const request of requests) {
-      const answer = answerOrWrite(known.get(request.id.digest), request, writes);
-      if (answer !== undefined) answers.set(request.id.digest, answer);
-    }
-    const granted = byDigest([
-      ...(await this.#statements.each("claimAgain", writes.again)),
-      ...(await this.#statements.each("claimFound", writes.free)),
-    ]);
-    for (const request of granted.size === 0 ? [] : requests) {
-      const answer = answerOrWrite(granted.get(request.id.digest), request, writes);
-      if (answer !== undefined) answers.set(request.id.digest, answer);
+  /** What a driver throws after the work's own error is about the end of a transaction that is over. */
+  async #transact(
+    request: ClaimRequest,
+    work: Work<Tx>,
+    options: TransactOptions,
+    round: RoundOfTransaction,
+  ): Promise<Transacted> {
+    const found: Found = {};
+    try {
+      return await this.#database.transaction(async (queries, tx) => {
+        try {
+          return await this.#workIn(queries, tx as Tx, { request, work, options, round, found });
+        } catch (error) {
+          found.failure = { error };
+          throw error;
+        }
+      });
+    } catch (error) {
+      if (found.refusal !== undefined) return found.refusal;
+      throw found.failure === undefined ? error : found.failure.error;
     }
   }
 
-  /** Whether each entry could be changed. */
-  async #change(name: PairName, entries: readonly (readonly Value[])[]): Promise<boolean[]> {
-    const rows = await this.#statements.each(name, entries);
-    const done = new Set(rows.map(([digest]) => (digest ?? "").replaceAll("-", "")));
-    return entries.map(([digest]) => done.has(String(digest)));
-  }
-
-  /**
-   * Changes each entry that may be changed. One that was not is read before it counts as refused: a
-   * repetition can have met its own first send while that was not committed.
-   */
-  async #changeOrStand<Name extends "complete" | "release">(
-    name: Name,
-    given: readonly Given<Name>[],
-    entries: readonly (readonly Value[])[],
-  ): Promise<readonly boolean[]> {
-    const changed = await this.#change(name, entries);
-    const refused = given.filter((_, index) => !changed[index]);
-    const known = await this.#read(refused.map(({ id }) => id));
-    return given.map((one, index) => {
-      const found = known.get(one.id.digest);
-      if (changed[index] || found === undefined) return changed[index] === true;
-      const { answer, record } = transition(found.record, name, one, found.nowMs);
-      return answer && record === found.record;
-    });
+  async #workIn(queries: Queries, tx: Tx, call: Call<Tx>): Promise<Transacted> {
+    const { request, work, options, round, found } = call;
+    const records = this.#recordsIn(queries);
+    const [settings] = await queries.run(sql.BOUND_TRANSACTION, [String(request.leaseMs)]);
+    const answer = await claimIn(records, request, found);
+    round.isInDoubt = false;
+    if (answer.outcome !== "claimed") {
+      found.refusal = answer;
+      return answer;
+    }
+    await queries.run(sql.UNBOUND_LOCKS, [settings?.[0] ?? "0"]);
+    const { onError } = options;
+    const completion =
+      onError === undefined
+        ? await work(tx, answer)
+        : await undoable(
+            queries,
+            () => work(tx, answer),
+            (error) => onError(error, answer),
+          );
+    const [isCompleted] = await records.complete([completion]);
+    if (!isCompleted) throw new Error("The work has changed the record of its own claim.");
+    round.isCommitting = true;
+    return answer;
   }
 }
 
-/**
- * What the contract says of a row; undefined where nothing is known, or something has to be written
- * first. The rules grant nothing: that is up to a statement.
- */
-function answerOrWrite(
-  found: FoundRecord | undefined,
+interface Call<Tx> {
+  readonly request: ClaimRequest;
+  readonly work: Work<Tx>;
+  readonly options: TransactOptions;
+  readonly round: RoundOfTransaction;
+  readonly found: Found;
+}
+
+/** A record that somebody else holds ends the transaction, which has nothing in it. */
+async function claimIn(
+  records: Records,
   request: ClaimRequest,
-  { again, free }: Writes,
-): ClaimOutcome | undefined {
-  if (found === undefined) return undefined;
-  const { record, nowMs, isGranted } = found;
-  const { answer } = transition(record, "claim", request, nowMs);
-  if (isGranted || answer.outcome !== "claimed") return answer;
-  const isOwn = record.status === "claimed" && record.owner === request.owner;
-  if (isOwn) again.push([request.id.digest, request.owner, request.leaseMs]);
-  else free.push(claimOver(found, request));
-  return undefined;
+  found: Found,
+): Promise<ClaimOutcome> {
+  try {
+    const [answer] = await records.claim([request]);
+    return answer as ClaimOutcome;
+  } catch (error) {
+    if (isBlocked(error)) found.refusal = { outcome: "blocked" };
+    throw error;
+  }
 }
 
-function newClaim(request: ClaimRequest): readonly Value[] {
-  const { id, owner, fingerprint, leaseMs, retentionMs, checkpoint = null } = request;
-  return [id.digest, id.scope, id.key, owner, fingerprint, leaseMs, retentionMs, checkpoint];
-}
-
-/** The claim by the rules, and what they took the record for. */
-function claimOver({ record, nowMs }: FoundRecord, request: ClaimRequest): readonly Value[] {
-  const { owner, fingerprint, leaseMs, retentionMs } = request;
-  const next = transition(record, "claim", request, nowMs).record ?? record;
-  return [
-    ...[record.id.digest, record.token, record.status, record.leaseEndsAt],
-    record.checkpoint?.revision ?? null,
-    ...[owner, fingerprint, next.attempt, next.takenOver, leaseMs, retentionMs, next.createdAt],
-    ...[next.checkpoint?.revision ?? null, next.checkpoint?.value ?? null],
-  ];
-}
-
-function valuesOf({ id, owner, token }: Claim): readonly Value[] {
-  return [id.digest, owner, token];
-}
-
-function byDigest(rows: readonly TextRow[]): Known {
-  return new Map(rows.map(recordInRow).map((found) => [found.record.id.digest, found]));
+/** Runs the work; where it throws and that is answered with an outcome, undoes what it has written. */
+async function undoable(
+  queries: Queries,
+  work: () => Completion | Promise<Completion>,
+  onError: (error: unknown) => Completion | undefined,
+): Promise<Completion> {
+  await queries.run(sql.SAVEPOINT, []);
+  try {
+    return await work();
+  } catch (error) {
+    const instead = ERRORS.isRepeatable(error) ? undefined : onError(error);
+    if (instead === undefined) throw error;
+    await queries.run(sql.UNDO_WORK, []);
+    return instead;
+  }
 }

@@ -18,6 +18,20 @@ export interface Queries {
 
 /** All that the store needs of a driver. */
 export interface Database extends Queries {
-  /** Runs the work in one transaction on one connection. */
-  transaction<T>(work: (queries: Queries) => Promise<T>): Promise<T>;
+  /**
+   * Runs the work in one transaction on one connection, and rolls back where it rejects.
+   *
+   * @param work gets the transaction as the driver's users know it as well
+   * @param isolation where it must not be the connection's own
+   */
+  transaction<T>(
+    work: (queries: Queries, tx: unknown) => Promise<T>,
+    isolation?: "read committed",
+  ): Promise<T>;
+  /**
+   * What runs on a transaction that a user has begun.
+   *
+   * @throws TypeError where it is none of this driver's
+   */
+  within(tx: unknown): Queries;
 }

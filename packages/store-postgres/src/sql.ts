@@ -3,7 +3,7 @@
  * where it is needed and not once per statement: what waited for a rival's commit is judged, and its
  * lease counted, from then on.
  */
-import { type Pair, type Parameters, pair } from "./pairs.ts";
+import { LOCK_TIMEOUT_MS, type Pair, type Parameters, pair } from "./pairs.ts";
 
 const NOW_US = "(date_part('epoch', clock_timestamp()) * 1000000)::bigint";
 const NOW = "(date_part('epoch', clock_timestamp()) * 1000)::bigint";
@@ -11,7 +11,7 @@ const NOW = "(date_part('epoch', clock_timestamp()) * 1000)::bigint";
  * The statement's own time, which an index can be searched with. What is only read is judged by it: rows
  * are seen as they were then, and an owner may have renewed its lease while the statement waited.
  */
-const STABLE_NOW = "(date_part('epoch', now()) * 1000)::bigint";
+const STABLE_NOW = "(date_part('epoch', statement_timestamp()) * 1000)::bigint";
 
 /** Rows of a record, as `recordInRow` reads them. */
 function row(isGranted: boolean, now: string): string {
@@ -252,3 +252,20 @@ export const PURGE = `
       FOR UPDATE SKIP LOCKED))
     RETURNING 1)
   SELECT count(*) FROM purged`;
+
+/**
+ * Bounds a transaction: how long it waits for the record's row, and how long it may be idle. Answers how
+ * long it would have waited. Both end with the transaction. Parameters: milliseconds of idleness.
+ */
+export const BOUND_TRANSACTION = `
+  SELECT
+    before.lock_timeout,
+    set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true),
+    set_config('idle_in_transaction_session_timeout', $1::text, true)
+  FROM (SELECT current_setting('lock_timeout') AS lock_timeout OFFSET 0) AS before`;
+
+/** Lets the work wait for rows as its own settings say. Parameters: what they say. */
+export const UNBOUND_LOCKS = "SELECT set_config('lock_timeout', $1::text, true)";
+
+export const SAVEPOINT = "SAVEPOINT idemkit_work";
+export const UNDO_WORK = "ROLLBACK TO SAVEPOINT idemkit_work";

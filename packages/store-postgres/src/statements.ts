@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { ErrorsOfTransaction } from "@idemkit/engine/model";
+import { asItIsSet } from "./pairs.ts";
 import { listOf, oneOf, type Value } from "./parameters.ts";
 import type { Queries, TextRow } from "./queries.ts";
 import * as sql from "./sql.ts";
@@ -24,24 +26,74 @@ const REPEATABLE_CODES = ["40P01", "40001"];
 /** No such table, no such column. */
 const SCHEMA_CODES = ["42P01", "42703"];
 const MS_PER_SECOND = 1_000;
+const LOCK_NOT_AVAILABLE = "55P03";
 const HASH_LENGTH = 12;
+const CAUSES_MAX = 4;
 
 export interface StatementOptions {
   readonly schema: string | undefined;
   readonly prepare: boolean;
+  /** Whether they run inside somebody's transaction, whose time-outs are theirs. */
+  readonly isBound: boolean;
+}
+
+/** The texts and names of one store's statements. */
+export class Texts {
+  readonly #options: StatementOptions;
+  readonly #madeAtMs = performance.now();
+  readonly #made = new Map<string, { readonly text: string; readonly hash: string }>();
+  #claims = 0;
+
+  constructor(options: StatementOptions) {
+    this.#options = options;
+  }
+
+  noteClaims(count: number): void {
+    this.#claims += count;
+  }
+
+  /** The whole text, and what the server may keep its plan under. */
+  of(text: string, name?: string): { readonly text: string; readonly keptAs: string | undefined } {
+    const statement = this.#statement(text);
+    const isKept = name !== undefined && this.#options.prepare;
+    const keptAs = isKept ? `idemkit-${name}-${statement.hash}-${this.#generation}` : undefined;
+    return { text: statement.text, keptAs };
+  }
+
+  /**
+   * A kept plan is only as good as the table was when it was made, and the worst is one that reads all
+   * of a table that was small then. So the name changes each time the store's age has doubled, or the
+   * number of its claims, and the few plans of the past are left to the connection.
+   */
+  get #generation(): string {
+    const ageSeconds = (performance.now() - this.#madeAtMs) / MS_PER_SECOND;
+    return `${doublings(ageSeconds)}.${doublings(this.#claims)}`;
+  }
+
+  #statement(text: string): { readonly text: string; readonly hash: string } {
+    const known = this.#made.get(text);
+    if (known !== undefined) return known;
+    const { schema, isBound } = this.#options;
+    const whole = inSchema(isBound ? asItIsSet(text) : text, schema);
+    // Two stores on one pool, of other schemas or versions, must not meet under one name.
+    const hash = createHash("sha256").update(whole).digest("hex").slice(0, HASH_LENGTH);
+    const made = { text: whole, hash };
+    this.#made.set(text, made);
+    return made;
+  }
 }
 
 /** The statements of one store, ready to run. */
 export class Statements {
   readonly #queries: Queries;
-  readonly #options: StatementOptions;
-  readonly #madeAtMs = performance.now();
-  #claims = 0;
-  readonly #made = new Map<string, { readonly text: string; readonly hash: string }>();
+  readonly #texts: Texts;
+  readonly #triesMax: number;
 
-  constructor(queries: Queries, options: StatementOptions) {
+  /** @param triesMax how often a statement is sent that was undone by a deadlock */
+  constructor(queries: Queries, texts: Texts, triesMax = TRIES_MAX) {
     this.#queries = queries;
-    this.#options = options;
+    this.#texts = texts;
+    this.#triesMax = triesMax;
   }
 
   /** Runs one of the statements on each entry, in one round trip for all of them. */
@@ -49,7 +101,7 @@ export class Statements {
     const pair = PAIRS[name];
     const [only] = entries;
     if (only === undefined) return [];
-    if (name === "claim") this.#claims += entries.length;
+    if (name === "claim") this.#texts.noteClaims(entries.length);
     return entries.length === 1
       ? await this.#run(pair.one, oneOf(only), name)
       : await this.#run(pair.list, listOf(entries), `${name}-list`);
@@ -68,40 +120,17 @@ export class Statements {
     parameters: readonly (string | null)[],
     name?: string,
   ): Promise<readonly TextRow[]> {
-    const statement = this.#statement(text);
-    const isKept = name !== undefined && this.#options.prepare;
-    const keptAs = isKept ? `idemkit-${name}-${statement.hash}-${this.#generation}` : undefined;
+    const statement = this.#texts.of(text, name);
     for (let tried = 1; ; tried += 1) {
       try {
-        return await this.#queries.run(statement.text, parameters, keptAs);
+        return await this.#queries.run(statement.text, parameters, statement.keptAs);
       } catch (error) {
         const code = codeOf(error);
         if (SCHEMA_CODES.includes(code)) throw withoutTables(error);
-        if (!REPEATABLE_CODES.includes(code) || tried === TRIES_MAX) throw error;
+        if (!REPEATABLE_CODES.includes(code) || tried >= this.#triesMax) throw error;
       }
       await sleep(PAUSE_MS_MAX * Math.random());
     }
-  }
-
-  /**
-   * A kept plan is only as good as the table was when it was made, and the worst is one that reads all
-   * of a table that was small then. So the name changes each time the store's age has doubled, or the
-   * number of its claims, and the few plans of the past are left to the connection.
-   */
-  get #generation(): string {
-    const ageSeconds = (performance.now() - this.#madeAtMs) / MS_PER_SECOND;
-    return `${doublings(ageSeconds)}.${doublings(this.#claims)}`;
-  }
-
-  #statement(text: string): { readonly text: string; readonly hash: string } {
-    const known = this.#made.get(text);
-    if (known !== undefined) return known;
-    const whole = inSchema(text, this.#options.schema);
-    // Two stores on one pool, of other schemas or versions, must not meet under one name.
-    const hash = createHash("sha256").update(whole).digest("hex").slice(0, HASH_LENGTH);
-    const made = { text: whole, hash };
-    this.#made.set(text, made);
-    return made;
   }
 }
 
@@ -117,8 +146,24 @@ export function inSchema(text: string, schema: string | undefined): string {
   return text.replaceAll(/\bidemkit_(records|migrations)\b/g, (table) => `${quoted}.${table}`);
 }
 
+/** Some clients wrap the driver's errors. */
 function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
+  let inner = error;
+  for (let depth = 0; depth < CAUSES_MAX && inner instanceof Error; depth += 1) {
+    if ("code" in inner) return String(inner.code);
+    inner = inner.cause;
+  }
+  return "";
+}
+
+/** What is known of errors in transactions. */
+export const ERRORS: ErrorsOfTransaction = {
+  isRepeatable: (error) => REPEATABLE_CODES.includes(codeOf(error)),
+  isAnswer: (error) => /^(?!08|57)(?=.*\d)[0-9A-Z]{5}$/.test(codeOf(error)),
+};
+
+export function isBlocked(error: unknown): boolean {
+  return codeOf(error) === LOCK_NOT_AVAILABLE;
 }
 
 function withoutTables(cause: unknown): Error {

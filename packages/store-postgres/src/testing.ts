@@ -1,4 +1,4 @@
-import { type PostgresClient, queriesOf } from "./client.ts";
+import { databaseOf, type PostgresClient } from "./client.ts";
 
 const ELAPSE = `
   UPDATE idemkit_records SET
@@ -18,7 +18,7 @@ export async function elapse(
   ms: number,
   digests?: readonly string[],
 ): Promise<void> {
-  const queries = queriesOf(client);
+  const queries = databaseOf(client);
   if (digests === undefined) {
     await queries.run(ELAPSE, [String(ms)]);
     return;

@@ -10,7 +10,8 @@ interface PgQueryable {
   }): Promise<{ readonly rows: unknown[][] }>;
 }
 
-interface PgConnection extends PgQueryable {
+/** A connection of {@link PgPool}. */
+export interface PgConnection extends PgQueryable {
   on(name: "error", listener: () => void): unknown;
   removeListener(name: "error", listener: () => void): unknown;
   release(isBroken?: boolean): void;
@@ -25,29 +26,62 @@ export interface PgPool extends PgQueryable {
 /** Whatever parsers the application has set: values stay as the server sent them. */
 const types = { getTypeParser: () => (text: string) => text };
 
-export function pgQueries(pool: PgPool): Database {
+export function pgDatabase(pool: PgPool): Database {
   return {
     ...runOn(pool),
-    transaction: async (work) => {
+    transaction: async (work, isolation) => {
       const client = await pool.connect();
-      const queries = runOn(client);
       let isBroken = true;
-      // The statement under way rejects as well; without a listener the process would end.
-      const ignore = () => undefined;
-      client.on("error", ignore);
       try {
-        await queries.run("BEGIN ISOLATION LEVEL READ COMMITTED", []);
-        const result = await work(queries);
-        await queries.run("COMMIT", []);
-        isBroken = false;
-        return result;
+        return await listening(client, async () => {
+          const queries = runOn(client);
+          await queries.run(
+            isolation === undefined ? "BEGIN" : `BEGIN ISOLATION LEVEL ${isolation}`,
+            [],
+          );
+          try {
+            const result = await work(queries, client);
+            await queries.run("COMMIT", []);
+            isBroken = false;
+            return result;
+          } catch (error) {
+            isBroken = !(await isRolledBack(queries));
+            throw error;
+          }
+        });
       } finally {
         // A connection that is thrown away takes its open transaction with it.
-        client.removeListener("error", ignore);
         client.release(isBroken);
       }
     },
+    within: pgWithin,
   };
+}
+
+/** @throws TypeError where it is no connection */
+export function pgWithin(tx: unknown): Queries {
+  if (typeof tx === "object" && tx !== null && "query" in tx && !("totalCount" in tx)) {
+    return runOn(tx as PgConnection);
+  }
+  throw new TypeError("tx: expected a connection of pg on which a transaction was begun.");
+}
+
+/** The statement under way rejects as well; without a listener the process would end. */
+export async function listening<T>(client: PgConnection, work: () => Promise<T>): Promise<T> {
+  const ignore = () => undefined;
+  client.on("error", ignore);
+  try {
+    return await work();
+  } finally {
+    client.removeListener("error", ignore);
+  }
+}
+
+async function isRolledBack(queries: Queries): Promise<boolean> {
+  return await queries.run("ROLLBACK", []).then(
+    () => true,
+    () => false,
+  );
 }
 
 function runOn(queryable: PgQueryable): Queries {

@@ -13,12 +13,26 @@ export interface PostgresJs extends PostgresJsQueryable {
   begin(options: string, work: (sql: PostgresJsQueryable) => Promise<unknown>): Promise<unknown>;
 }
 
-export function postgresJsQueries(sql: PostgresJs): Database {
+export function postgresJsDatabase(sql: PostgresJs): Database {
   return {
     ...runOn(sql),
-    transaction: async <T>(work: (queries: Queries) => Promise<T>) =>
-      (await sql.begin("isolation level read committed", (inner) => work(runOn(inner)))) as T,
+    transaction: async <T>(
+      work: (queries: Queries, tx: unknown) => Promise<T>,
+      isolation?: string,
+    ) => {
+      const options = isolation === undefined ? "" : `isolation level ${isolation}`;
+      return (await sql.begin(options, (inner) => work(runOn(inner), inner))) as T;
+    },
+    within: postgresJsWithin,
   };
+}
+
+/** @throws TypeError where it is no transaction */
+export function postgresJsWithin(tx: unknown): Queries {
+  if (typeof tx === "function" && "unsafe" in tx && !("begin" in tx)) {
+    return runOn(tx as unknown as PostgresJsQueryable);
+  }
+  throw new TypeError("tx: expected what sql.begin of postgres.js hands to its function.");
 }
 
 function runOn(sql: PostgresJsQueryable): Queries {
