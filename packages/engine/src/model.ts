@@ -4,9 +4,9 @@ export { type ModelStoreOptions, modelStore } from "./model-store.ts";
 export { type StoredRecord, viewOf } from "./record.ts";
 export { type FoundRecord, recordInRow } from "./record-row.ts";
 export {
-  type ErrorsOfTransaction,
-  inRounds,
-  type RoundOfTransaction,
+  type OpenTransaction,
+  type TransactingDatabase,
+  transactInRounds,
 } from "./transaction-rounds.ts";
 export {
   type Answer,

@@ -1,21 +1,56 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Transacted } from "./store.ts";
+import type {
+  Claimed,
+  ClaimOutcome,
+  ClaimRequest,
+  Completion,
+  Store,
+  Transacted,
+  TransactOptions,
+} from "./store.ts";
 import { UnclearCommitError } from "./unclear-commit.ts";
 
-/** What one round tells of itself, for the case that it fails. */
-export interface RoundOfTransaction {
-  /** Set once the commit was sent: a failure without an answer of the server's is unclear from then on. */
-  isCommitting: boolean;
-  /** Whether an earlier round may have been committed. Cleared once a claim was granted or refused. */
-  isInDoubt: boolean;
-}
-
-/** What a database says about an error. */
-export interface ErrorsOfTransaction {
+/** What a database with transactions on a connection of its own has to offer for `transact`. */
+export interface TransactingDatabase<Tx> {
+  /** Begins, works and commits on one connection; rolls back where the work rejects. */
+  transaction<T>(work: (open: OpenTransaction, tx: Tx) => Promise<T>): Promise<T>;
   /** A deadlock or a serialization failure: all is rolled back, and beginning again may help. */
   isRepeatable(error: unknown): boolean;
   /** The server has answered, so that a commit that fails with it has not happened. */
   isAnswer(error: unknown): boolean;
+  /** Somebody else holds a row for longer than was waited. */
+  isBlocked(error: unknown): boolean;
+}
+
+/** A transaction that has been begun. */
+export interface OpenTransaction {
+  readonly records: Pick<Store, "claim" | "complete">;
+  /** Bounds how long it waits for the record's row, and how long it may be idle. */
+  bound(idleMs: number): Promise<void>;
+  /** Lets it wait for rows as long as its connection was set to. */
+  unboundLocks(): Promise<void>;
+  /** Leaves its connection as it was. Comes last, and after a failure too. */
+  restore(): Promise<void>;
+  savepoint(): Promise<void>;
+  /** Undoes what was done since the savepoint. */
+  undo(): Promise<void>;
+}
+
+/** A call of `transact`. */
+interface Call<Tx> {
+  readonly request: ClaimRequest;
+  readonly work: (tx: Tx, claimed: Claimed) => Completion | Promise<Completion>;
+  readonly onError: TransactOptions["onError"];
+}
+
+/** What one round has found out. */
+interface Round {
+  /** Set once the commit was sent: a failure without an answer of the server's is unclear from then on. */
+  isCommitting: boolean;
+  /** Whether an earlier round may have been committed. Cleared once a claim was granted or refused. */
+  isInDoubt: boolean;
+  refusal?: Transacted;
+  failure?: { readonly error: unknown };
 }
 
 const ROUNDS_MAX = 8;
@@ -23,34 +58,122 @@ const FIRST_PAUSE_MS = 10;
 const PAUSE_GROWTH = 2;
 
 /**
- * Runs a transaction that claims a record until it is clear what came of it. A commit whose answer was
- * lost is settled by asking for the record again as the same owner: where that is answered as completed,
- * it was committed, and where it is granted anew, it was not.
- *
- * @throws whatever a round throws, once nothing can have been committed; UnclearCommitError
+ * `TransactionalStore.transact` on a database whose transactions have connections of their own. It goes
+ * on until it is clear what came of it: a commit whose answer was lost is settled by asking for the
+ * record again as the same owner. Where that is answered as completed, it was committed, and where it is
+ * granted anew, it was not.
  */
-export async function inRounds(
-  attempt: (round: RoundOfTransaction) => Promise<Transacted>,
-  { isRepeatable, isAnswer }: ErrorsOfTransaction,
+export async function transactInRounds<Tx>(
+  database: TransactingDatabase<Tx>,
+  request: ClaimRequest,
+  work: (tx: Tx, claimed: Claimed) => Completion | Promise<Completion>,
+  { onError }: TransactOptions = {},
 ): Promise<Transacted> {
   let isInDoubt = false;
   let pauseMs = FIRST_PAUSE_MS;
   for (let tried = 1; ; tried += 1) {
-    const round: RoundOfTransaction = { isCommitting: false, isInDoubt };
+    const round: Round = { isCommitting: false, isInDoubt };
     let failure: unknown;
     try {
-      const answer = await attempt(round);
+      const answer = await transactOnce(database, { request, work, onError }, round);
       // Somebody holds the record: it may be the very transaction that is in doubt.
       if (answer.outcome !== "blocked" || !round.isInDoubt) return answer;
       failure = new Error("Somebody else holds the record's row.");
     } catch (error) {
       failure = error;
-      const isUnclear = round.isCommitting && !isAnswer(error);
-      if (!(round.isInDoubt || isUnclear || isRepeatable(error))) throw error;
+      const isUnclear = round.isCommitting && !database.isAnswer(error);
+      if (!(round.isInDoubt || isUnclear || database.isRepeatable(error))) throw error;
       isInDoubt = round.isInDoubt || isUnclear;
     }
     if (tried === ROUNDS_MAX) throw isInDoubt ? new UnclearCommitError(failure) : failure;
     await sleep(pauseMs * (0.5 + Math.random()));
     pauseMs *= PAUSE_GROWTH;
+  }
+}
+
+async function transactOnce<Tx>(
+  database: TransactingDatabase<Tx>,
+  call: Call<Tx>,
+  round: Round,
+): Promise<Transacted> {
+  try {
+    return await database.transaction(async (open, tx) => {
+      try {
+        const answer = await workIn(database, open, tx, call, round);
+        await open.restore();
+        round.isCommitting = answer.outcome === "claimed";
+        return answer;
+      } catch (error) {
+        round.failure = { error };
+        // Where that is not possible either, the connection is of no use any more.
+        await open.restore().catch(() => undefined);
+        throw error;
+      }
+    });
+  } catch (error) {
+    if (round.refusal !== undefined) return round.refusal;
+    // What a driver throws after that is about the end of a transaction that has failed.
+    throw round.failure === undefined ? error : round.failure.error;
+  }
+}
+
+async function workIn<Tx>(
+  database: TransactingDatabase<Tx>,
+  open: OpenTransaction,
+  tx: Tx,
+  { request, work, onError }: Call<Tx>,
+  round: Round,
+): Promise<Transacted> {
+  await open.bound(request.leaseMs);
+  const answer = await claimIn(database, open, request, round);
+  round.isInDoubt = false;
+  if (answer.outcome !== "claimed") {
+    round.refusal = answer;
+    return answer;
+  }
+  await open.unboundLocks();
+  const run = () => work(tx, answer);
+  const completion =
+    onError === undefined
+      ? await run()
+      : await undoable(database, open, run, (error) => onError(error, answer));
+  const [isCompleted] = await open.records.complete([completion]);
+  if (isCompleted) return answer;
+  throw new Error(
+    "The work has changed the record of its own claim, or has ended its transaction.",
+  );
+}
+
+/** A record that somebody else holds ends the transaction, which has nothing in it. */
+async function claimIn<Tx>(
+  { isBlocked }: TransactingDatabase<Tx>,
+  { records }: OpenTransaction,
+  request: ClaimRequest,
+  round: Round,
+): Promise<ClaimOutcome> {
+  try {
+    const [answer] = await records.claim([request]);
+    return answer as ClaimOutcome;
+  } catch (error) {
+    if (isBlocked(error)) round.refusal = { outcome: "blocked" };
+    throw error;
+  }
+}
+
+/** Runs the work; where it throws and that is answered with an outcome, undoes what it has written. */
+async function undoable<Tx>(
+  { isRepeatable }: TransactingDatabase<Tx>,
+  open: OpenTransaction,
+  work: () => Completion | Promise<Completion>,
+  onError: (error: unknown) => Completion | undefined,
+): Promise<Completion> {
+  await open.savepoint();
+  try {
+    return await work();
+  } catch (error) {
+    const instead = isRepeatable(error) ? undefined : onError(error);
+    if (instead === undefined) throw error;
+    await open.undo();
+    return instead;
   }
 }

@@ -1,4 +1,4 @@
-import { type MysqlClient, queriesOf } from "./client.ts";
+import { databaseOf, type MysqlClient } from "./client.ts";
 import type { Queries } from "./queries.ts";
 
 export interface Migration {
@@ -69,7 +69,7 @@ const RECORD_APPLIED = "INSERT IGNORE INTO idemkit_migrations (version) VALUES (
  *   more than a minute; the driver's own errors
  */
 export async function migrate(client: MysqlClient): Promise<readonly number[]> {
-  return await queriesOf(client).session(async (queries) => {
+  return await databaseOf(client).session(async (queries) => {
     const [[hasLock, chosen] = []] = await queries.read(LOCK);
     if (chosen == null) {
       throw new Error("The connection has no database: name a database in the URL of the pool.");

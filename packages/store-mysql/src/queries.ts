@@ -14,7 +14,7 @@ export interface Queries {
   read(text: string, values?: readonly (string | null)[]): Promise<readonly TextRow[]>;
   /** Ends the statement where it takes long. */
   write(text: string, values?: readonly (string | null)[]): Promise<Written>;
-  /** Runs a statement of the schema, however long it takes. */
+  /** Runs a statement of the schema or the session, however long it takes. */
   define(text: string): Promise<void>;
 }
 
@@ -22,4 +22,17 @@ export interface Queries {
 export interface Database extends Queries {
   /** Runs the work on one connection. */
   session<T>(work: (queries: Queries) => Promise<T>): Promise<T>;
+  /**
+   * Runs the work in one transaction at READ COMMITTED on one connection, and rolls back where it
+   * rejects.
+   *
+   * @param work gets the transaction as the driver's users know it as well
+   */
+  transaction<T>(work: (queries: Queries, tx: unknown) => Promise<T>): Promise<T>;
+  /**
+   * What runs on a transaction that a user has begun, and ends nothing.
+   *
+   * @throws TypeError where it is none of this driver's
+   */
+  within(tx: unknown): Queries;
 }

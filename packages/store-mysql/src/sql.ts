@@ -237,3 +237,25 @@ export const PURGE: Pair = pair(
   (form) => `
   DELETE record FROM ${joined(form)} WHERE ${conditions(form, () => IS_DUE)}`,
 );
+
+/** Kept in variables of the session, as they are set back by what may not know it. */
+const LOCK_WAIT = "@idemkit_lock_wait";
+const IDLE = "@idemkit_idle";
+
+/**
+ * Bounds a transaction: how long it waits for the record's row, and how long the server keeps it without
+ * hearing from it.
+ */
+export function boundSession(idleSeconds: number): string {
+  return `SET ${LOCK_WAIT} = @@innodb_lock_wait_timeout, ${IDLE} = @@wait_timeout,
+    SESSION innodb_lock_wait_timeout = 1, SESSION wait_timeout = ${idleSeconds}`;
+}
+
+/** Lets the work wait for rows as its own session says. */
+export const UNBOUND_LOCKS = `SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT}`;
+
+export const RESTORE_SESSION = `SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT},
+  SESSION wait_timeout = ${IDLE}`;
+
+export const SAVEPOINT = "SAVEPOINT idemkit_work";
+export const UNDO_WORK = "ROLLBACK TO SAVEPOINT idemkit_work";

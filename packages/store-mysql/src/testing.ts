@@ -1,4 +1,4 @@
-import { type MysqlClient, queriesOf } from "./client.ts";
+import { databaseOf, type MysqlClient } from "./client.ts";
 
 const ELAPSE = `
   UPDATE idemkit_records AS record SET
@@ -21,7 +21,7 @@ export async function elapse(
   ms: number,
   digests?: readonly string[],
 ): Promise<void> {
-  const queries = queriesOf(client);
+  const queries = databaseOf(client);
   const times = Array.from({ length: 4 }, () => String(ms));
   if (digests === undefined) await queries.write(ELAPSE, times);
   else await queries.write(ELAPSE + OF_THESE, [...times, JSON.stringify(digests)]);

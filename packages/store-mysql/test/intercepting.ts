@@ -17,6 +17,7 @@ export function intercepting(
           const sql = (await change(options.sql, connection)) ?? options.sql;
           return connection.execute({ ...options, sql } as never);
         },
+        query: (sql: string) => connection.query(sql),
         release: () => connection.release(),
         destroy: () => connection.destroy(),
       };

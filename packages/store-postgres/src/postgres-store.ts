@@ -1,6 +1,5 @@
 import type {
   Claimed,
-  ClaimOutcome,
   ClaimRequest,
   Completion,
   Store,
@@ -8,14 +7,19 @@ import type {
   TransactionalStore,
   TransactOptions,
 } from "@idemkit/engine";
-import { type CheckOptions, inRounds, type RoundOfTransaction } from "@idemkit/engine/model";
+import {
+  type CheckOptions,
+  type OpenTransaction,
+  type TransactingDatabase,
+  transactInRounds,
+} from "@idemkit/engine/model";
 import { type CheckReport, check } from "./check.ts";
 import { databaseOf, type PostgresClient, type TransactionOf } from "./client.ts";
 import { optionsOf, type PostgresStoreOptions } from "./options.ts";
-import type { Database, Queries } from "./queries.ts";
+import { type Database, oneByOne, type Queries } from "./queries.ts";
 import { Records } from "./records.ts";
 import * as sql from "./sql.ts";
-import { ERRORS, isBlocked, Statements, Texts } from "./statements.ts";
+import { ERRORS, Statements, Texts } from "./statements.ts";
 
 /**
  * A store in a Postgres database, through a client that stays the user's. `Tx` is what that client's
@@ -49,37 +53,35 @@ export function postgresStore<C extends PostgresClient>(
   return new PooledStore(databaseOf(client), schema, prepare);
 }
 
-/** What a transaction that is not to be committed has found out. */
-interface Found {
-  refusal?: Transacted;
-  failure?: { readonly error: unknown };
-}
-
-type Work<Tx> = (tx: Tx, claimed: Claimed) => Completion | Promise<Completion>;
-
 class PooledStore<Tx> extends Records implements PostgresStore<Tx> {
   readonly #database: Database;
   readonly #schema: string | undefined;
   /** Of statements inside transactions, which are the same in all of them. */
   readonly #texts: Texts;
+  readonly #transacting: TransactingDatabase<Tx>;
 
   constructor(database: Database, schema: string | undefined, prepare: boolean) {
     super(new Statements(database, new Texts({ schema, prepare, isBound: false })));
     this.#database = database;
     this.#schema = schema;
     this.#texts = new Texts({ schema, prepare, isBound: true });
+    this.#transacting = {
+      ...ERRORS,
+      transaction: (work) =>
+        database.transaction((queries, tx) => work(this.#open(queries), tx as Tx)),
+    };
   }
 
   async transact(
     request: ClaimRequest,
-    work: Work<Tx>,
-    options: TransactOptions = {},
+    work: (tx: Tx, claimed: Claimed) => Completion | Promise<Completion>,
+    options?: TransactOptions,
   ): Promise<Transacted> {
-    return await inRounds((round) => this.#transact(request, work, options, round), ERRORS);
+    return await transactInRounds(this.#transacting, request, work, options);
   }
 
   bind(tx: Tx): Store {
-    return this.#recordsIn(this.#database.within(tx));
+    return this.#recordsIn(oneByOne(this.#database.within(tx)));
   }
 
   async check(options?: CheckOptions): Promise<CheckReport> {
@@ -90,92 +92,19 @@ class PooledStore<Tx> extends Records implements PostgresStore<Tx> {
     return new Records(new Statements(queries, this.#texts, 1));
   }
 
-  /** What a driver throws after the work's own error is about the end of a transaction that is over. */
-  async #transact(
-    request: ClaimRequest,
-    work: Work<Tx>,
-    options: TransactOptions,
-    round: RoundOfTransaction,
-  ): Promise<Transacted> {
-    const found: Found = {};
-    try {
-      return await this.#database.transaction(async (queries, tx) => {
-        try {
-          return await this.#workIn(queries, tx as Tx, { request, work, options, round, found });
-        } catch (error) {
-          found.failure = { error };
-          throw error;
-        }
-      });
-    } catch (error) {
-      if (found.refusal !== undefined) return found.refusal;
-      throw found.failure === undefined ? error : found.failure.error;
-    }
-  }
-
-  async #workIn(queries: Queries, tx: Tx, call: Call<Tx>): Promise<Transacted> {
-    const { request, work, options, round, found } = call;
-    const records = this.#recordsIn(queries);
-    const [settings] = await queries.run(sql.BOUND_TRANSACTION, [String(request.leaseMs)]);
-    const answer = await claimIn(records, request, found);
-    round.isInDoubt = false;
-    if (answer.outcome !== "claimed") {
-      found.refusal = answer;
-      return answer;
-    }
-    await queries.run(sql.UNBOUND_LOCKS, [settings?.[0] ?? "0"]);
-    const { onError } = options;
-    const completion =
-      onError === undefined
-        ? await work(tx, answer)
-        : await undoable(
-            queries,
-            () => work(tx, answer),
-            (error) => onError(error, answer),
-          );
-    const [isCompleted] = await records.complete([completion]);
-    if (!isCompleted) throw new Error("The work has changed the record of its own claim.");
-    round.isCommitting = true;
-    return answer;
-  }
-}
-
-interface Call<Tx> {
-  readonly request: ClaimRequest;
-  readonly work: Work<Tx>;
-  readonly options: TransactOptions;
-  readonly round: RoundOfTransaction;
-  readonly found: Found;
-}
-
-/** A record that somebody else holds ends the transaction, which has nothing in it. */
-async function claimIn(
-  records: Records,
-  request: ClaimRequest,
-  found: Found,
-): Promise<ClaimOutcome> {
-  try {
-    const [answer] = await records.claim([request]);
-    return answer as ClaimOutcome;
-  } catch (error) {
-    if (isBlocked(error)) found.refusal = { outcome: "blocked" };
-    throw error;
-  }
-}
-
-/** Runs the work; where it throws and that is answered with an outcome, undoes what it has written. */
-async function undoable(
-  queries: Queries,
-  work: () => Completion | Promise<Completion>,
-  onError: (error: unknown) => Completion | undefined,
-): Promise<Completion> {
-  await queries.run(sql.SAVEPOINT, []);
-  try {
-    return await work();
-  } catch (error) {
-    const instead = ERRORS.isRepeatable(error) ? undefined : onError(error);
-    if (instead === undefined) throw error;
-    await queries.run(sql.UNDO_WORK, []);
-    return instead;
+  /** What is set in it ends with the transaction. */
+  #open(queries: Queries): OpenTransaction {
+    let lockTimeout = "0";
+    return {
+      records: this.#recordsIn(queries),
+      bound: async (idleMs) => {
+        const [row] = await queries.run(sql.BOUND_TRANSACTION, [String(idleMs)]);
+        lockTimeout = row?.[0] ?? lockTimeout;
+      },
+      unboundLocks: async () => void (await queries.run(sql.UNBOUND_LOCKS, [lockTimeout])),
+      restore: async () => undefined,
+      savepoint: async () => void (await queries.run(sql.SAVEPOINT, [])),
+      undo: async () => void (await queries.run(sql.UNDO_WORK, [])),
+    };
   }
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ErrorsOfTransaction } from "@idemkit/engine/model";
+import type { TransactingDatabase } from "@idemkit/engine/model";
 import { asItIsSet } from "./pairs.ts";
 import { listOf, oneOf, type Value } from "./parameters.ts";
 import type { Queries, TextRow } from "./queries.ts";
@@ -157,14 +157,11 @@ function codeOf(error: unknown): string {
 }
 
 /** What is known of errors in transactions. */
-export const ERRORS: ErrorsOfTransaction = {
+export const ERRORS: Omit<TransactingDatabase<unknown>, "transaction"> = {
   isRepeatable: (error) => REPEATABLE_CODES.includes(codeOf(error)),
   isAnswer: (error) => /^(?!08|57)(?=.*\d)[0-9A-Z]{5}$/.test(codeOf(error)),
+  isBlocked: (error) => codeOf(error) === LOCK_NOT_AVAILABLE,
 };
-
-export function isBlocked(error: unknown): boolean {
-  return codeOf(error) === LOCK_NOT_AVAILABLE;
-}
 
 function withoutTables(cause: unknown): Error {
   return new Error(
