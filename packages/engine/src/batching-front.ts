@@ -2,6 +2,7 @@ import { problemWithBoolean, problemWithOutcome, problemWithView } from "./answe
 import { Line } from "./line.ts";
 import { nodeRuntime, type Runtime } from "./runtime.ts";
 import type {
+  BoundStore,
   Claim,
   ClaimOutcome,
   ClaimRequest,
@@ -27,6 +28,7 @@ export class BatchingFront {
   readonly #reads: Line<RecordId, RecordView | undefined>;
 
   constructor(store: Store, runtime: Runtime) {
+    const isRepeated = !isBound(store);
     const digestOf = ({ id }: { readonly id: RecordId }) => id.digest;
     const isSmall = () => ENTRY_OVERHEAD_BYTES;
     this.#claims = new Line<ClaimRequest, ClaimOutcome>(runtime, {
@@ -35,6 +37,7 @@ export class BatchingFront {
       digestOf,
       sizeOf: ({ checkpoint = "" }) => ENTRY_OVERHEAD_BYTES + checkpoint.length,
       isDivided: true,
+      isRepeated,
       problemWith: problemWithOutcome,
     });
     this.#renewals = new Line<Renewal, boolean>(runtime, {
@@ -43,6 +46,7 @@ export class BatchingFront {
       digestOf,
       sizeOf: ({ checkpoint }) => ENTRY_OVERHEAD_BYTES + (checkpoint?.value.length ?? 0),
       isDivided: false,
+      isRepeated,
       problemWith: problemWithBoolean,
     });
     this.#completions = new Line<Completion, boolean>(runtime, {
@@ -51,6 +55,7 @@ export class BatchingFront {
       digestOf,
       sizeOf: ({ body, note = "" }) => ENTRY_OVERHEAD_BYTES + body.length + note.length,
       isDivided: true,
+      isRepeated,
       problemWith: problemWithBoolean,
     });
     this.#releases = new Line<Claim, boolean>(runtime, {
@@ -59,6 +64,7 @@ export class BatchingFront {
       digestOf,
       sizeOf: isSmall,
       isDivided: false,
+      isRepeated,
       problemWith: problemWithBoolean,
     });
     this.#reads = new Line<RecordId, RecordView | undefined>(runtime, {
@@ -67,6 +73,7 @@ export class BatchingFront {
       digestOf: ({ digest }) => digest,
       sizeOf: isSmall,
       isDivided: false,
+      isRepeated,
       problemWith: problemWithView,
     });
   }
@@ -90,6 +97,11 @@ export class BatchingFront {
   read(id: RecordId, timeoutMs: number): Promise<RecordView | undefined> {
     return this.#reads.ask(id, timeoutMs);
   }
+}
+
+/** Whether the store is part of somebody's transaction, and silent on its own. */
+export function isBound(store: Store): boolean {
+  return (store as Partial<BoundStore>).isBound === true;
 }
 
 const WRAPPED_TIMEOUT_MS = 60_000;

@@ -12,10 +12,19 @@ import type {
   TransactionalEngine,
 } from "./engine.ts";
 import { type EventName, Events, type Listener } from "./events.ts";
+import { executeMany, type LineCall, type LinesFn } from "./execute-many.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { recordId, recordIdOf, type Scope } from "./identity.ts";
 import type { JsonLike, Payload } from "./json-like.ts";
 import { Lifetime } from "./lifetime.ts";
+import {
+  checkLines,
+  type Line,
+  type LineResult,
+  type LinesContext,
+  type NewLine,
+  type Verdict,
+} from "./lines.ts";
 import type { Call, Replay } from "./meet.ts";
 import {
   type Decision,
@@ -124,6 +133,26 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
     return begun.kind === "replay" ? { kind: "replay", ...replayed(begun) } : begun;
   }
 
+  async executeMany<P, T>(
+    scope: Scope,
+    lines: readonly Line<P & Payload<P>>[],
+    fn: (
+      lines: readonly NewLine<P>[],
+      context: LinesContext<T & JsonLike<T>>,
+    ) => readonly LineResult<T & JsonLike<T>>[] | Promise<readonly LineResult<T & JsonLike<T>>[]>,
+    options?: CallOptions,
+  ): Promise<readonly Verdict<T>[]> {
+    checkLines(lines);
+    checkFunction("fn", fn, "third argument, after scope and lines");
+    const settings = this.#settingsOf(options);
+    const calls = lines.map((line): LineCall => {
+      const call = this.#callOf(scope, line.key, line.payload, settings, options?.signal);
+      return { line, call };
+    });
+    const verdicts = await executeMany({ ...this.#scope, settings }, calls, fn as LinesFn);
+    return verdicts as readonly Verdict<T>[];
+  }
+
   with(options: OperationOptions): TransactionalEngine<unknown, false> {
     checkNames(options, OPERATION_OPTIONS);
     const { lifetime, runtime, settings } = this.#scope;
@@ -227,10 +256,13 @@ function replayed<T>({ attempt, token, createdAt, completedAt, value }: Replay):
   };
 }
 
-function checkFunction(name: "fn" | "work", fn: unknown): void {
+function checkFunction(
+  name: "fn" | "work",
+  fn: unknown,
+  place = "fourth argument, after scope, key and payload",
+): void {
   if (typeof fn === "function") return;
-  const expected = "expected a function as the fourth argument, after scope, key and payload";
-  throw new TypeError(`${name}: ${expected}, got ${describe(fn)}.`);
+  throw new TypeError(`${name}: expected a function as the ${place}, got ${describe(fn)}.`);
 }
 
 const STORE_OPERATIONS: readonly (keyof Store)[] = [

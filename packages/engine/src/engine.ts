@@ -3,6 +3,7 @@ import type { ClaimContext, Context, TransactionalContext } from "./context.ts";
 import type { EventName, Listener } from "./events.ts";
 import type { Scope } from "./identity.ts";
 import type { JsonLike, Payload } from "./json-like.ts";
+import type { Line, LineResult, LinesContext, NewLine, Verdict } from "./lines.ts";
 import type { Decision, InspectedRecord } from "./operators.ts";
 import type { CallOptions, OperationOptions } from "./options.ts";
 import type { NowOrLater, OpenState, Store, TransactionalStore } from "./store.ts";
@@ -88,6 +89,34 @@ export interface Engine<C extends Context = Context> {
     payload: P & Payload<P>,
     options?: Omit<CallOptions, "onError">,
   ): Promise<Begun>;
+
+  /**
+   * Does each line of a batch once: claims the lines, runs `fn` once on those that are new, and answers
+   * for each what became of it, in the order given. A line that comes twice in a batch is one line.
+   *
+   * A batch that died half-way is resumed under at-least-once; otherwise its open lines are `unknown`.
+   * To do lines exactly once with what they write, run this on an engine whose store is bound to your
+   * transaction: `createEngine({ store: store.bind(tx) })`.
+   *
+   * With `duplicates: { waitMs }` it waits, once its own lines are done, for those that others do.
+   *
+   * @param lines 1 to 10,000 of them
+   * @param fn gets the new lines, and answers a result for each; those that it has passed to
+   *   `context.done` need none. Where a line has none, it counts as failed. It is not called where
+   *   nothing is new
+   * @throws StoreError, EngineClosedError, InvalidScopeError, InvalidKeyError, TypeError, the signal's
+   *   reason: then `fn` did not run. Whatever `fn` throws: then `onError` says what became of the lines
+   *   that were not done, but that in a bound transaction nothing more is written: roll it back
+   */
+  executeMany<P, T>(
+    scope: Scope,
+    lines: readonly Line<P & Payload<P>>[],
+    fn: (
+      lines: readonly NewLine<P>[],
+      context: LinesContext<T & JsonLike<T>>,
+    ) => readonly LineResult<T & JsonLike<T>>[] | Promise<readonly LineResult<T & JsonLike<T>>[]>,
+    options?: CallOptions,
+  ): Promise<readonly Verdict<T>[]>;
 
   /** An engine on the same store with other defaults. Closing it does not close this one. */
   with(options: OperationOptions): Engine<C>;

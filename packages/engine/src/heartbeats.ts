@@ -23,6 +23,9 @@ export interface Heartbeat {
   confirm(sentAtMs: number): void;
 }
 
+/** Of what needs no renewal. */
+export const NO_HEARTBEAT: Heartbeat = { stop: () => undefined, confirm: () => undefined };
+
 interface Beat {
   readonly spec: BeatSpec;
   readonly round: Round;

@@ -4,7 +4,7 @@ import type { ClaimScope } from "./claim-scope.ts";
 import { type Decided, transactUnder } from "./claim-transaction.ts";
 import { EngineClosedError, LeaseLostError } from "./errors.ts";
 import type { Flight } from "./flights.ts";
-import type { Heartbeat } from "./heartbeats.ts";
+import { type Heartbeat, NO_HEARTBEAT } from "./heartbeats.ts";
 import { derivedKey } from "./identity.ts";
 import { takesOver } from "./options.ts";
 import { type StepOptions, Steps } from "./steps.ts";
@@ -46,8 +46,10 @@ export class HeldClaim implements ClaimHandle {
     this.#withdraw = scope.lifetime.onEnd(() => this.#outlive());
   }
 
+  /** What is claimed in somebody's transaction is held by that. */
   #beat(sentAtMs: number): Heartbeat {
     const { client, events, settings } = this.#scope;
+    if (client.isBound) return NO_HEARTBEAT;
     const { leaseMs, storeTimeoutMs } = settings;
     const { digest } = this.#claim.id;
     return client.heartbeats.start({
@@ -74,12 +76,8 @@ export class HeldClaim implements ClaimHandle {
     return derivedKey(this.#claim.id, name);
   }
 
-  step<T>(name: string, fn: () => T | Promise<T>, options: StepOptions<T> = {}): Promise<T> {
-    try {
-      return this.#openSteps().run(name, fn, options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+  async step<T>(name: string, fn: () => T | Promise<T>, options: StepOptions<T> = {}): Promise<T> {
+    return await this.#openSteps().run(name, fn, options);
   }
 
   /** Whether the function has ever begun a transaction. */
@@ -244,6 +242,12 @@ export class HeldClaim implements ClaimHandle {
     }
     this.#lose("refused");
     return "false";
+  }
+
+  /** Lets go of it without a word to the store: its transaction is rolled back by somebody else. */
+  abandon(): void {
+    this.#startEnding("abandon");
+    this.#letGo();
   }
 
   #startEnding(ending: string): void {

@@ -33,6 +33,7 @@ export type { EventMap, EventName, Listener } from "./events.ts";
 export type { Scope } from "./identity.ts";
 export { NotJsonError } from "./json.ts";
 export type { JsonLike, Payload } from "./json-like.ts";
+export type { Line, LineResult, LinesContext, NewLine, Verdict } from "./lines.ts";
 export { type MemoryStoreOptions, memoryStore } from "./memory-store.ts";
 export type { Decision, InspectedRecord, InspectedStep, SettleNote } from "./operators.ts";
 export type {

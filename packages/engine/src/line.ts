@@ -11,6 +11,8 @@ export interface LineSpec<Entry, Answer> {
   readonly sizeOf: (entry: Entry) => number;
   /** Whether many that wait are divided among the free lists of a store that is elsewhere. */
   readonly isDivided: boolean;
+  /** Whether what fails may be sent again. In somebody's transaction it may not. */
+  readonly isRepeated: boolean;
   /** What is wrong with an answer, if anything: a faulty store has to fail loudly and at once. */
   readonly problemWith: (answer: Answer) => string | undefined;
 }
@@ -150,7 +152,10 @@ export class Line<Entry, Answer> {
         this.#settle(list[index] as Waiting<Entry, Answer>, answers[index] as Answer);
       }
     } catch (error) {
-      for (const waiting of list) void this.#askAgain(waiting, error, list.length === 1);
+      for (const waiting of list) {
+        if (this.#spec.isRepeated) void this.#askAgain(waiting, error, list.length === 1);
+        else waiting.reject(error);
+      }
     }
     this.#inFlight -= 1;
     if (this.#queue.length > 0) this.#planFlush();

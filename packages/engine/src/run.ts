@@ -41,7 +41,11 @@ function executed<T>(
 }
 
 /** Ends a claim whose function threw, by the policy. */
-async function endFailed(claim: HeldClaim, error: unknown, settings: Settings): Promise<void> {
+export async function endFailed(
+  claim: HeldClaim,
+  error: unknown,
+  settings: Settings,
+): Promise<void> {
   switch (policyFor(error, settings)) {
     case "record":
       await claim.fail(error);

@@ -1,5 +1,5 @@
 import { problemWithOutcome } from "./answers.ts";
-import { BatchingFront } from "./batching-front.ts";
+import { BatchingFront, isBound } from "./batching-front.ts";
 import { StoreError, type StoreOperation } from "./errors.ts";
 import { Flights } from "./flights.ts";
 import { Heartbeats } from "./heartbeats.ts";
@@ -44,6 +44,8 @@ export class StoreClient {
   readonly flights = new Flights();
   readonly heartbeats: Heartbeats;
   readonly poller: Poller;
+  /** Whether the store is part of somebody's transaction, and silent on its own. */
+  readonly isBound: boolean;
   readonly #front: BatchingFront;
   readonly #store: Store;
   readonly #runtime: Runtime;
@@ -51,6 +53,7 @@ export class StoreClient {
   constructor(store: Store, runtime: Runtime) {
     this.#store = store;
     this.#runtime = runtime;
+    this.isBound = isBound(store);
     this.#front = new BatchingFront(store, runtime);
     this.heartbeats = new Heartbeats((...asked) => this.renew(...asked), runtime);
     this.poller = new Poller(this.#front, runtime);
@@ -125,6 +128,7 @@ export class StoreClient {
     timeoutMs: number,
     lifetime: Lifetime,
   ): Promise<void> {
+    if (this.isBound) return;
     lifetime.enter();
     const untilMs = sentAtMs + GIVE_BACK_LEASES_MAX * (request.leaseMs + timeoutMs);
     let pauseMs = Math.min(GIVE_BACK_PAUSE_MS, GIVE_BACK_SHARE * request.leaseMs);

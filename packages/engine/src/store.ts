@@ -70,7 +70,12 @@ export interface TransactionalStore<Tx, IsSync extends boolean = boolean> extend
    * A store whose operations are part of a transaction that its user has begun, and of its commit. It
    * sets no time-outs and repeats nothing: that is up to whoever has begun it.
    */
-  bind(tx: Tx): Store;
+  bind(tx: Tx): BoundStore;
+}
+
+/** A store inside somebody's transaction: nothing may be sent to it once its calls have been answered. */
+export interface BoundStore extends Store {
+  readonly isBound: true;
 }
 
 export interface TransactOptions {

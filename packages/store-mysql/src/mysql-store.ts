@@ -1,8 +1,8 @@
 import type {
+  BoundStore,
   Claimed,
   ClaimRequest,
   Completion,
-  Store,
   Transacted,
   TransactionalStore,
   TransactOptions,
@@ -70,8 +70,9 @@ class PooledStore<Tx> extends Records implements MysqlStore<Tx> {
     return await transactInRounds(this.#transacting, request, work, options);
   }
 
-  bind(tx: Tx): Store {
-    return new Records(new Statements(this.#database.within(tx), 1));
+  bind(tx: Tx): BoundStore {
+    const records = new Records(new Statements(this.#database.within(tx), 1));
+    return Object.assign(records, { isBound: true } as const);
   }
 
   async check(options?: CheckOptions): Promise<CheckReport> {

@@ -1,8 +1,8 @@
 import type {
+  BoundStore,
   Claimed,
   ClaimRequest,
   Completion,
-  Store,
   Transacted,
   TransactionalStore,
   TransactOptions,
@@ -80,8 +80,9 @@ class PooledStore<Tx> extends Records implements PostgresStore<Tx> {
     return await transactInRounds(this.#transacting, request, work, options);
   }
 
-  bind(tx: Tx): Store {
-    return this.#recordsIn(oneByOne(this.#database.within(tx)));
+  bind(tx: Tx): BoundStore {
+    const records = this.#recordsIn(oneByOne(this.#database.within(tx)));
+    return Object.assign(records, { isBound: true } as const);
   }
 
   async check(options?: CheckOptions): Promise<CheckReport> {

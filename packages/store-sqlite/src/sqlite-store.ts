@@ -1,5 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type {
+  BoundStore,
   Claim,
   Claimed,
   ClaimOutcome,
@@ -11,7 +12,6 @@ import type {
   RecordPage,
   RecordView,
   Renewal,
-  Store,
   TransactionalStore,
   TransactOptions,
 } from "@idemkit/engine";
@@ -170,9 +170,10 @@ class HandleStore<C extends SqliteClient> implements SqliteStore<C> {
     });
   }
 
-  bind(tx: C): Store {
+  bind(tx: C): BoundStore {
     const handle = handleOf(tx);
-    return new HandleStore(tx, handle, () => new OpenTransaction(handle));
+    const records = new HandleStore(tx, handle, () => new OpenTransaction(handle));
+    return Object.assign(records, { isBound: true } as const);
   }
 
   async check(options?: CheckOptions): Promise<CheckReport> {

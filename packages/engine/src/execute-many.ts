@@ -1,0 +1,243 @@
+import { begin } from "./begin.ts";
+import type { ClaimScope } from "./claim-scope.ts";
+import { describe } from "./describe.ts";
+import { ConflictError, IdempotencyError, InProgressError, ReplayedError } from "./errors.ts";
+import type { HeldClaim } from "./held-claim.ts";
+import type { Line, LineResult, LinesContext, NewLine, Verdict } from "./lines.ts";
+import type { Call } from "./meet.ts";
+import type { Settings } from "./options.ts";
+import { endFailed } from "./run.ts";
+
+/** A line with what it is asked for by. */
+export interface LineCall {
+  readonly line: Line<unknown>;
+  readonly call: Call;
+}
+
+export type LinesFn = (
+  lines: readonly NewLine<unknown>[],
+  context: LinesContext<unknown>,
+) => readonly LineResult<unknown>[] | Promise<readonly LineResult<unknown>[]>;
+
+/** A line that is this call's to do. */
+interface Task {
+  readonly line: Line<unknown>;
+  readonly claim: HeldClaim;
+}
+
+type Verdicts = Map<string, Verdict<unknown>>;
+
+/**
+ * Claims the lines, runs the function once on those that are new, and records what came of each. While
+ * it holds claims it waits for nobody: lines that others run are asked for again when its own are done.
+ */
+export async function executeMany(
+  scope: ClaimScope,
+  calls: readonly LineCall[],
+  fn: LinesFn,
+): Promise<readonly Verdict<unknown>[]> {
+  const firsts = new Map<string, LineCall>();
+  for (const each of calls) if (!firsts.has(each.line.key)) firsts.set(each.line.key, each);
+  const distinct = [...firsts.values()];
+  const verdicts: Verdicts = new Map();
+  const tasks = await claimEach(scope, distinct, verdicts);
+  if (tasks.length > 0) await new Work(scope, tasks, verdicts).run(fn);
+  const { duplicates } = scope.settings;
+  if (duplicates !== "reject") await waitForOthers(scope, distinct, verdicts);
+  return calls.map((each) => verdictFor(each, firsts, verdicts));
+}
+
+/** A line that came before in the same batch has its verdict from there. */
+function verdictFor(
+  { line: { key }, call }: LineCall,
+  firsts: ReadonlyMap<string, LineCall>,
+  verdicts: Verdicts,
+): Verdict<unknown> {
+  const first = firsts.get(key)?.call;
+  const verdict = verdicts.get(key) ?? inProgress(key, 0);
+  if (first === call) return verdict;
+  if (first?.fingerprint !== call.fingerprint) return { key, verdict: "conflict" };
+  return verdict.verdict === "executed" ? replayed(key, verdict) : verdict;
+}
+
+/** In the order of their digests, in which everybody locks them. */
+async function claimEach(
+  scope: ClaimScope,
+  calls: readonly LineCall[],
+  verdicts: Verdicts,
+): Promise<readonly Task[]> {
+  const asking = { ...scope, settings: { ...scope.settings, duplicates: "reject" } as Settings };
+  const sorted = calls.toSorted((one, other) => (digestOf(one) < digestOf(other) ? -1 : 1));
+  const tasks = new Map<string, Task>();
+  const asked = sorted.map(async ({ line, call }) => {
+    const met = await meetLine(asking, call, line.key);
+    if ("claim" in met) tasks.set(line.key, { line, claim: met.claim });
+    else verdicts.set(line.key, met);
+  });
+  const failed = (await Promise.allSettled(asked)).find((each) => each.status === "rejected");
+  if (failed !== undefined) {
+    // Nothing has run yet: what was claimed is given back.
+    const giveBack = ({ claim }: Task) =>
+      scope.client.isBound ? claim.abandon() : claim.release();
+    await Promise.all([...tasks.values()].map(giveBack));
+    throw failed.reason;
+  }
+  return calls.flatMap(({ line }) => tasks.get(line.key) ?? []);
+}
+
+function digestOf({ call }: LineCall): string {
+  return call.id.digest;
+}
+
+/** @throws what is not about the line: the store's trouble, say */
+async function meetLine(
+  scope: ClaimScope,
+  call: Call,
+  key: string,
+): Promise<{ readonly claim: HeldClaim } | Verdict<unknown>> {
+  try {
+    const begun = await begin(scope, call);
+    return begun.kind === "execute" ? { claim: begun.claim } : replayed(key, begun);
+  } catch (error) {
+    const verdict = verdictOf(key, error);
+    if (verdict === undefined) throw error;
+    return verdict;
+  }
+}
+
+function replayed(key: string, { value }: { readonly value: unknown }): Verdict<unknown> {
+  return { key, verdict: "replayed", value };
+}
+
+function inProgress(key: string, retryAfterMs: number): Verdict<unknown> {
+  return { key, verdict: "in-progress", retryAfterMs };
+}
+
+function verdictOf(key: string, error: unknown): Verdict<unknown> | undefined {
+  if (error instanceof ConflictError) return { key, verdict: "conflict" };
+  if (error instanceof InProgressError) return inProgress(key, error.retryAfterMs);
+  if (error instanceof ReplayedError) return { key, verdict: "failed", error: error.cause };
+  const code = error instanceof IdempotencyError ? error.code : undefined;
+  const isOpen = code === "OUTCOME_UNKNOWN" || code === "LEASE_LOST";
+  if (isOpen || code === "RESULT_UNAVAILABLE") return { key, verdict: "unknown", error };
+  return undefined;
+}
+
+/** The function's run on the lines that are this call's to do. */
+class Work {
+  readonly #scope: ClaimScope;
+  readonly #tasks: readonly Task[];
+  readonly #open: Map<string, HeldClaim>;
+  readonly #verdicts: Verdicts;
+
+  constructor(scope: ClaimScope, tasks: readonly Task[], verdicts: Verdicts) {
+    this.#scope = scope;
+    this.#tasks = tasks;
+    this.#verdicts = verdicts;
+    this.#open = new Map(tasks.map(({ line, claim }) => [line.key, claim]));
+  }
+
+  async run(fn: LinesFn): Promise<void> {
+    const lines = this.#tasks.map(({ line, claim }) => {
+      const { attempt, token } = claim;
+      return { ...line, attempt, token };
+    });
+    let results: readonly LineResult<unknown>[];
+    try {
+      results = checkedResults(await fn(lines, this.#context()));
+    } catch (error) {
+      await Promise.all([...this.#open].map(([key]) => this.#failOrAbandon(key, error)));
+      throw error;
+    }
+    const strange = results.find(({ key }) => !this.#tasks.some(({ line }) => line.key === key));
+    await Promise.all(results.map((result) => this.#record(result)));
+    const silent = new Error("The function has answered nothing for this line.");
+    await Promise.all([...this.#open].map(([key]) => this.#fail(key, silent)));
+    if (strange === undefined) return;
+    throw new TypeError(
+      `fn: expected results for the keys that it was given, got ${describe(strange.key)}. ` +
+        "All other lines are recorded.",
+    );
+  }
+
+  #context(): LinesContext<unknown> {
+    const tasks = this.#tasks;
+    let signal: AbortSignal | undefined;
+    return {
+      get signal() {
+        signal ??= AbortSignal.any(tasks.map(({ claim }) => claim.signal));
+        return signal;
+      },
+      done: async (key, value) => {
+        if (!this.#open.has(key)) {
+          throw new Error("done(): expected the key of a line that is still to be done.");
+        }
+        await this.#complete(key, value);
+      },
+    };
+  }
+
+  async #record(result: LineResult<unknown>): Promise<void> {
+    if (!this.#open.has(result.key)) return;
+    if ("error" in result) await this.#fail(result.key, result.error);
+    else await this.#complete(result.key, result.value);
+  }
+
+  async #complete(key: string, value: unknown): Promise<void> {
+    await this.#end(key, async (claim) => {
+      const { recorded } = await claim.complete(value);
+      return { key, verdict: "executed", value, recorded };
+    });
+  }
+
+  async #fail(key: string, error: unknown): Promise<void> {
+    await this.#end(key, async (claim) => {
+      await endFailed(claim, error, this.#scope.settings);
+      return { key, verdict: "failed", error };
+    });
+  }
+
+  /** In somebody's transaction there is nothing to write: it has to be rolled back. */
+  async #failOrAbandon(key: string, error: unknown): Promise<void> {
+    if (!this.#scope.client.isBound) return await this.#fail(key, error);
+    this.#open.get(key)?.abandon();
+  }
+
+  /** Each line ends once, and a claim that was lost is its own line's matter alone. */
+  async #end(key: string, end: (claim: HeldClaim) => Promise<Verdict<unknown>>): Promise<void> {
+    const claim = this.#open.get(key);
+    if (claim === undefined) return;
+    this.#open.delete(key);
+    try {
+      this.#verdicts.set(key, await end(claim));
+    } catch (error) {
+      const verdict = verdictOf(key, error);
+      if (verdict === undefined) throw error;
+      this.#verdicts.set(key, verdict);
+    }
+  }
+}
+
+function checkedResults(results: unknown): readonly LineResult<unknown>[] {
+  const isSound = (result: unknown) =>
+    typeof result === "object" && result !== null && "key" in result;
+  if (Array.isArray(results) && results.every(isSound)) return results as LineResult<unknown>[];
+  const expected = "expected a list of { key, value } or { key, error }";
+  throw new TypeError(`fn: ${expected}, got ${describe(results)}.`);
+}
+
+/** What others have left undone meanwhile is left to the next call: the function runs once. */
+async function waitForOthers(
+  scope: ClaimScope,
+  calls: readonly LineCall[],
+  verdicts: Verdicts,
+): Promise<void> {
+  const waiting = calls.filter(({ line }) => verdicts.get(line.key)?.verdict === "in-progress");
+  await Promise.all(
+    waiting.map(async ({ line, call }) => {
+      const met = await meetLine(scope, call, line.key);
+      if (!("claim" in met)) verdicts.set(line.key, met);
+      else await met.claim.release();
+    }),
+  );
+}
