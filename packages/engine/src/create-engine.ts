@@ -36,11 +36,13 @@ import {
   settle,
 } from "./operators.ts";
 import {
+  CALL_OPTIONS,
   type CallOptions,
   checkNames,
   checkSignal,
   DEFAULTS,
   type EngineOptions,
+  type ExecuteOptions,
   OPERATION_OPTIONS,
   type OperationOptions,
   type Settings,
@@ -95,12 +97,12 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
     fn: (
       context: TransactionalContext<unknown, false>,
     ) => (T & JsonLike<T>) | Promise<T & JsonLike<T>>,
-    options?: CallOptions,
+    options?: ExecuteOptions<T>,
   ): Promise<Outcome<T>> {
     checkFunction("fn", fn);
     const settings = this.#settingsOf(options);
     const begun = await this.#begin(scope, key, payload, settings, options?.signal);
-    if (begun.kind === "replay") return replayed<T>(begun);
+    if (begun.kind === "replay") return replayed<T>(begun, await resultOf(begun, options?.rebuild));
     const { claim } = begun;
     return await runUnder({ ...this.#scope, settings }, claim, fn);
   }
@@ -110,13 +112,13 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
     key: string,
     payload: P & Payload<P>,
     work: (tx: unknown, context: ClaimContext) => NowOrLater<T & JsonLike<T>, false>,
-    options?: CallOptions,
+    options?: ExecuteOptions<T>,
   ): Promise<Outcome<T>> {
     checkFunction("work", work);
     const settings = this.#settingsOf(options);
     const call = this.#callOf(scope, key, payload, settings, options?.signal);
     const came = await transaction({ ...this.#scope, settings }, call, work);
-    if (came.kind === "replay") return replayed<T>(came);
+    if (came.kind === "replay") return replayed<T>(came, await resultOf(came, options?.rebuild));
     const { attempt, token, createdAt } = came.claimed;
     const value = came.value as T;
     return { value, replayed: false, recorded: true, attempt, token, createdAt };
@@ -130,7 +132,8 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
   ): Promise<Begun> {
     const settings = this.#settingsOf(options);
     const begun = await this.#begin(scope, key, payload, settings, options?.signal);
-    return begun.kind === "replay" ? { kind: "replay", ...replayed(begun) } : begun;
+    if (begun.kind === "execute") return begun;
+    return { kind: "replay", ...replayed(begun, await resultOf(begun, undefined)) };
   }
 
   async executeMany<P, T>(
@@ -236,24 +239,29 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
     return { id, fingerprint: fingerprintOf(payload, settings.exclude), signal };
   }
 
-  #settingsOf(options: CallOptions | undefined): Settings {
+  #settingsOf(options: ExecuteOptions<unknown> | undefined): Settings {
     if (options === undefined) return this.#scope.settings;
-    checkNames(options, [...OPERATION_OPTIONS, "signal"]);
+    checkNames(options, CALL_OPTIONS);
     checkSignal(options.signal);
+    if (options.rebuild !== undefined && typeof options.rebuild !== "function") {
+      throw new TypeError(`rebuild: expected a function, got ${describe(options.rebuild)}.`);
+    }
     return withOptions(this.#scope.settings, options);
   }
 }
 
-function replayed<T>({ attempt, token, createdAt, completedAt, value }: Replay): Replayed<T> {
-  return {
-    value: value as T,
-    replayed: true,
-    recorded: true,
-    attempt,
-    token,
-    createdAt,
-    completedAt,
-  };
+function replayed<T>({ attempt, token, createdAt, completedAt }: Replay, value: T): Replayed<T> {
+  return { value, replayed: true, recorded: true, attempt, token, createdAt, completedAt };
+}
+
+/** A duplicate's result: as it was kept, or made anew. */
+async function resultOf<T>(
+  { value, notKept, attempt, token, createdAt, completedAt }: Replay,
+  rebuild: ExecuteOptions<T>["rebuild"],
+): Promise<T> {
+  if (notKept === undefined) return value as T;
+  if (rebuild === undefined) throw notKept;
+  return await rebuild({ attempt, token, createdAt, completedAt });
 }
 
 function checkFunction(

@@ -5,7 +5,7 @@ import type { Scope } from "./identity.ts";
 import type { JsonLike, Payload } from "./json-like.ts";
 import type { Line, LineResult, LinesContext, NewLine, Verdict } from "./lines.ts";
 import type { Decision, InspectedRecord } from "./operators.ts";
-import type { CallOptions, OperationOptions } from "./options.ts";
+import type { CallOptions, ExecuteOptions, OperationOptions } from "./options.ts";
 import type { NowOrLater, OpenState, Store, TransactionalStore } from "./store.ts";
 
 /** What a call got: its own result, or the recorded one. Times are epoch ms, the store's clock. */
@@ -76,7 +76,7 @@ export interface Engine<C extends Context = Context> {
     key: string,
     payload: P & Payload<P>,
     fn: (context: C) => (T & JsonLike<T>) | Promise<T & JsonLike<T>>,
-    options?: CallOptions,
+    options?: ExecuteOptions<T>,
   ): Promise<Outcome<T>>;
 
   /**
@@ -187,7 +187,7 @@ export interface TransactionalEngine<Tx, IsSync extends boolean>
     key: string,
     payload: P & Payload<P>,
     work: (tx: Tx, context: ClaimContext) => NowOrLater<T & JsonLike<T>, IsSync>,
-    options?: CallOptions,
+    options?: ExecuteOptions<T>,
   ): Promise<Outcome<T>>;
 
   with(options: OperationOptions): TransactionalEngine<Tx, IsSync>;

@@ -97,7 +97,9 @@ async function meetLine(
 ): Promise<{ readonly claim: HeldClaim } | Verdict<unknown>> {
   try {
     const begun = await begin(scope, call);
-    return begun.kind === "execute" ? { claim: begun.claim } : replayed(key, begun);
+    if (begun.kind === "execute") return { claim: begun.claim };
+    if (begun.notKept !== undefined) throw begun.notKept;
+    return replayed(key, begun);
   } catch (error) {
     const verdict = verdictOf(key, error);
     if (verdict === undefined) throw error;

@@ -80,15 +80,9 @@ export class HeldClaim implements ClaimHandle {
     return await this.#openSteps().run(name, fn, options);
   }
 
-  /** Whether the function has ever begun a transaction. */
-  get isTransacting(): boolean {
-    return this.#transacting !== undefined;
-  }
-
-  /** What a transaction has decided, whether the function has waited for it or not. That stands. */
-  async decision(): Promise<Decided | undefined> {
-    await this.#transacting;
-    return this.#decided;
+  /** What a transaction decides, whether the function has waited for it or not. That stands. */
+  get decision(): Promise<Decided | undefined> | undefined {
+    return this.#transacting?.then(() => this.#decided);
   }
 
   /** See `TransactionalContext.transaction`. */
@@ -120,10 +114,11 @@ export class HeldClaim implements ClaimHandle {
     const { body, notKeptBecause } = encodeValue(value, this.#scope.settings.maxResultBytes);
     const written = await this.#write({ status: "succeeded", body }, { value });
     if (written.recorded) {
+      const why = notKeptBecause === undefined ? {} : { notKeptBecause };
       this.#scope.events.emit("completed", () => ({
         ...this.about(),
         ranMs: this.#ranMs(),
-        ...(notKeptBecause !== undefined && { notKeptBecause }),
+        ...why,
       }));
     }
     return written;
@@ -132,10 +127,8 @@ export class HeldClaim implements ClaimHandle {
   async fail(error: unknown): Promise<Written> {
     if (this.#steps?.isInDoubt) return await this.release();
     this.#startEnding("fail");
-    const written = await this.#write(
-      { status: "failed", body: encodeError(error) },
-      { cause: error },
-    );
+    const body = encodeError(error);
+    const written = await this.#write({ status: "failed", body }, { cause: error });
     if (written.recorded) {
       this.#scope.events.emit("failed", () => ({ ...this.about(), ranMs: this.#ranMs() }));
     }

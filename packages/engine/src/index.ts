@@ -42,9 +42,11 @@ export type {
   DuplicatePolicy,
   EngineOptions,
   ErrorPolicy,
+  ExecuteOptions,
   Guarantee,
   OperationOptions,
   Reconcile,
+  Reference,
 } from "./options.ts";
 export type { Runtime } from "./runtime.ts";
 export type { Finding, StepOptions } from "./steps.ts";

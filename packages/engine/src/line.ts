@@ -152,10 +152,8 @@ export class Line<Entry, Answer> {
         this.#settle(list[index] as Waiting<Entry, Answer>, answers[index] as Answer);
       }
     } catch (error) {
-      for (const waiting of list) {
-        if (this.#spec.isRepeated) void this.#askAgain(waiting, error, list.length === 1);
-        else waiting.reject(error);
-      }
+      if (!this.#spec.isRepeated) for (const waiting of list) waiting.reject(error);
+      else for (const waiting of list) void this.#askAgain(waiting, error, list.length === 1);
     }
     this.#inFlight -= 1;
     if (this.#queue.length > 0) this.#planFlush();

@@ -21,6 +21,8 @@ export interface Replay {
   /** Epoch milliseconds on the store's clock. */
   readonly createdAt: number;
   readonly completedAt: number;
+  /** What to throw where the result was not kept, and nobody can rebuild it. */
+  readonly notKept?: ResultUnavailableError;
 }
 
 /** One call, checked and hashed. */
@@ -102,7 +104,8 @@ function replay(
     const { value } = decoded;
     return { kind: "replay", value, attempt, token, createdAt, completedAt };
   }
-  throw new ResultUnavailableError({ why: decoded.why, attempt, token, completedAt });
+  const notKept = new ResultUnavailableError({ why: decoded.why, attempt, token, completedAt });
+  return { kind: "replay", value: undefined, attempt, token, createdAt, completedAt, notKept };
 }
 
 /** A body that cannot be read means a tampered or foreign record. It is never taken for "new". */

@@ -81,6 +81,24 @@ export interface CallOptions extends OperationOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Which outcome it is whose result was not kept. Times are epoch ms, the store's clock. */
+export interface Reference {
+  readonly attempt: number;
+  /** The fencing number of the attempt that was completed. */
+  readonly token: number;
+  readonly createdAt: number;
+  readonly completedAt: number;
+}
+
+export interface ExecuteOptions<T> extends CallOptions {
+  /**
+   * Makes a duplicate's result anew where it was not kept: from your own data, say, which may then be
+   * the only place that has it, with `maxResultBytes: 0`. Without it such duplicates get
+   * ResultUnavailableError. What it throws comes out as it is.
+   */
+  readonly rebuild?: (reference: Reference) => T | Promise<T>;
+}
+
 export interface EngineOptions extends OperationOptions {
   readonly store: Store;
   /** Clock, timers and randomness. Only for simulations. */
@@ -149,6 +167,7 @@ export function withOptions(base: Settings, options: OperationOptions): Settings
 }
 
 export const OPERATION_OPTIONS: readonly string[] = Object.keys(DEFAULTS);
+export const CALL_OPTIONS: readonly string[] = [...OPERATION_OPTIONS, "signal", "rebuild"];
 
 /** Refuses misspelt options: a guarantee that is silently not applied is worse than an error. */
 export function checkNames(options: unknown, known: readonly string[]): void {

@@ -17,7 +17,7 @@ export async function runUnder<T>(
   try {
     value = await fn(contextOf(claim));
   } catch (error) {
-    const decided = claim.isTransacting ? await claim.decision() : undefined;
+    const decided = claim.decision && (await claim.decision);
     if (decided?.as === "committed") {
       events.emit("late-error", () => ({ ...claim.about(), error }));
       return executed(claim, decided.value as T, true);
@@ -25,7 +25,7 @@ export async function runUnder<T>(
     if (decided === undefined) await endFailed(claim, error, settings);
     throw error;
   }
-  const decided = claim.isTransacting ? await claim.decision() : undefined;
+  const decided = claim.decision && (await claim.decision);
   if (decided?.as === "committed") return executed(claim, decided.value as T, true);
   if (decided?.as === "open") throw decided.error;
   const { recorded } = await claim.complete(value);

@@ -10,6 +10,30 @@ import {
 import { gate, rejection, settled, world } from "./world.ts";
 
 describe("execute", () => {
+  test("rebuilds a result that was not kept, for duplicates alone", async () => {
+    const { engine } = world({ maxResultBytes: 0 });
+    const references: unknown[] = [];
+    const place = () =>
+      engine.execute("orders", "k", null, () => ({ id: "o-1" }), {
+        rebuild: async (reference) => {
+          references.push(reference);
+          return { id: "rebuilt" };
+        },
+      });
+    const first = await place();
+    expect([first.value, references]).toEqual([{ id: "o-1" }, []]);
+    const { value, ...again } = await place();
+    const { attempt, token, createdAt } = first;
+    expect([value, again.replayed]).toEqual([{ id: "rebuilt" }, true]);
+    expect(references).toEqual([{ attempt, token, createdAt, completedAt: createdAt }]);
+    const without = engine.execute("orders", "k", null, () => ({ id: "o-2" }));
+    expect(await rejection(without)).toBeInstanceOf(ResultUnavailableError);
+    const wrong = engine.execute("orders", "k", null, () => 1, { rebuild: 1 as never });
+    expect(await rejection(wrong)).toMatchObject({
+      message: expect.stringContaining("rebuild: expected a function"),
+    });
+  });
+
   test("runs the function and tells what came of it", async () => {
     const { engine } = world();
     const outcome = await engine.execute("orders", "k", { sku: 1 }, () => ({ id: "o-1" }));
