@@ -1,3 +1,4 @@
+export { DISAGREEMENTS, killLoop, workUntilKilled } from "./kill-loop.ts";
 export type { TestServer } from "./local-server.ts";
 export { startMariaDb, startMysql } from "./mysql.ts";
 export { serveStore, storeInAnotherProcess } from "./other-process.ts";
@@ -12,3 +13,4 @@ export {
   type TransactionSetting,
   transactionScenarios,
 } from "./transaction-scenarios.ts";
+export { beZombie, outliveZombie, type StoppedAt } from "./zombie.ts";

@@ -4,6 +4,9 @@ import {
   type CallOptions,
   createEngine,
   type EventName,
+  type LineResult,
+  type NewLine,
+  type Store,
   type TransactionalEngine,
   type TransactionalStore,
 } from "@idemkit/engine";
@@ -13,6 +16,8 @@ export interface TransactionSetting<Tx> {
   readonly stores: readonly [TransactionalStore<Tx>, TransactionalStore<Tx>];
   write(tx: Tx, label: string): unknown;
   count(label: string): Promise<number>;
+  /** Opens a transaction as an application does, commits it, and rolls back where the work rejects. */
+  transaction(work: (tx: Tx, bound: Store) => Promise<void>): Promise<void>;
 }
 
 /** A promise of an engine's that holds on every store with transactions. */
@@ -24,13 +29,15 @@ export interface TransactionScenario {
 
 const DUPLICATES = 40;
 const WAIT_MS = 20_000;
+const BATCHES = 4;
+const BATCH_LINES = 80;
 
 type AnyEngine = TransactionalEngine<unknown, false>;
 
 /** Two engines, as in two processes, and a label for the effects of one scenario. */
 class Scene {
   readonly #setting: TransactionSetting<unknown>;
-  readonly key = randomUUID();
+  readonly key: string = randomUUID();
   readonly engine: AnyEngine;
   readonly other: AnyEngine;
   readonly events: EventName[] = [];
@@ -69,8 +76,27 @@ class Scene {
     return through.transaction(["orders"], this.key, { sku: 1 }, work, options);
   }
 
-  effects(): Promise<number> {
-    return this.#setting.count(this.key);
+  effects(label = this.key): Promise<number> {
+    return this.#setting.count(label);
+  }
+
+  /** Does lines in one transaction of the application's, with an effect for each new one. */
+  async batch(
+    keys: readonly string[],
+    results = (fresh: readonly NewLine<string>[]): readonly LineResult<string>[] =>
+      fresh.map(({ key }) => ({ key, value: key })),
+  ): Promise<readonly string[]> {
+    let verdicts: readonly string[] = [];
+    await this.#setting.transaction(async (tx, bound) => {
+      const engine = createEngine({ store: bound });
+      const lines = keys.map((key) => ({ key, payload: key }));
+      const done = await engine.executeMany(["lines", this.key], lines, async (fresh) => {
+        for (const { key } of fresh) await this.work(tx, key, key);
+        return results(fresh);
+      });
+      verdicts = done.map(({ verdict }) => verdict);
+    });
+    return verdicts;
   }
 
   inspect() {
@@ -224,6 +250,38 @@ export const transactionScenarios: readonly TransactionScenario[] = [
     await assert.rejects(late, code("LEASE_LOST"));
     assert.equal((await scene.inspect())?.value, "somebody else");
     assert.equal(await scene.effects(), 0);
+  }),
+  scenario(
+    "does the lines of a batch exactly once in an application's transaction",
+    async (scene) => {
+      const [a, b, c] = [randomUUID(), randomUUID(), randomUUID()];
+      assert.deepEqual(await scene.batch([a, b]), ["executed", "executed"]);
+      assert.deepEqual(await scene.batch([b, c]), ["replayed", "executed"]);
+      const effects = [a, b, c].map((label) => scene.effects(label));
+      assert.deepEqual(await Promise.all(effects), [1, 1, 1]);
+    },
+  ),
+  scenario("takes nothing of a batch for done that was rolled back", async (scene) => {
+    const [a, b] = [randomUUID(), randomUUID()];
+    const failing = scene.batch([a, b], () => {
+      throw new Error("half-way");
+    });
+    await assert.rejects(failing, /half-way/);
+    assert.deepEqual(await Promise.all([scene.effects(a), scene.effects(b)]), [0, 0]);
+    assert.deepEqual(await scene.batch([a, b]), ["executed", "executed"]);
+  }),
+  scenario("applies overlapping batches that come at once a single time", async (scene) => {
+    const keys = Array.from({ length: BATCH_LINES }, () => randomUUID());
+    const batches = Array.from({ length: BATCHES }, (_, index) => {
+      const from = (index * BATCH_LINES) / BATCHES / 2;
+      return scene.batch(keys.slice(from, from + BATCH_LINES / 2).reverse());
+    });
+    const verdicts = (await Promise.all(batches)).flat();
+    assert.ok(verdicts.every((verdict) => verdict === "executed" || verdict === "replayed"));
+    const effects = await Promise.all(keys.map((key) => scene.effects(key)));
+    assert.ok(effects.every((count) => count <= 1));
+    const executed = verdicts.filter((verdict) => verdict === "executed").length;
+    assert.equal(executed, effects.filter((count) => count === 1).length);
   }),
   scenario("goes from steps to a transaction, once they are over", async (scene) => {
     const { engine, key } = scene;

@@ -1,16 +1,22 @@
 import { type TransactionalHarness, transactionalClauses } from "@idemkit/conformance";
 import { createEngine, type Store, type TransactionalStore } from "@idemkit/engine";
-import { transactionScenarios } from "@idemkit/test-servers";
+import {
+  DISAGREEMENTS,
+  killLoop,
+  outliveZombie,
+  transactionScenarios,
+} from "@idemkit/test-servers";
 import { sql as drizzleSql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/mysql2";
 import { createPool as createCallbackPool } from "mysql2";
 import type { Pool, PoolConnection, RowDataPacket } from "mysql2/promise";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type MysqlClient, migrate, mysqlStore, type TransactionOf } from "../src/index.ts";
 import { elapse } from "../src/testing.ts";
 import { type CleanUp, pool } from "./clients.ts";
 import { database, servers } from "./database.ts";
 
+const KILL_LOOP_MS = 180_000;
 const EFFECTS = "CREATE TABLE effects (label VARCHAR(99) NOT NULL)";
 const WRITE = "INSERT INTO effects (label) VALUES (?)";
 const COUNT = "SELECT count(*) AS n FROM effects WHERE label = ?";
@@ -109,6 +115,38 @@ for (const [version, server] of servers) {
       for (const { title, run } of transactionScenarios) {
         test(`an engine ${title}`, () => run(harness));
       }
+    });
+  }
+
+  test(
+    `workers killed at random leave records and effects in agreement on ${version}`,
+    async () => {
+      const url = await database(server);
+      const clients = pool(url, (undo) => onTestFinished(undo));
+      await migrate(clients);
+      await clients.query(EFFECTS);
+      const kills = await killLoop(
+        new URL("doomed-process.ts", import.meta.url),
+        [url],
+        async () => {
+          const [rows] = await clients.query<RowDataPacket[]>(DISAGREEMENTS);
+          return Number(rows[0]?.n);
+        },
+      );
+      expect(kills).toBeGreaterThan(0);
+    },
+    KILL_LOOP_MS,
+  );
+
+  for (const stoppedAt of ["before", "inside"] as const) {
+    test(`a zombie that was stopped ${stoppedAt} its transaction writes nothing on ${version}`, async () => {
+      const url = await database(server);
+      const clients = pool(url, (undo) => onTestFinished(undo));
+      await migrate(clients);
+      await clients.query(EFFECTS);
+      const script = new URL("doomed-process.ts", import.meta.url);
+      await outliveZombie(script, [url], stoppedAt, mysqlStore(clients));
+      expect((await clients.query("SELECT * FROM effects"))[0]).toEqual([]);
     });
   }
 

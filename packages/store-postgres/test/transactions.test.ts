@@ -5,17 +5,23 @@ import {
   transactionalClauses,
 } from "@idemkit/conformance";
 import { createEngine, type Store, type TransactionalStore } from "@idemkit/engine";
-import { transactionScenarios } from "@idemkit/test-servers";
+import {
+  DISAGREEMENTS,
+  killLoop,
+  outliveZombie,
+  transactionScenarios,
+} from "@idemkit/test-servers";
 import { sql as drizzleSql } from "drizzle-orm";
 import { drizzle as onNodePostgres } from "drizzle-orm/node-postgres";
 import { drizzle as onPostgresJs } from "drizzle-orm/postgres-js";
 import type { PoolClient } from "pg";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { migrate, type PostgresClient, postgresStore, type TransactionOf } from "../src/index.ts";
 import { elapse } from "../src/testing.ts";
 import { type CleanUp, pool, sql } from "./clients.ts";
 import { database } from "./database.ts";
 
+const KILL_LOOP_MS = 180_000;
 const EFFECTS = "CREATE TABLE effects (label text NOT NULL)";
 const WRITE = "INSERT INTO effects (label) VALUES ($1)";
 const COUNT = "SELECT count(*)::int AS n FROM effects WHERE label = $1";
@@ -140,6 +146,34 @@ async function elapseIn(client: PoolClient, ms: number, digests: readonly string
      WHERE digest = ANY($2::text[]::uuid[])`,
     [ms, digests],
   );
+}
+
+test(
+  "workers killed at random leave records and effects in agreement",
+  async () => {
+    const url = await database();
+    const clients = pool(url, (undo) => onTestFinished(undo));
+    await migrate(clients);
+    await clients.query(EFFECTS);
+    const kills = await killLoop(new URL("doomed-process.ts", import.meta.url), [url], async () => {
+      const { rows } = await clients.query<{ n: string }>(DISAGREEMENTS.replaceAll("`", '"'));
+      return Number(rows[0]?.n);
+    });
+    expect(kills).toBeGreaterThan(0);
+  },
+  KILL_LOOP_MS,
+);
+
+for (const stoppedAt of ["before", "inside"] as const) {
+  test(`a zombie that was stopped ${stoppedAt} its transaction writes nothing`, async () => {
+    const url = await database();
+    const clients = pool(url, (undo) => onTestFinished(undo));
+    await migrate(clients);
+    await clients.query(EFFECTS);
+    const script = new URL("doomed-process.ts", import.meta.url);
+    await outliveZombie(script, [url], stoppedAt, postgresStore(clients));
+    expect((await clients.query("SELECT * FROM effects")).rows).toEqual([]);
+  });
 }
 
 describe("a transaction on Postgres", () => {

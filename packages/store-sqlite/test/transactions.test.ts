@@ -5,7 +5,12 @@ import {
   transactionalClauses,
 } from "@idemkit/conformance";
 import { createEngine } from "@idemkit/engine";
-import { transactionScenarios } from "@idemkit/test-servers";
+import {
+  DISAGREEMENTS,
+  killLoop,
+  outliveZombie,
+  transactionScenarios,
+} from "@idemkit/test-servers";
 import { sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/better-sqlite3";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -13,6 +18,7 @@ import { type SqliteClient, sqliteStore } from "../src/index.ts";
 import { elapse } from "../src/testing.ts";
 import { type CleanUp, migrated, opened } from "./database.ts";
 
+const KILL_LOOP_MS = 180_000;
 const EFFECTS = "CREATE TABLE effects (label TEXT NOT NULL)";
 const WRITE = "INSERT INTO effects (label) VALUES (?)";
 
@@ -27,6 +33,7 @@ async function harnessOf<C extends SqliteClient>(
   db.exec(EFFECTS);
   const client = clientOf(db);
   const store = sqliteStore(client);
+  let last: Promise<void> = Promise.resolve();
   return {
     stores: [store, sqliteStore(clientOf(opened(path, cleanUp)))],
     elapse: async (ms, digests) => elapse(db, ms, digests),
@@ -34,16 +41,22 @@ async function harnessOf<C extends SqliteClient>(
     count: async (label) =>
       (db.prepare("SELECT count(*) AS n FROM effects WHERE label = ?").get(label) as { n: number })
         .n,
-    transaction: async (work) => {
-      const own = opened(path, cleanUp);
-      own.exec("BEGIN IMMEDIATE");
-      try {
-        const tx = clientOf(own);
-        await work(tx, store.bind(tx));
-        own.exec("COMMIT");
-      } finally {
-        own.close();
-      }
+    // One at a time: a second one would wait for the first in this very event loop.
+    transaction: (work) => {
+      last = last.then(async () => {
+        const own = opened(path, cleanUp);
+        own.exec("BEGIN IMMEDIATE");
+        try {
+          const tx = clientOf(own);
+          await work(tx, store.bind(tx));
+          own.exec("COMMIT");
+        } finally {
+          own.close();
+        }
+      });
+      const mine = last;
+      last = last.catch(() => undefined);
+      return mine;
     },
   };
 }
@@ -100,6 +113,29 @@ describe("a store that is bound to an open transaction", () => {
   for (const { id, title, check } of clauses) {
     test(`${id}: ${title}`, () => check(harness));
   }
+});
+
+test(
+  "workers killed at random leave records and effects in agreement",
+  async () => {
+    const { db, path } = await migrated();
+    db.exec(EFFECTS);
+    const disagreements = db.prepare(DISAGREEMENTS);
+    const script = new URL("doomed-process.ts", import.meta.url);
+    const kills = await killLoop(script, [path], async () => {
+      return (disagreements.get() as { readonly n: number }).n;
+    });
+    expect(kills).toBeGreaterThan(0);
+  },
+  KILL_LOOP_MS,
+);
+
+test("a zombie that was stopped before its transaction writes nothing", async () => {
+  const { db, path } = await migrated();
+  db.exec(EFFECTS);
+  const script = new URL("doomed-process.ts", import.meta.url);
+  await outliveZombie(script, [path], "before", sqliteStore(db));
+  expect(db.prepare("SELECT * FROM effects").all()).toEqual([]);
 });
 
 describe("a transaction on SQLite", () => {
