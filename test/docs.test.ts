@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { clauses } from "@idemkit/conformance";
+import { clauses, transactionalClauses } from "@idemkit/conformance";
 import * as engine from "@idemkit/engine";
 import { describe, expect, inject, test } from "vitest";
 
@@ -17,7 +17,7 @@ function markdownIn(folder: string): readonly string[] {
   return names.map((name) => join(folder, name));
 }
 
-const documents = [...markdownIn("."), ...markdownIn("docs"), ...markdownIn("docs/adr")];
+const documents = [".", "docs", "docs/adr", "docs/guides"].flatMap(markdownIn);
 
 /** A TypeScript block of a document, as a file beside the workspace's packages. */
 interface Block {
@@ -121,10 +121,11 @@ describe("the documents", () => {
   test("store-contract.md has every clause with its promise, and no other", () => {
     const inDocs = [...read("docs/store-contract.md").matchAll(/^\| `([\w.-]+)` \| (.*) \|$/gm)];
     const sorted = (lines: readonly string[]) => [...lines].sort();
+    const all = [...clauses, ...transactionalClauses];
     expect(sorted(inDocs.map(([, id, title]) => `${id}: ${title}`))).toEqual(
-      sorted(clauses.map(({ id, title }) => `${id}: ${title}`)),
+      sorted(all.map(({ id, title }) => `${id}: ${title}`)),
     );
-    expect(new Set(clauses.map(({ id }) => id)).size).toBe(clauses.length);
+    expect(new Set(all.map(({ id }) => id)).size).toBe(all.length);
   });
 
   test("operating.md names every event, and no other", () => {
