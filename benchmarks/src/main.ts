@@ -19,6 +19,7 @@ const ROUNDS = isQuick ? 3 : 7;
 const DURATION_MS = isQuick ? 700 : 2_000;
 const CALLERS = isQuick ? [1, 64] : [1, 16, 64, 256];
 const CALLERS_ON_SERVERS = [1, 16, 64, 256];
+const CALLERS_OF_TRANSACTIONS = [1, 16];
 /** Words on the command line choose stores; without any, all of them are measured. */
 const chosen = process.argv.slice(2).filter((word) => !word.startsWith("-"));
 const isChosen = (store: string) => chosen.length === 0 || chosen.includes(store);
@@ -49,7 +50,7 @@ async function compare(kind: string, callers: number): Promise<void> {
     median(trials[side].map((measured) => measured[what]));
   const ratio = of("idemkit", "perSecond") / of("floor", "perSecond");
   const cells = [
-    kind.padEnd(16),
+    kind.padEnd(20),
     callers,
     ...(["floor", "idemkit"] as const).map((side) => Math.round(of(side, "perSecond"))),
     `${ratio.toFixed(2)} ×`,
@@ -120,6 +121,10 @@ async function onServer(store: string, server: TestServer, how: string): Promise
   for (const kind of [`${store} fresh`, `${store} replay`]) {
     for (const callers of CALLERS_ON_SERVERS) await compare(kind, callers);
   }
+  if (store !== "redis") {
+    for (const callers of CALLERS_OF_TRANSACTIONS) await compare(`${store} transaction`, callers);
+    await compare(`${store} batch`, 1);
+  }
   await server.stop();
 }
 
@@ -139,11 +144,13 @@ const heads = [
   "id. p50",
   "id. p99",
 ];
-write(`${"".padEnd(16)}${heads.map((head) => head.padStart(10)).join("")}`);
+write(`${"".padEnd(20)}${heads.map((head) => head.padStart(10)).join("")}`);
 if (isChosen("sqlite")) {
   for (const kind of ["sqlite fresh", "sqlite replay"]) {
     for (const callers of CALLERS) await compare(kind, callers);
   }
+  for (const callers of CALLERS_OF_TRANSACTIONS) await compare("sqlite transaction", callers);
+  await compare("sqlite batch", 1);
 }
 if (isChosen("postgres")) {
   await onServer("postgres", await startPostgres({ settings: { fsync: "on" } }), "fsync on");

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { createEngine } from "@idemkit/engine";
 import { migrate, mysqlStore } from "@idemkit/store-mysql";
 import {
   createConnection,
@@ -7,9 +8,11 @@ import {
   type RowDataPacket,
 } from "mysql2/promise";
 import {
+  batches,
   execute,
   filled,
   floorHash,
+  PAYLOAD,
   REPLAYED_KEYS,
   RESULT,
   RESULT_TEXT,
@@ -42,7 +45,50 @@ const FLOOR_CLAIM = "INSERT IGNORE INTO `keys` (id, hash, state) VALUES (?, ?, 0
 const FLOOR_COMPLETE = "UPDATE `keys` SET state = 1, body = ? WHERE id = ?";
 const FLOOR_READ = "SELECT hash, state, body FROM `keys` WHERE id = ?";
 
+const BUSINESS_TABLE = "CREATE TABLE orders (id VARCHAR(64) NOT NULL, body TEXT NOT NULL)";
+const BUSINESS_INSERT = "INSERT INTO orders (id, body) VALUES (?, ?)";
+
+async function onMigrated() {
+  const { pool, close } = await onDatabase();
+  await migrate(pool);
+  await pool.query(BUSINESS_TABLE);
+  return { pool, close, store: mysqlStore(pool) };
+}
+
 export const mysqlSubjects: Subjects = {
+  "mysql transaction floor": async () => {
+    const { pool, close } = await onMigrated();
+    const run = async (number: number) => {
+      const connection = await pool.getConnection();
+      await connection.beginTransaction();
+      await connection.execute(BUSINESS_INSERT, [`o-${number}`, RESULT_TEXT]);
+      await connection.commit();
+      connection.release();
+    };
+    return { run, close };
+  },
+
+  "mysql transaction idemkit": async () => {
+    const { store, close } = await onMigrated();
+    const engine = createEngine({ store });
+    const run = (number: number) =>
+      engine.transaction("bench", `key-${number}`, PAYLOAD, async (tx) => {
+        await tx.execute(BUSINESS_INSERT, [`o-${number}`, RESULT_TEXT]);
+        return RESULT;
+      });
+    return { run, close };
+  },
+
+  "mysql batch floor": async () => {
+    const { store, close } = await onMigrated();
+    return { run: batches(store, "one by one"), close };
+  },
+
+  "mysql batch idemkit": async () => {
+    const { store, close } = await onMigrated();
+    return { run: batches(store, "together"), close };
+  },
+
   "mysql fresh floor": async () => {
     const { pool, close } = await onDatabase();
     await pool.query(FLOOR_TABLE);

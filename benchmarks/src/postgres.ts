@@ -1,10 +1,13 @@
 import { randomBytes } from "node:crypto";
+import { createEngine } from "@idemkit/engine";
 import { migrate, postgresStore } from "@idemkit/store-postgres";
 import pg from "pg";
 import {
+  batches,
   execute,
   filled,
   floorHash,
+  PAYLOAD,
   REPLAYED_KEYS,
   RESULT,
   RESULT_TEXT,
@@ -46,7 +49,53 @@ const FLOOR_COMPLETE = {
 };
 const FLOOR_READ = { name: "read", text: "SELECT hash, state, body FROM keys WHERE key = $1" };
 
+const BUSINESS_TABLE = "CREATE TABLE orders (id text NOT NULL, body text NOT NULL)";
+const BUSINESS_INSERT = { name: "order", text: "INSERT INTO orders (id, body) VALUES ($1, $2)" };
+
+const insertOrder = (client: pg.ClientBase, number: number) =>
+  client.query({ ...BUSINESS_INSERT, values: [`o-${number}`, RESULT_TEXT] });
+
+async function onMigrated() {
+  const { pool, close } = await onDatabase();
+  await migrate(pool);
+  await pool.query(BUSINESS_TABLE);
+  return { pool, close, store: postgresStore(pool) };
+}
+
 export const postgresSubjects: Subjects = {
+  "postgres transaction floor": async () => {
+    const { pool, close } = await onMigrated();
+    const run = async (number: number) => {
+      const client = await pool.connect();
+      await client.query("BEGIN");
+      await insertOrder(client, number);
+      await client.query("COMMIT");
+      client.release();
+    };
+    return { run, close };
+  },
+
+  "postgres transaction idemkit": async () => {
+    const { store, close } = await onMigrated();
+    const engine = createEngine({ store });
+    const run = (number: number) =>
+      engine.transaction("bench", `key-${number}`, PAYLOAD, async (tx) => {
+        await insertOrder(tx, number);
+        return RESULT;
+      });
+    return { run, close };
+  },
+
+  "postgres batch floor": async () => {
+    const { store, close } = await onMigrated();
+    return { run: batches(store, "one by one"), close };
+  },
+
+  "postgres batch idemkit": async () => {
+    const { store, close } = await onMigrated();
+    return { run: batches(store, "together"), close };
+  },
+
   "postgres fresh floor": async () => {
     const { pool, close } = await onDatabase();
     await pool.query(FLOOR_TABLE);

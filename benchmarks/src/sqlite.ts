@@ -1,11 +1,14 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createEngine } from "@idemkit/engine";
 import { migrate, openSqlite, sqliteStore } from "@idemkit/store-sqlite";
 import {
+  batches,
   execute,
   filled,
   floorHash,
+  PAYLOAD,
   REPLAYED_KEYS,
   RESULT,
   RESULT_TEXT,
@@ -31,7 +34,45 @@ const FLOOR_CLAIM = "INSERT OR IGNORE INTO keys (key, hash, state) VALUES (?, ?,
 const FLOOR_COMPLETE = "UPDATE keys SET state = 1, body = ? WHERE key = ?";
 const FLOOR_READ = "SELECT hash, state, body FROM keys WHERE key = ?";
 
+const BUSINESS_TABLE = "CREATE TABLE orders (id TEXT NOT NULL, body TEXT NOT NULL) STRICT";
+const BUSINESS_INSERT = "INSERT INTO orders (id, body) VALUES (?, ?)";
+
+async function onMigrated() {
+  const { db, close } = onFile();
+  await migrate(db);
+  db.exec(BUSINESS_TABLE);
+  const insert = db.prepare(BUSINESS_INSERT);
+  const insertOrder = (number: number) => insert.run(`o-${number}`, RESULT_TEXT);
+  return { store: sqliteStore(db), close, insertOrder };
+}
+
 export const sqliteSubjects: Subjects = {
+  "sqlite transaction floor": async () => {
+    const { close, insertOrder } = await onMigrated();
+    return { run: (number) => void insertOrder(number), close };
+  },
+
+  "sqlite transaction idemkit": async () => {
+    const { store, close, insertOrder } = await onMigrated();
+    const engine = createEngine({ store });
+    const run = (number: number) =>
+      engine.transaction("bench", `key-${number}`, PAYLOAD, () => {
+        insertOrder(number);
+        return RESULT;
+      });
+    return { run, close };
+  },
+
+  "sqlite batch floor": async () => {
+    const { store, close } = await onMigrated();
+    return { run: batches(store, "one by one"), close };
+  },
+
+  "sqlite batch idemkit": async () => {
+    const { store, close } = await onMigrated();
+    return { run: batches(store, "together"), close };
+  },
+
   "sqlite fresh floor": async () => {
     const { db, close } = onFile();
     db.exec(FLOOR_TABLE);

@@ -32,6 +32,24 @@ export function execute(store: Store) {
   return (key: string) => engine.execute("bench", key, PAYLOAD, () => RESULT);
 }
 
+const LINES = 1_000;
+
+/** Batches of 1,000 lines: by executeMany, or each line by itself as the floor. */
+export function batches(store: Store, how: "together" | "one by one") {
+  const engine = createEngine({ store });
+  return async (number: number) => {
+    const keys = Array.from({ length: LINES }, (_, index) => `${number}-${index}`);
+    if (how === "one by one") {
+      for (const key of keys) await engine.execute("bench", key, PAYLOAD, () => RESULT);
+      return;
+    }
+    const lines = keys.map((key) => ({ key, payload: PAYLOAD }));
+    await engine.executeMany("bench", lines, (fresh) =>
+      fresh.map(({ key }) => ({ key, value: RESULT })),
+    );
+  };
+}
+
 /** Runs the operation on each of the keys that are replayed afterwards. */
 export async function filled(run: (key: string) => Promise<unknown>) {
   const keys = Array.from({ length: REPLAYED_KEYS }, (_, index) => `key-${index}`);

@@ -51,7 +51,7 @@ export interface TransactionalStore<Tx, IsSync extends boolean = boolean> extend
    *   have done in an earlier round was rolled back. `completed` with the request's own owner is the
    *   exception: a commit of this request, whose answer was lost, has happened.
    * - It holds a record's row at most as long as the work takes, and waits for one that somebody else
-   *   holds for about a second: then it answers `blocked`.
+   *   holds for a bounded time: then it answers `blocked`. The work's own statements wait no longer.
    * - Where work throws, or its promise rejects, all is rolled back and the same error comes out, unless
    *   `onError` makes an outcome of it.
    * - After a deadlock, a serialization failure or a commit whose answer was lost it begins again, a

@@ -12,8 +12,11 @@ import { UnclearCommitError } from "./unclear-commit.ts";
 
 /** What a database with transactions on a connection of its own has to offer for `transact`. */
 export interface TransactingDatabase<Tx> {
-  /** Begins, works and commits on one connection; rolls back where the work rejects. */
-  transaction<T>(work: (open: OpenTransaction, tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * Begins, works and commits on one connection; rolls back where the work rejects. No statement in it
+   * may wait long for a row, and the server ends it where it can, once it has been idle for too long.
+   */
+  transaction<T>(idleMs: number, work: (open: OpenTransaction, tx: Tx) => Promise<T>): Promise<T>;
   /** A deadlock or a serialization failure: all is rolled back, and beginning again may help. */
   isRepeatable(error: unknown): boolean;
   /** The server has answered, so that a commit that fails with it has not happened. */
@@ -25,10 +28,6 @@ export interface TransactingDatabase<Tx> {
 /** A transaction that has been begun. */
 export interface OpenTransaction {
   readonly records: Pick<Store, "claim" | "complete">;
-  /** Bounds how long it waits for the record's row, and how long it may be idle. */
-  bound(idleMs: number): Promise<void>;
-  /** Lets it wait for rows as long as its connection was set to. */
-  unboundLocks(): Promise<void>;
   /** Leaves its connection as it was. Comes last, and after a failure too. */
   restore(): Promise<void>;
   savepoint(): Promise<void>;
@@ -97,7 +96,7 @@ async function transactOnce<Tx>(
   round: Round,
 ): Promise<Transacted> {
   try {
-    return await database.transaction(async (open, tx) => {
+    return await database.transaction(call.request.leaseMs, async (open, tx) => {
       try {
         const answer = await workIn(database, open, tx, call, round);
         await open.restore();
@@ -124,14 +123,12 @@ async function workIn<Tx>(
   { request, work, onError }: Call<Tx>,
   round: Round,
 ): Promise<Transacted> {
-  await open.bound(request.leaseMs);
   const answer = await claimIn(database, open, request, round);
   round.isInDoubt = false;
   if (answer.outcome !== "claimed") {
     round.refusal = answer;
     return answer;
   }
-  await open.unboundLocks();
   const run = () => work(tx, answer);
   const completion =
     onError === undefined

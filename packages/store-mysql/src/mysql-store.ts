@@ -58,7 +58,11 @@ class PooledStore<Tx> extends Records implements MysqlStore<Tx> {
     this.#database = database;
     this.#transacting = {
       ...ERRORS,
-      transaction: (work) => database.transaction((queries, tx) => work(open(queries), tx as Tx)),
+      transaction: (idleMs, work) =>
+        database.transaction(async (queries, tx) => {
+          await queries.define(sql.boundSession(Math.ceil(idleMs / MS_PER_SECOND)));
+          return await work(open(queries), tx as Tx);
+        }),
     };
   }
 
@@ -84,8 +88,6 @@ class PooledStore<Tx> extends Records implements MysqlStore<Tx> {
 function open(queries: Queries): OpenTransaction {
   return {
     records: new Records(new Statements(queries, 1)),
-    bound: (idleMs) => queries.define(sql.boundSession(Math.ceil(idleMs / MS_PER_SECOND))),
-    unboundLocks: () => queries.define(sql.UNBOUND_LOCKS),
     restore: () => queries.define(sql.RESTORE_SESSION),
     savepoint: () => queries.define(sql.SAVEPOINT),
     undo: () => queries.define(sql.UNDO_WORK),

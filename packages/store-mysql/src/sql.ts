@@ -242,17 +242,14 @@ export const PURGE: Pair = pair(
 const LOCK_WAIT = "@idemkit_lock_wait";
 const IDLE = "@idemkit_idle";
 
-/**
- * Bounds a transaction: how long it waits for the record's row, and how long the server keeps it without
- * hearing from it.
- */
+/** How long a statement in a transaction waits for a row that somebody else has locked. */
+const LOCK_WAIT_SECONDS = 2;
+
+/** Bounds a transaction: how long it waits for rows, and how long the server keeps it when it is silent. */
 export function boundSession(idleSeconds: number): string {
   return `SET ${LOCK_WAIT} = @@innodb_lock_wait_timeout, ${IDLE} = @@wait_timeout,
-    SESSION innodb_lock_wait_timeout = 1, SESSION wait_timeout = ${idleSeconds}`;
+    SESSION innodb_lock_wait_timeout = ${LOCK_WAIT_SECONDS}, SESSION wait_timeout = ${idleSeconds}`;
 }
-
-/** Lets the work wait for rows as its own session says. */
-export const UNBOUND_LOCKS = `SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT}`;
 
 export const RESTORE_SESSION = `SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT},
   SESSION wait_timeout = ${IDLE}`;

@@ -86,31 +86,34 @@ export async function migrate(
   const [unknown] = Object.keys(options).filter((name) => name !== "schema");
   if (unknown !== undefined) throw new TypeError(`${unknown}: no such option. Expected schema.`);
   checkSchema(options.schema);
-  return await databaseOf(client).transaction(async (queries) => {
-    await queries.run(LOCK, []);
-    if (options.schema !== undefined) await createSchema(queries, options.schema);
-    const schema = options.schema ?? (await schemaInUse(queries));
-    const run = (text: string, ...parameters: string[]) =>
-      queries.run(inSchema(text, schema), parameters);
-    const [hasRecords, hasMigrations] = await tablesIn(queries, schema);
-    // Who has made them by other means keeps them up to date; check() looks whether they are.
-    if (hasRecords && !hasMigrations) return [];
-    // A table that was dropped by hand has to be made again, whatever was noted.
-    const applied = hasRecords ? await appliedVersion(queries, schema) : 0;
-    if (applied > LATEST_VERSION) {
-      throw new Error(
-        `This database has idemkit's schema version ${applied}, and this release knows ` +
-          `${LATEST_VERSION}: a newer release has migrated it. Update @idemkit/store-postgres.`,
-      );
-    }
-    const missing = migrations.filter(({ version }) => version > applied);
-    if (missing.length > 0) await run(MIGRATIONS_TABLE);
-    for (const { version, statements } of missing) {
-      for (const statement of statements) await run(statement);
-      await run(RECORD_APPLIED, String(version));
-    }
-    return missing.map(({ version }) => version);
-  }, "read committed");
+  return await databaseOf(client).transaction(
+    async (queries) => {
+      await queries.run(LOCK, []);
+      if (options.schema !== undefined) await createSchema(queries, options.schema);
+      const schema = options.schema ?? (await schemaInUse(queries));
+      const run = (text: string, ...parameters: string[]) =>
+        queries.run(inSchema(text, schema), parameters);
+      const [hasRecords, hasMigrations] = await tablesIn(queries, schema);
+      // Who has made them by other means keeps them up to date; check() looks whether they are.
+      if (hasRecords && !hasMigrations) return [];
+      // A table that was dropped by hand has to be made again, whatever was noted.
+      const applied = hasRecords ? await appliedVersion(queries, schema) : 0;
+      if (applied > LATEST_VERSION) {
+        throw new Error(
+          `This database has idemkit's schema version ${applied}, and this release knows ` +
+            `${LATEST_VERSION}: a newer release has migrated it. Update @idemkit/store-postgres.`,
+        );
+      }
+      const missing = migrations.filter(({ version }) => version > applied);
+      if (missing.length > 0) await run(MIGRATIONS_TABLE);
+      for (const { version, statements } of missing) {
+        for (const statement of statements) await run(statement);
+        await run(RECORD_APPLIED, String(version));
+      }
+      return missing.map(({ version }) => version);
+    },
+    { isolation: "read committed" },
+  );
 }
 
 /** Looks first: who may not create a schema may still use one that is there. */

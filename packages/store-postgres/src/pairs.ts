@@ -13,7 +13,7 @@ export interface Pair {
 export type Parameters = Readonly<Record<string, "uuid" | "text" | "bigint" | "boolean">>;
 
 /** How long a statement waits for a row that somebody else has locked. */
-export const LOCK_TIMEOUT_MS = 1_000;
+const LOCK_TIMEOUT_MS = 1_000;
 /** It ends with the statement's own transaction, and is called before a row is locked. */
 const SET_LOCK_TIMEOUT = `set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true)`;
 

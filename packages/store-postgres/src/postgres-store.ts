@@ -67,8 +67,10 @@ class PooledStore<Tx> extends Records implements PostgresStore<Tx> {
     this.#texts = new Texts({ schema, prepare, isBound: true });
     this.#transacting = {
       ...ERRORS,
-      transaction: (work) =>
-        database.transaction((queries, tx) => work(this.#open(queries), tx as Tx)),
+      transaction: (idleMs, work) =>
+        database.transaction((queries, tx) => work(this.#open(queries), tx as Tx), {
+          settings: sql.boundTransaction(idleMs),
+        }),
     };
   }
 
@@ -95,14 +97,8 @@ class PooledStore<Tx> extends Records implements PostgresStore<Tx> {
 
   /** What is set in it ends with the transaction. */
   #open(queries: Queries): OpenTransaction {
-    let lockTimeout = "0";
     return {
       records: this.#recordsIn(queries),
-      bound: async (idleMs) => {
-        const [row] = await queries.run(sql.BOUND_TRANSACTION, [String(idleMs)]);
-        lockTimeout = row?.[0] ?? lockTimeout;
-      },
-      unboundLocks: async () => void (await queries.run(sql.UNBOUND_LOCKS, [lockTimeout])),
       restore: async () => undefined,
       savepoint: async () => void (await queries.run(sql.SAVEPOINT, [])),
       undo: async () => void (await queries.run(sql.UNDO_WORK, [])),

@@ -34,11 +34,12 @@ export interface Database extends Queries {
    * Runs the work in one transaction on one connection, and rolls back where it rejects.
    *
    * @param work gets the transaction as the driver's users know it as well
-   * @param isolation where it must not be the connection's own
+   * @param how.isolation where it must not be the connection's own
+   * @param how.settings a statement that comes first, together with the beginning where that is possible
    */
   transaction<T>(
     work: (queries: Queries, tx: unknown) => Promise<T>,
-    isolation?: "read committed",
+    how: { readonly isolation?: "read committed"; readonly settings?: string },
   ): Promise<T>;
   /**
    * What runs on a transaction that a user has begun.

@@ -3,7 +3,7 @@
  * where it is needed and not once per statement: what waited for a rival's commit is judged, and its
  * lease counted, from then on.
  */
-import { LOCK_TIMEOUT_MS, type Pair, type Parameters, pair } from "./pairs.ts";
+import { type Pair, type Parameters, pair } from "./pairs.ts";
 
 const NOW_US = "(date_part('epoch', clock_timestamp()) * 1000000)::bigint";
 const NOW = "(date_part('epoch', clock_timestamp()) * 1000)::bigint";
@@ -253,19 +253,14 @@ export const PURGE = `
     RETURNING 1)
   SELECT count(*) FROM purged`;
 
-/**
- * Bounds a transaction: how long it waits for the record's row, and how long it may be idle. Answers how
- * long it would have waited. Both end with the transaction. Parameters: milliseconds of idleness.
- */
-export const BOUND_TRANSACTION = `
-  SELECT
-    before.lock_timeout,
-    set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true),
-    set_config('idle_in_transaction_session_timeout', $1::text, true)
-  FROM (SELECT current_setting('lock_timeout') AS lock_timeout OFFSET 0) AS before`;
+/** How long a statement in a transaction waits for a row that somebody else has locked. */
+const WORK_LOCK_TIMEOUT_MS = 2_000;
 
-/** Lets the work wait for rows as its own settings say. Parameters: what they say. */
-export const UNBOUND_LOCKS = "SELECT set_config('lock_timeout', $1::text, true)";
+/** Bounds a transaction. What is set ends with it. */
+export function boundTransaction(idleMs: number): string {
+  return `SELECT set_config('lock_timeout', '${WORK_LOCK_TIMEOUT_MS}', true),
+    set_config('idle_in_transaction_session_timeout', '${Math.ceil(idleMs)}', true)`;
+}
 
 export const SAVEPOINT = "SAVEPOINT idemkit_work";
 export const UNDO_WORK = "ROLLBACK TO SAVEPOINT idemkit_work";

@@ -11,7 +11,7 @@ import { elapse } from "../src/testing.ts";
 import { pool } from "./clients.ts";
 import { database } from "./database.ts";
 
-const sql: Readonly<Record<string, string | Pair | readonly string[]>> = { ...statements };
+const sql: Readonly<Record<string, unknown>> = { ...statements };
 
 interface Break {
   readonly statement: keyof typeof statements;

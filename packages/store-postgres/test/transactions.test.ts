@@ -185,7 +185,7 @@ describe("a transaction on Postgres", () => {
     return { url, clients, engine: createEngine({ store: postgresStore(clients) }) };
   }
 
-  test("leaves the settings of its connection as they were, and gives them to the work", async () => {
+  test("bounds the work, and leaves the settings of its connection as they were", async () => {
     const { clients, engine } = await setting();
     const shown = async (client: Pick<PoolClient, "query">) => {
       const { rows } = await client.query(
@@ -198,7 +198,7 @@ describe("a transaction on Postgres", () => {
     await client.query("SET lock_timeout = '7s'");
     client.release();
     const { value } = await engine.transaction("orders", "k", 1, (tx) => shown(tx));
-    expect(value).toEqual({ lock: "7s", idle: "30s" });
+    expect(value).toEqual({ lock: "2s", idle: "30s" });
     expect(await shown(clients)).toEqual({ lock: "7s", idle: "0" });
     await clients.end();
   });
@@ -243,7 +243,7 @@ describe("a transaction on Postgres", () => {
     const waiting = Array.from({ length: 20 }, () =>
       engine.transaction("orders", "k", 1, work, { duplicates: { waitMs: 20_000 } }),
     );
-    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
     // One waits for the row; the other connection is free for everybody else.
     expect((await clients.query("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
     finish();

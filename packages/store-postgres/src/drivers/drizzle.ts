@@ -26,9 +26,13 @@ export function drizzleDatabase(db: DrizzleDatabase): Database {
   return {
     run,
     within,
-    transaction: async (work, isolation) => {
+    transaction: async (work, { isolation, settings }) => {
       const begun = async (tx: unknown) => {
-        const end = () => work(within(tx), tx);
+        const queries = within(tx);
+        const end = async () => {
+          if (settings !== undefined) await queries.run(settings, []);
+          return await work(queries, tx);
+        };
         return isPg ? await listening(connectionOf(tx) as PgConnection, end) : await end();
       };
       const config = isolation === undefined ? undefined : { isolationLevel: isolation };

@@ -29,16 +29,15 @@ const types = { getTypeParser: () => (text: string) => text };
 export function pgDatabase(pool: PgPool): Database {
   return {
     ...runOn(pool),
-    transaction: async (work, isolation) => {
+    transaction: async (work, { isolation, settings }) => {
       const client = await pool.connect();
       let isBroken = true;
       try {
         return await listening(client, async () => {
           const queries = runOn(client);
-          await queries.run(
-            isolation === undefined ? "BEGIN" : `BEGIN ISOLATION LEVEL ${isolation}`,
-            [],
-          );
+          const begin = isolation === undefined ? "BEGIN" : `BEGIN ISOLATION LEVEL ${isolation}`;
+          const text = settings === undefined ? begin : `${begin}; ${settings}`;
+          await client.query({ text, rowMode: "array" });
           try {
             const result = await work(queries, client);
             await queries.run("COMMIT", []);

@@ -18,10 +18,15 @@ export function postgresJsDatabase(sql: PostgresJs): Database {
     ...runOn(sql),
     transaction: async <T>(
       work: (queries: Queries, tx: unknown) => Promise<T>,
-      isolation?: string,
+      { isolation, settings }: { readonly isolation?: string; readonly settings?: string },
     ) => {
       const options = isolation === undefined ? "" : `isolation level ${isolation}`;
-      return (await sql.begin(options, (inner) => work(runOn(inner), inner))) as T;
+      const begun = async (inner: PostgresJsQueryable) => {
+        const queries = runOn(inner);
+        if (settings !== undefined) await queries.run(settings, []);
+        return await work(queries, inner);
+      };
+      return (await sql.begin(options, begun)) as T;
     },
     within: postgresJsWithin,
   };
