@@ -1,7 +1,6 @@
 import type { ClaimScope } from "./claim-scope.ts";
 import { LeaseLostError, StoreError } from "./errors.ts";
 import type { ClaimRequest } from "./store.ts";
-import { TimedOutError } from "./timing.ts";
 import { isCommitted } from "./transaction.ts";
 import { TransactionWork } from "./transaction-work.ts";
 import { UnclearCommitError } from "./unclear-commit.ts";
@@ -44,7 +43,6 @@ export async function transactUnder(
     const error = new StoreError("transact", cause);
     const { digest } = request.id;
     events.emit("store-error", () => ({ digest, operation: "transact", error }));
-    const isOpen = cause instanceof UnclearCommitError || cause instanceof TimedOutError;
-    return { as: isOpen ? "open" : "rolled-back", error };
+    return { as: cause instanceof UnclearCommitError ? "open" : "rolled-back", error };
   }
 }

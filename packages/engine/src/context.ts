@@ -55,9 +55,10 @@ export interface TransactionalContext<Tx, IsSync extends boolean> extends Contex
    *   deadlock say; what earlier runs have written is rolled back. Its value must survive JSON
    * @returns the value of the work
    * @throws whatever `work` throws: then nothing was written, the claim goes on, and it may be called
-   *   again; LeaseLostError where the claim was lost; StoreError where the database failed: nothing
-   *   tells whether that was before or after the commit, so that the outcome is left open;
-   *   Error where it has committed already, or runs, or a step does
+   *   again; LeaseLostError where the claim was lost; StoreError where the database failed: the same,
+   *   unless its cause is an UnclearCommitError, as then nobody knows, and the outcome is left open.
+   *   A StoreError that the function lets through is not recorded as its failure, unless `onError` says
+   *   so: the claim lapses. Error where it has committed already, or runs, or a step does
    */
   transaction<T>(work: (tx: Tx) => NowOrLater<T & JsonLike<T>, IsSync>): Promise<T>;
 }

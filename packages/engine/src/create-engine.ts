@@ -14,7 +14,7 @@ import type {
 import { type EventName, Events, type Listener } from "./events.ts";
 import { executeMany, type LineCall, type LinesFn } from "./execute-many.ts";
 import { fingerprintOf } from "./fingerprint.ts";
-import { recordId, recordIdOf, type Scope } from "./identity.ts";
+import { derivedKey, recordId, recordIdOf, type Scope } from "./identity.ts";
 import type { JsonLike, Payload } from "./json-like.ts";
 import { Lifetime } from "./lifetime.ts";
 import {
@@ -164,6 +164,10 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
       lifetime: new Lifetime(runtime, lifetime),
       settings: withOptions(settings, options),
     });
+  }
+
+  deriveKey(scope: Scope, key: string, name: string): string {
+    return derivedKey(recordId(scope, key), name);
   }
 
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {

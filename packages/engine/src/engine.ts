@@ -121,6 +121,9 @@ export interface Engine<C extends Context = Context> {
   /** An engine on the same store with other defaults. Closing it does not close this one. */
   with(options: OperationOptions): Engine<C>;
 
+  /** What {@link ClaimContext.deriveKey} answers in a run of this key: for operators and reconciliation. */
+  deriveKey(scope: Scope, key: string, name: string): string;
+
   /** Hears of one kind of event. The answered function ends it. */
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void;
 

@@ -151,7 +151,8 @@ class Work {
       await Promise.all([...this.#open].map(([key]) => this.#failOrAbandon(key, error)));
       throw error;
     }
-    const strange = results.find(({ key }) => !this.#tasks.some(({ line }) => line.key === key));
+    const known = new Set(lines.map(({ key }) => key));
+    const strange = results.find(({ key }) => !known.has(key));
     await Promise.all(results.map((result) => this.#record(result)));
     const silent = new Error("The function has answered nothing for this line.");
     await Promise.all([...this.#open].map(([key]) => this.#fail(key, silent)));

@@ -1,13 +1,13 @@
 import { encodeError, encodeEvidence, encodeValue } from "./body.ts";
 import type { ClaimHandle, Written } from "./claim-handle.ts";
 import type { ClaimScope } from "./claim-scope.ts";
+import { stepsUnder } from "./claim-steps.ts";
 import { type Decided, transactUnder } from "./claim-transaction.ts";
-import { EngineClosedError, LeaseLostError } from "./errors.ts";
+import { EngineClosedError, LeaseLostError, StoreError } from "./errors.ts";
 import type { Flight } from "./flights.ts";
 import { type Heartbeat, NO_HEARTBEAT } from "./heartbeats.ts";
 import { derivedKey } from "./identity.ts";
-import { takesOver } from "./options.ts";
-import { type StepOptions, Steps } from "./steps.ts";
+import type { StepOptions, Steps } from "./steps.ts";
 import type { Checkpoint, Claim, Claimed, Completion } from "./store.ts";
 
 export class HeldClaim implements ClaimHandle {
@@ -28,6 +28,8 @@ export class HeldClaim implements ClaimHandle {
   #controller: AbortController | undefined;
   #abortReason: Error | undefined;
   #ending: string | undefined;
+  #storeFailure: Error | undefined;
+  #isToLapse = false;
   #isFree = false;
 
   constructor(scope: ClaimScope, flight: Flight, claimed: Claimed, sentAtMs: number) {
@@ -85,6 +87,17 @@ export class HeldClaim implements ClaimHandle {
     return this.#transacting?.then(() => this.#decided);
   }
 
+  /** Whether an error is that of a transaction of its own, which the store has failed to run. */
+  isStoreFailure(error: unknown): boolean {
+    return this.#storeFailure !== undefined && this.#storeFailure === error;
+  }
+
+  /** Lets it lapse at once: what it has done is as open as if its process had died. */
+  async lapse(): Promise<Written> {
+    this.#isToLapse = true;
+    return await this.release();
+  }
+
   /** See `TransactionalContext.transaction`. */
   async transaction<T>(fn: (tx: unknown) => T | Promise<T>): Promise<T> {
     if (this.#steps?.isRunning) {
@@ -106,6 +119,7 @@ export class HeldClaim implements ClaimHandle {
     this.#ending = undefined;
     if (came.as === "lost") this.#lose("refused");
     else this.#heartbeat = this.#beat(sentAtMs);
+    if (came.error instanceof StoreError) this.#storeFailure = came.error;
     throw came.error;
   }
 
@@ -136,6 +150,7 @@ export class HeldClaim implements ClaimHandle {
   }
 
   async hold(evidence: unknown): Promise<Written> {
+    if (this.#steps?.isInDoubt) return await this.release();
     this.#startEnding("hold");
     const body = encodeEvidence(evidence, this.#scope.settings.maxResultBytes);
     const written = await this.#write({ status: "unknown", body }, { cause: evidence });
@@ -160,47 +175,23 @@ export class HeldClaim implements ClaimHandle {
     if (wrong instanceof LeaseLostError) return false;
     if (wrong !== undefined) throw wrong;
     // What is to lapse must not be renewed behind that.
-    if (this.takenOver) this.#heartbeat.stop();
+    const isToLapse = this.takenOver || this.#isToLapse;
+    if (isToLapse) this.#heartbeat.stop();
     const { client, settings } = this.#scope;
-    return await client.release(this.#claim, this.takenOver, settings.storeTimeoutMs);
+    return await client.release(this.#claim, isToLapse, settings.storeTimeoutMs);
   }
 
   #openSteps(): Steps {
     if (this.#ending !== undefined) {
       throw new Error(`step(): this claim was ended by ${this.#ending}() already.`);
     }
-    const { settings } = this.#scope;
-    if (!settings.steps) {
-      throw new TypeError(
-        "step: expected the option `steps: true`, of the engine or of this call.",
-      );
-    }
-    this.#steps ??= new Steps({
-      attempt: this.attempt,
-      token: this.token,
-      checkpoint: this.#checkpoint,
-      mayRepeat: !this.takenOver || takesOver(settings),
-      maxResultBytes: settings.maxResultBytes,
-      save: (checkpoint) => this.#save(checkpoint),
+    const { token, attempt, takenOver } = this;
+    this.#steps ??= stepsUnder(this.#scope, {
+      ...{ claim: this.#claim, checkpoint: this.#checkpoint, token, attempt, takenOver },
+      onRenewed: (sentAtMs) => this.#heartbeat.confirm(sentAtMs),
+      onRefused: () => this.#lose("refused"),
     });
     return this.#steps;
-  }
-
-  /** A checkpoint is a renewal as well. */
-  async #save(checkpoint: Checkpoint): Promise<boolean> {
-    const { client, runtime, events, settings } = this.#scope;
-    const { leaseMs, storeTimeoutMs } = settings;
-    const sentAtMs = runtime.monotonicMs();
-    try {
-      const isHeld = await client.renew({ ...this.#claim, leaseMs, checkpoint }, storeTimeoutMs);
-      if (isHeld) this.#heartbeat.confirm(sentAtMs);
-      else this.#lose("refused");
-      return isHeld;
-    } catch (error) {
-      const { digest } = this.#claim.id;
-      events.emit("store-error", () => ({ digest, operation: "renew", error }));
-      throw error;
-    }
   }
 
   async #write(
@@ -211,10 +202,13 @@ export class HeldClaim implements ClaimHandle {
     const { replayMs: retentionMs, storeTimeoutMs } = settings;
     const completion = { ...this.#claim, status, body, retentionMs };
     const complete = () => client.complete(completion, storeTimeoutMs);
-    const asked = this.#steps === undefined ? complete() : this.#steps.finished().then(complete);
+    // Whoever looks at what failed has to see which steps did.
+    const asked = this.#steps === undefined ? complete() : this.#steps.saved().then(complete);
     const answer = await this.#end("complete", asked);
     if (answer === "false") throw new LeaseLostError({ token: this.token, ...late });
     if (answer === "true") return { recorded: true };
+    // Nothing of somebody's transaction will stand after that.
+    if (client.isBound) throw answer.error;
     events.emit("completion-lost", () => ({ ...this.about(), error: answer.error }));
     return { recorded: false };
   }

@@ -1,5 +1,6 @@
 /** What stores, and those who test them, share: the reference semantics, and words for durability. */
 export { type CheckOptions, type Durability, durabilityProblems } from "./durability.ts";
+export { InOrder } from "./in-order.ts";
 export { type ModelStoreOptions, modelStore } from "./model-store.ts";
 export { type StoredRecord, viewOf } from "./record.ts";
 export { type FoundRecord, recordInRow } from "./record-row.ts";

@@ -48,7 +48,9 @@ export async function endFailed(
 ): Promise<void> {
   switch (policyFor(error, settings)) {
     case "record":
-      await claim.fail(error);
+      // A database that is away is no outcome of the operation, unless somebody says so.
+      if (settings.onError === undefined && claim.isStoreFailure(error)) await claim.lapse();
+      else await claim.fail(error);
       break;
     case "release":
       await claim.release();

@@ -30,12 +30,13 @@ export interface StepsOfClaim {
   readonly checkpoint: Checkpoint | undefined;
   /** Whether a step may be run again of which nobody knows whether it happened. */
   readonly mayRepeat: boolean;
-  readonly maxResultBytes: number;
   /** Writes the log, under the fence. Answers whether the claim still holds. */
   save(checkpoint: Checkpoint): Promise<boolean>;
 }
 
 const STEPS_MAX = 1_000;
+/** Of all results together: what the contract says that every store takes. */
+const LOG_BYTES_MAX = 4 * 1024 * 1024;
 const NAME_BYTES_MAX = 255;
 
 /**
@@ -168,7 +169,7 @@ export class Steps {
    * until then its marker says that it was interrupted.
    */
   async #keep<T>(name: string, value: T): Promise<T> {
-    const leftBytes = this.#claim.maxResultBytes - Buffer.byteLength(this.#log.toString());
+    const leftBytes = LOG_BYTES_MAX - Buffer.byteLength(this.#log.toString());
     const { body } = encodeValue(value, Math.max(0, leftBytes));
     this.#log.set(name, { body });
     const wrong = await this.#save();

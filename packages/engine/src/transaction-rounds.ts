@@ -28,11 +28,14 @@ export interface TransactingDatabase<Tx> {
 /** A transaction that has been begun. */
 export interface OpenTransaction {
   readonly records: Pick<Store, "claim" | "complete">;
-  /** Leaves its connection as it was. Comes last, and after a failure too. */
-  restore(): Promise<void>;
+  /** Comes after the claim. Where the transaction is lost without a word, {@link release} tells. */
   savepoint(): Promise<void>;
   /** Undoes what was done since the savepoint. */
   undo(): Promise<void>;
+  /** Rejects where the savepoint is not there any more. */
+  release(): Promise<void>;
+  /** Whether {@link savepoint} and {@link release} are needed to notice that the transaction was lost. */
+  readonly isLostSilently: boolean;
 }
 
 /** A call of `transact`. */
@@ -99,13 +102,10 @@ async function transactOnce<Tx>(
     return await database.transaction(call.request.leaseMs, async (open, tx) => {
       try {
         const answer = await workIn(database, open, tx, call, round);
-        await open.restore();
         round.isCommitting = answer.outcome === "claimed";
         return answer;
       } catch (error) {
         round.failure = { error };
-        // Where that is not possible either, the connection is of no use any more.
-        await open.restore().catch(() => undefined);
         throw error;
       }
     });
@@ -129,11 +129,13 @@ async function workIn<Tx>(
     round.refusal = answer;
     return answer;
   }
+  if (open.isLostSilently || onError !== undefined) await open.savepoint();
   const run = () => work(tx, answer);
   const completion =
     onError === undefined
       ? await run()
       : await undoable(database, open, run, (error) => onError(error, answer));
+  if (open.isLostSilently) await open.release();
   const [isCompleted] = await open.records.complete([completion]);
   if (isCompleted) return answer;
   throw new Error(
@@ -164,7 +166,6 @@ async function undoable<Tx>(
   work: () => Completion | Promise<Completion>,
   onError: (error: unknown) => Completion | undefined,
 ): Promise<Completion> {
-  await open.savepoint();
   try {
     return await work();
   } catch (error) {

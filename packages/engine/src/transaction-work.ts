@@ -3,6 +3,7 @@ import type { ClaimScope } from "./claim-scope.ts";
 import { policyFor } from "./options.ts";
 import type { Claimed, ClaimRequest, Completion, Status, Transacted } from "./store.ts";
 import { TimedOutError } from "./timing.ts";
+import { UnclearCommitError } from "./unclear-commit.ts";
 
 /** How a run of the work ended, as it is recorded. */
 interface Ended {
@@ -92,7 +93,8 @@ export class TransactionWork {
       this.#onBegin = () => cancel();
       this.#onEnd = () => {
         const late = `The transaction's end took longer than ${storeTimeoutMs} ms.`;
-        cancel = runtime.schedule(() => reject(new TimedOutError(late)), storeTimeoutMs);
+        const unclear = () => reject(new UnclearCommitError(new TimedOutError(late)));
+        cancel = runtime.schedule(unclear, storeTimeoutMs);
       };
       const settle = (act: () => void) => {
         cancel();

@@ -101,7 +101,7 @@ function runOn(pool: MysqlPool, { isPlain }: { readonly isPlain: boolean }): Dat
     read: (text, values) => session((queries) => queries.read(text, values)),
     write: (text, values) => session((queries) => queries.write(text, values)),
     define: (text) => session((queries) => queries.define(text)),
-    transaction: (work) => transaction(pool, isPlain, work),
+    transaction: (idleMs, work) => transaction(pool, isPlain, idleMs, work),
     within: (tx) => runIn(connectionOf(tx)),
   };
 }

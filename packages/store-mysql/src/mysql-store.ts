@@ -9,6 +9,7 @@ import type {
 } from "@idemkit/engine";
 import {
   type CheckOptions,
+  InOrder,
   type OpenTransaction,
   type TransactingDatabase,
   transactInRounds,
@@ -19,8 +20,6 @@ import type { Database, Queries } from "./queries.ts";
 import { Records } from "./records.ts";
 import * as sql from "./sql.ts";
 import { ERRORS, Statements } from "./statements.ts";
-
-const MS_PER_SECOND = 1_000;
 
 /**
  * A store in a MySQL or MariaDB database, through a client that stays the user's. `Tx` is what that
@@ -59,10 +58,7 @@ class PooledStore<Tx> extends Records implements MysqlStore<Tx> {
     this.#transacting = {
       ...ERRORS,
       transaction: (idleMs, work) =>
-        database.transaction(async (queries, tx) => {
-          await queries.define(sql.boundSession(Math.ceil(idleMs / MS_PER_SECOND)));
-          return await work(open(queries), tx as Tx);
-        }),
+        database.transaction(idleMs, (queries, tx) => work(open(queries), tx as Tx)),
     };
   }
 
@@ -75,7 +71,14 @@ class PooledStore<Tx> extends Records implements MysqlStore<Tx> {
   }
 
   bind(tx: Tx): BoundStore {
-    const records = new Records(new Statements(this.#database.within(tx), 1));
+    const { read, write, define } = this.#database.within(tx);
+    const order = new InOrder();
+    const queries: Queries = {
+      read: (...statement) => order.run(() => read(...statement)),
+      write: (...statement) => order.run(() => write(...statement)),
+      define: (...statement) => order.run(() => define(...statement)),
+    };
+    const records = new Records(new Statements(queries, 1));
     return Object.assign(records, { isBound: true } as const);
   }
 
@@ -84,12 +87,13 @@ class PooledStore<Tx> extends Records implements MysqlStore<Tx> {
   }
 }
 
-/** What is set in it is set for the session, and has to be set back. */
 function open(queries: Queries): OpenTransaction {
   return {
     records: new Records(new Statements(queries, 1)),
-    restore: () => queries.define(sql.RESTORE_SESSION),
+    // After a deadlock it takes statements as if nothing had been.
+    isLostSilently: true,
     savepoint: () => queries.define(sql.SAVEPOINT),
     undo: () => queries.define(sql.UNDO_WORK),
+    release: () => queries.define(sql.RELEASE_SAVEPOINT),
   };
 }

@@ -24,11 +24,12 @@ export interface Database extends Queries {
   session<T>(work: (queries: Queries) => Promise<T>): Promise<T>;
   /**
    * Runs the work in one transaction at READ COMMITTED on one connection, and rolls back where it
-   * rejects.
+   * rejects. No statement in it waits long for a row, and the server ends it once it has been idle for
+   * too long.
    *
    * @param work gets the transaction as the driver's users know it as well
    */
-  transaction<T>(work: (queries: Queries, tx: unknown) => Promise<T>): Promise<T>;
+  transaction<T>(idleMs: number, work: (queries: Queries, tx: unknown) => Promise<T>): Promise<T>;
   /**
    * What runs on a transaction that a user has begun, and ends nothing.
    *

@@ -241,6 +241,7 @@ export const PURGE: Pair = pair(
 /** Kept in variables of the session, as they are set back by what may not know it. */
 const LOCK_WAIT = "@idemkit_lock_wait";
 const IDLE = "@idemkit_idle";
+const AUTOCOMMIT = "@idemkit_autocommit";
 
 /** How long a statement in a transaction waits for a row that somebody else has locked. */
 const LOCK_WAIT_SECONDS = 2;
@@ -248,11 +249,13 @@ const LOCK_WAIT_SECONDS = 2;
 /** Bounds a transaction: how long it waits for rows, and how long the server keeps it when it is silent. */
 export function boundSession(idleSeconds: number): string {
   return `SET ${LOCK_WAIT} = @@innodb_lock_wait_timeout, ${IDLE} = @@wait_timeout,
+    ${AUTOCOMMIT} = @@autocommit, SESSION autocommit = 0,
     SESSION innodb_lock_wait_timeout = ${LOCK_WAIT_SECONDS}, SESSION wait_timeout = ${idleSeconds}`;
 }
 
 export const RESTORE_SESSION = `SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT},
-  SESSION wait_timeout = ${IDLE}`;
+  SESSION wait_timeout = ${IDLE}, SESSION autocommit = ${AUTOCOMMIT}`;
 
 export const SAVEPOINT = "SAVEPOINT idemkit_work";
 export const UNDO_WORK = "ROLLBACK TO SAVEPOINT idemkit_work";
+export const RELEASE_SAVEPOINT = "RELEASE SAVEPOINT idemkit_work";

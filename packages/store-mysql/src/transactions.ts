@@ -1,6 +1,9 @@
 import type { DrizzleDatabase, MysqlConnection, MysqlPool } from "./client.ts";
 import { read, writeAtLeisure } from "./connection.ts";
 import type { Database, Queries } from "./queries.ts";
+import { boundSession, RESTORE_SESSION } from "./sql.ts";
+
+const MS_PER_SECOND = 1_000;
 
 type Work<T> = (queries: Queries, tx: unknown) => Promise<T>;
 
@@ -8,36 +11,52 @@ type Work<T> = (queries: Queries, tx: unknown) => Promise<T>;
 const ISOLATION = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /** @param isPlain whether its users know its connections by their promises, and not by callbacks */
-export async function transaction<T>(pool: MysqlPool, isPlain: boolean, work: Work<T>): Promise<T> {
+export async function transaction<T>(
+  pool: MysqlPool,
+  isPlain: boolean,
+  idleMs: number,
+  work: Work<T>,
+): Promise<T> {
   const connection = await pool.getConnection();
-  let isBroken = true;
   try {
     await connection.query(ISOLATION);
-    await connection.query("START TRANSACTION");
-    try {
-      const tx = isPlain
-        ? connection
-        : (connection as { readonly connection?: unknown }).connection;
-      const result = await work(runIn(connection), tx);
-      await connection.query("COMMIT");
-      isBroken = false;
-      return result;
-    } catch (error) {
-      isBroken = !(await isRolledBack(connection));
-      throw error;
-    }
+    const tx = isPlain ? connection : (connection as { readonly connection?: unknown }).connection;
+    return await bounded(connection, idleMs, () => work(runIn(connection), tx));
   } finally {
-    // A connection that is thrown away takes its open transaction with it.
-    if (isBroken) connection.destroy();
-    else connection.release();
+    // Of one that was destroyed the pool knows.
+    connection.release();
   }
 }
 
-async function isRolledBack(connection: MysqlConnection): Promise<boolean> {
-  return await connection.query("ROLLBACK").then(
-    () => true,
-    () => false,
-  );
+/**
+ * Works and commits, or rolls back. A deadlock ends a transaction behind the back of whoever works in it:
+ * with autocommit switched off, what is sent after that is not on its own, and is rolled back as well.
+ */
+async function bounded<T>(
+  connection: MysqlConnection,
+  idleMs: number,
+  work: () => Promise<T>,
+): Promise<T> {
+  let result: T;
+  try {
+    await connection.query(boundSession(Math.ceil(idleMs / MS_PER_SECOND)));
+    result = await work();
+    await connection.query("COMMIT");
+  } catch (error) {
+    await restored(connection, ["ROLLBACK", RESTORE_SESSION]);
+    throw error;
+  }
+  await restored(connection, [RESTORE_SESSION]);
+  return result;
+}
+
+/** A connection that cannot be left as it was is thrown away, and takes its open transaction with it. */
+async function restored(connection: MysqlConnection, how: readonly string[]): Promise<void> {
+  try {
+    for (const statement of how) await connection.query(statement);
+  } catch {
+    connection.destroy();
+  }
 }
 
 type DrizzleTransaction = (
@@ -45,15 +64,21 @@ type DrizzleTransaction = (
   config: object,
 ) => Promise<unknown>;
 
-/** A transaction is drizzle's, so that its users get what they know; its connection is its session's. */
+/**
+ * A transaction is drizzle's, so that its users get what they know; its connection is its session's. It is
+ * ended before drizzle ends it, as nobody could leave the connection as it was after that.
+ */
 export function drizzleTransactions(db: DrizzleDatabase): Pick<Database, "transaction" | "within"> {
   const begin = db.transaction.bind(db) as unknown as DrizzleTransaction;
   const within = (tx: unknown) => runIn(connectionOf(sessionOf(tx)));
   const config = { isolationLevel: "read committed" };
   return {
     within,
-    transaction: async <T>(work: Work<T>) =>
-      (await begin((tx) => work(within(tx), tx), config)) as T,
+    transaction: async <T>(idleMs: number, work: Work<T>) => {
+      const begun = (tx: unknown) =>
+        bounded(connectionOf(sessionOf(tx)), idleMs, () => work(within(tx), tx));
+      return (await begin(begun, config)) as T;
+    },
   };
 }
 

@@ -150,6 +150,36 @@ for (const [version, server] of servers) {
     });
   }
 
+  test(`a batch whose transaction was lost to a deadlock leaves nothing behind on ${version}`, async () => {
+    const url = await database(server);
+    const clients = pool(url, (undo) => onTestFinished(undo));
+    await migrate(clients);
+    await clients.query(EFFECTS);
+    const connection = await clients.getConnection();
+    onTestFinished(() => connection.release());
+    await connection.query(READ_COMMITTED);
+    await connection.beginTransaction();
+    const engine = createEngine({ store: mysqlStore(clients).bind(connection) });
+    // A statement that fails ends the transaction, as a deadlock would.
+    const { execute } = connection;
+    let statements = 0;
+    Object.assign(connection, {
+      execute: async (...given: Parameters<typeof execute>) => {
+        statements += 1;
+        if (statements === 3) {
+          await connection.rollback();
+          throw Object.assign(new Error("Deadlock found"), { errno: 1213 });
+        }
+        return await execute.apply(connection, given);
+      },
+    });
+    const lines = Array.from({ length: 1_000 }, (_, index) => ({ key: `${index}`, payload: 1 }));
+    const batch = engine.executeMany("lines", lines, () => expect.unreachable());
+    await expect(batch).rejects.toMatchObject({ code: "STORE_FAILED" });
+    await connection.rollback();
+    expect((await clients.query("SELECT * FROM idemkit_records"))[0]).toEqual([]);
+  });
+
   describe(`a transaction on ${version}`, () => {
     async function setting() {
       const url = await database(server);
@@ -203,6 +233,40 @@ for (const [version, server] of servers) {
       expect(await labels()).toEqual(["one", "two"]);
       const [stock] = await clients.query<RowDataPacket[]>("SELECT n FROM stock");
       expect(stock.map(({ n }) => n as number)).toEqual([2, 2]);
+      await clients.end();
+    });
+
+    test("that was lost to a deadlock which its work has swallowed writes and records nothing", async () => {
+      const { clients, engine, labels } = await setting();
+      await clients.query("CREATE TABLE stock (id INT PRIMARY KEY, n INT NOT NULL)");
+      await clients.query("INSERT INTO stock VALUES (1, 0), (2, 0)");
+      const rival = await clients.getConnection();
+      const swallowing = async (tx: Pick<PoolConnection, "execute" | "query">) => {
+        await tx.execute(WRITE, ["before"]);
+        await tx.query("UPDATE stock SET n = n + 1 WHERE id = 1");
+        await rival.beginTransaction();
+        // The one with fewer changes is the victim.
+        await rival.query("UPDATE stock SET n = n + 1 WHERE id = 2");
+        await rival.query("INSERT INTO stock VALUES (3, 0), (4, 0), (5, 0), (6, 0), (7, 0)");
+        const theirs = rival.query("UPDATE stock SET n = n + 1 WHERE id = 1");
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        const mine = await tx.query("UPDATE stock SET n = n + 1 WHERE id = 2").catch(() => "lost");
+        await theirs;
+        await rival.rollback();
+        expect(mine).toBe("lost");
+        await tx.execute(WRITE, ["after"]);
+        return "done";
+      };
+      const failed = { code: "STORE_FAILED" };
+      await expect(engine.transaction("orders", "k", 1, swallowing)).rejects.toMatchObject(failed);
+      expect([await labels(), await engine.inspect("orders", "k")]).toEqual([[], undefined]);
+      const inside = engine.execute("orders", "l", 1, ({ transaction }) => transaction(swallowing));
+      await expect(inside).rejects.toMatchObject(failed);
+      expect(await labels()).toEqual([]);
+      expect(await engine.inspect("orders", "l")).toMatchObject({ state: "lapsed" });
+      rival.release();
+      const [autocommit] = await clients.query<RowDataPacket[]>("SELECT @@autocommit AS on_");
+      expect(autocommit[0]?.on_).toBe(1);
       await clients.end();
     });
 

@@ -9,6 +9,7 @@ import type {
 } from "@idemkit/engine";
 import {
   type CheckOptions,
+  InOrder,
   type OpenTransaction,
   type TransactingDatabase,
   transactInRounds,
@@ -16,7 +17,7 @@ import {
 import { type CheckReport, check } from "./check.ts";
 import { databaseOf, type PostgresClient, type TransactionOf } from "./client.ts";
 import { optionsOf, type PostgresStoreOptions } from "./options.ts";
-import { type Database, oneByOne, type Queries } from "./queries.ts";
+import type { Database, Queries } from "./queries.ts";
 import { Records } from "./records.ts";
 import * as sql from "./sql.ts";
 import { ERRORS, Statements, Texts } from "./statements.ts";
@@ -83,7 +84,10 @@ class PooledStore<Tx> extends Records implements PostgresStore<Tx> {
   }
 
   bind(tx: Tx): BoundStore {
-    const records = this.#recordsIn(oneByOne(this.#database.within(tx)));
+    const queries = this.#database.within(tx);
+    const order = new InOrder();
+    const run: Queries["run"] = (...statement) => order.run(() => queries.run(...statement));
+    const records = this.#recordsIn({ run });
     return Object.assign(records, { isBound: true } as const);
   }
 
@@ -95,13 +99,14 @@ class PooledStore<Tx> extends Records implements PostgresStore<Tx> {
     return new Records(new Statements(queries, this.#texts, 1));
   }
 
-  /** What is set in it ends with the transaction. */
   #open(queries: Queries): OpenTransaction {
     return {
       records: this.#recordsIn(queries),
-      restore: async () => undefined,
+      // After an error it takes nothing but its end.
+      isLostSilently: false,
       savepoint: async () => void (await queries.run(sql.SAVEPOINT, [])),
       undo: async () => void (await queries.run(sql.UNDO_WORK, [])),
+      release: async () => void (await queries.run(sql.RELEASE_SAVEPOINT, [])),
     };
   }
 }

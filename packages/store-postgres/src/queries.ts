@@ -16,18 +16,6 @@ export interface Queries {
   ): Promise<readonly TextRow[]>;
 }
 
-/** Sends each statement once the one before is over: some connections take no more than one. */
-export function oneByOne(queries: Queries): Queries {
-  let last: Promise<unknown> = Promise.resolve();
-  return {
-    run: (...statement) => {
-      const rows = last.then(() => queries.run(...statement));
-      last = rows.catch(() => undefined);
-      return rows;
-    },
-  };
-}
-
 /** All that the store needs of a driver. */
 export interface Database extends Queries {
   /**

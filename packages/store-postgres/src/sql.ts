@@ -264,3 +264,4 @@ export function boundTransaction(idleMs: number): string {
 
 export const SAVEPOINT = "SAVEPOINT idemkit_work";
 export const UNDO_WORK = "ROLLBACK TO SAVEPOINT idemkit_work";
+export const RELEASE_SAVEPOINT = "RELEASE SAVEPOINT idemkit_work";
