@@ -28,7 +28,7 @@ export class BatchingFront {
   readonly #reads: Line<RecordId, RecordView | undefined>;
 
   constructor(store: Store, runtime: Runtime) {
-    const isRepeated = !isBound(store);
+    const bound = { isBound: isBound(store) };
     const digestOf = ({ id }: { readonly id: RecordId }) => id.digest;
     const isSmall = () => ENTRY_OVERHEAD_BYTES;
     this.#claims = new Line<ClaimRequest, ClaimOutcome>(runtime, {
@@ -37,7 +37,7 @@ export class BatchingFront {
       digestOf,
       sizeOf: ({ checkpoint = "" }) => ENTRY_OVERHEAD_BYTES + checkpoint.length,
       isDivided: true,
-      isRepeated,
+      ...bound,
       problemWith: problemWithOutcome,
     });
     this.#renewals = new Line<Renewal, boolean>(runtime, {
@@ -46,7 +46,7 @@ export class BatchingFront {
       digestOf,
       sizeOf: ({ checkpoint }) => ENTRY_OVERHEAD_BYTES + (checkpoint?.value.length ?? 0),
       isDivided: false,
-      isRepeated,
+      ...bound,
       problemWith: problemWithBoolean,
     });
     this.#completions = new Line<Completion, boolean>(runtime, {
@@ -55,7 +55,7 @@ export class BatchingFront {
       digestOf,
       sizeOf: ({ body, note = "" }) => ENTRY_OVERHEAD_BYTES + body.length + note.length,
       isDivided: true,
-      isRepeated,
+      ...bound,
       problemWith: problemWithBoolean,
     });
     this.#releases = new Line<Claim, boolean>(runtime, {
@@ -64,7 +64,7 @@ export class BatchingFront {
       digestOf,
       sizeOf: isSmall,
       isDivided: false,
-      isRepeated,
+      ...bound,
       problemWith: problemWithBoolean,
     });
     this.#reads = new Line<RecordId, RecordView | undefined>(runtime, {
@@ -73,7 +73,7 @@ export class BatchingFront {
       digestOf: ({ digest }) => digest,
       sizeOf: isSmall,
       isDivided: false,
-      isRepeated,
+      ...bound,
       problemWith: problemWithView,
     });
   }

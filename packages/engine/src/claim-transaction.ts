@@ -1,7 +1,7 @@
 import type { ClaimScope } from "./claim-scope.ts";
 import { LeaseLostError, StoreError } from "./errors.ts";
-import type { ClaimRequest } from "./store.ts";
-import { isCommitted } from "./transaction.ts";
+import type { ClaimRequest, Transacted } from "./store.ts";
+import { TimedOutError } from "./timing.ts";
 import { TransactionWork } from "./transaction-work.ts";
 import { UnclearCommitError } from "./unclear-commit.ts";
 
@@ -20,19 +20,29 @@ export async function transactUnder(
   request: ClaimRequest,
   token: number,
   fn: (tx: unknown) => unknown,
+  onBegun: () => void,
 ): Promise<Came> {
   const { client, events } = scope;
   const lost = new LeaseLostError({ token });
-  const work = new TransactionWork(scope, request, (tx, claimed) => {
-    // A record that was lost and is granted anew is another claim.
-    if (claimed.token !== token) throw lost;
-    return fn(tx);
-  });
+  const work = new TransactionWork(scope, request, (tx) => fn(tx));
   try {
-    const asked = client.transact({ ...request, takeOver: false }, work.run, {});
-    const answer = await work.withEnd(asked);
+    const answer = await work.withEnd(
+      begunInTime(scope, (begun) =>
+        client.transact(
+          { ...request, takeOver: false },
+          (tx, claimed) => {
+            begun();
+            // A record that was lost and is granted anew is another claim.
+            if (claimed.token !== token) throw lost;
+            onBegun();
+            return work.run(tx, claimed);
+          },
+          {},
+        ),
+      ),
+    );
     if (answer.outcome === "blocked") throw new Error("Somebody else holds the record's row.");
-    if (!isCommitted(answer, request) || work.ended === undefined) {
+    if (!work.isCommitted(answer) || work.ended === undefined) {
       return { as: "lost", error: lost };
     }
     work.emit(work.ended, { digest: request.id.digest, attempt: answer.attempt, token });
@@ -45,4 +55,25 @@ export async function transactUnder(
     events.emit("store-error", () => ({ digest, operation: "transact", error }));
     return { as: cause instanceof UnclearCommitError ? "open" : "rolled-back", error };
   }
+}
+
+/** Nobody waits for a connection longer than for any other call to the store. */
+function begunInTime(
+  { runtime, settings }: ClaimScope,
+  ask: (begun: () => void) => Promise<Transacted>,
+): Promise<Transacted> {
+  const { storeTimeoutMs } = settings;
+  return new Promise((resolve, reject) => {
+    let isLate = false;
+    const late = new TimedOutError(`No transaction was begun in ${storeTimeoutMs} ms.`);
+    const cancel = runtime.schedule(() => {
+      isLate = true;
+      reject(late);
+    }, storeTimeoutMs);
+    const begun = () => {
+      cancel();
+      if (isLate) throw late;
+    };
+    ask(begun).finally(cancel).then(resolve, reject);
+  });
 }

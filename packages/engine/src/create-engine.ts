@@ -147,10 +147,12 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
   ): Promise<readonly Verdict<T>[]> {
     checkLines(lines);
     checkFunction("fn", fn, "third argument, after scope and lines");
-    const settings = this.#settingsOf(options);
-    const calls = lines.map((line): LineCall => {
-      const call = this.#callOf(scope, line.key, line.payload, settings, options?.signal);
-      return { line, call };
+    // There is no step in a batch, so that what died in one has not shown what is to be repeated.
+    const settings = { ...this.#settingsOf(options), steps: false };
+    // The caller's own lines may change while they are worked on.
+    const calls = lines.map(({ key, payload }): LineCall => {
+      const call = this.#callOf(scope, key, payload, settings, options?.signal);
+      return { line: { key, payload }, call };
     });
     const verdicts = await executeMany({ ...this.#scope, settings }, calls, fn as LinesFn);
     return verdicts as readonly Verdict<T>[];

@@ -131,6 +131,8 @@ class Work {
   readonly #tasks: readonly Task[];
   readonly #open: Map<string, HeldClaim>;
   readonly #verdicts: Verdicts;
+  /** Lines that are being recorded, awaited by the function or not. */
+  readonly #ending = new Set<Promise<void>>();
 
   constructor(scope: ClaimScope, tasks: readonly Task[], verdicts: Verdicts) {
     this.#scope = scope;
@@ -147,7 +149,9 @@ class Work {
     let results: readonly LineResult<unknown>[];
     try {
       results = checkedResults(await fn(lines, this.#context()));
+      await Promise.all(this.#ending);
     } catch (error) {
+      await Promise.allSettled(this.#ending);
       await Promise.all([...this.#open].map(([key]) => this.#failOrAbandon(key, error)));
       throw error;
     }
@@ -175,7 +179,9 @@ class Work {
         if (!this.#open.has(key)) {
           throw new Error("done(): expected the key of a line that is still to be done.");
         }
-        await this.#complete(key, value);
+        const ending = this.#complete(key, value).finally(() => this.#ending.delete(ending));
+        this.#ending.add(ending);
+        await ending;
       },
     };
   }

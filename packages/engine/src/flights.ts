@@ -111,7 +111,7 @@ export class Flights {
     }
     const outcome = await bound(flight.answer);
     if (outcome.outcome === "claimed") return attachedTo(flight, outcome);
-    if (outcome.outcome === "blocked") return { kind: "again" };
+    if (outcome.outcome === "blocked") return { kind: "blocked" };
     return flight.answers(request, outcome) ? { kind: "answered", outcome } : { kind: "again" };
   }
 

@@ -18,13 +18,14 @@ export interface BeatSpec {
 
 /** The renewals of one claim. */
 export interface Heartbeat {
-  stop(): void;
+  /** Answers when the last renewal was sent that was confirmed. */
+  stop(): number;
   /** The store has renewed the lease by other means, as it was asked to at that time. */
   confirm(sentAtMs: number): void;
 }
 
 /** Of what needs no renewal. */
-export const NO_HEARTBEAT: Heartbeat = { stop: () => undefined, confirm: () => undefined };
+export const NO_HEARTBEAT: Heartbeat = { stop: () => 0, confirm: () => undefined };
 
 interface Beat {
   readonly spec: BeatSpec;
@@ -76,6 +77,7 @@ export class Heartbeats {
         beat.cancelRetry?.();
         round.delete(beat);
         if (round.isEmpty) this.#rounds.delete(spec.leaseMs);
+        return beat.leaseEndsAtMs - spec.leaseMs;
       },
       confirm: (sentAtMs) => confirm(beat, sentAtMs),
     };

@@ -30,6 +30,7 @@ export class HeldClaim implements ClaimHandle {
   #ending: string | undefined;
   #storeFailure: Error | undefined;
   #isToLapse = false;
+  #isOutlived = false;
   #isFree = false;
 
   constructor(scope: ClaimScope, flight: Flight, claimed: Claimed, sentAtMs: number) {
@@ -104,10 +105,11 @@ export class HeldClaim implements ClaimHandle {
       throw new Error("transaction(): a step is still running. Wait for it first.");
     }
     this.#startEnding("transaction");
-    // The transaction holds the record's row: no renewal would get through.
-    this.#heartbeat.stop();
-    const sentAtMs = this.#scope.runtime.monotonicMs();
-    const transacting = transactUnder(this.#scope, this.#flight.request, this.token, fn);
+    let renewedAtMs: number | undefined;
+    const transacting = transactUnder(this.#scope, this.#flight.request, this.token, fn, () => {
+      // It holds the record's row from now on: no renewal would get through.
+      renewedAtMs ??= this.#heartbeat.stop();
+    });
     this.#transacting = transacting;
     const came = await transacting;
     if (came.as === "committed" || came.as === "open") {
@@ -118,7 +120,10 @@ export class HeldClaim implements ClaimHandle {
     }
     this.#ending = undefined;
     if (came.as === "lost") this.#lose("refused");
-    else this.#heartbeat = this.#beat(sentAtMs);
+    else if (renewedAtMs !== undefined && !this.#isOutlived) {
+      // What the transaction has renewed was rolled back as well.
+      this.#heartbeat = this.#beat(renewedAtMs);
+    }
     if (came.error instanceof StoreError) this.#storeFailure = came.error;
     throw came.error;
   }
@@ -139,7 +144,7 @@ export class HeldClaim implements ClaimHandle {
   }
 
   async fail(error: unknown): Promise<Written> {
-    if (this.#steps?.isInDoubt) return await this.release();
+    if (await this.#isInDoubt()) return await this.release();
     this.#startEnding("fail");
     const body = encodeError(error);
     const written = await this.#write({ status: "failed", body }, { cause: error });
@@ -150,7 +155,7 @@ export class HeldClaim implements ClaimHandle {
   }
 
   async hold(evidence: unknown): Promise<Written> {
-    if (this.#steps?.isInDoubt) return await this.release();
+    if (await this.#isInDoubt()) return await this.release();
     this.#startEnding("hold");
     const body = encodeEvidence(evidence, this.#scope.settings.maxResultBytes);
     const written = await this.#write({ status: "unknown", body }, { cause: evidence });
@@ -179,6 +184,12 @@ export class HeldClaim implements ClaimHandle {
     if (isToLapse) this.#heartbeat.stop();
     const { client, settings } = this.#scope;
     return await client.release(this.#claim, isToLapse, settings.storeTimeoutMs);
+  }
+
+  /** Another step may still be finding out. */
+  async #isInDoubt(): Promise<boolean> {
+    await this.#steps?.finished();
+    return this.#steps?.isInDoubt ?? false;
   }
 
   #openSteps(): Steps {
@@ -267,6 +278,7 @@ export class HeldClaim implements ClaimHandle {
 
   /** The engine was closed and its grace is over: the function runs on, but nobody renews. */
   #outlive(): void {
+    this.#isOutlived = true;
     this.#abort(new EngineClosedError());
     this.#heartbeat.stop();
     this.#scope.client.flights.land(this.#flight);

@@ -26,7 +26,10 @@ export class StepLog {
     if (checkpoint === undefined) return new StepLog(new Map());
     const { value } = checkpoint;
     if (!value.startsWith(FORMAT)) throw new SyntaxError("The checkpoint is not a step log.");
-    const entries = JSON.parse(value.slice(FORMAT.length)) as readonly Entry[];
+    const entries: unknown = JSON.parse(value.slice(FORMAT.length));
+    if (!Array.isArray(entries) || !entries.every(isEntry)) {
+      throw new SyntaxError("The checkpoint is no step log that this release of idemkit reads.");
+    }
     return new StepLog(new Map(entries.map(({ name, ...state }) => [name, state])));
   }
 
@@ -54,6 +57,17 @@ export class StepLog {
   toString(): string {
     return FORMAT + JSON.stringify([...this.#steps].map(([name, state]) => ({ name, ...state })));
   }
+}
+
+function isEntry(entry: unknown): entry is Entry {
+  if (typeof entry !== "object" || entry === null) return false;
+  const { name, begun, body } = entry as Readonly<Record<string, unknown>>;
+  const isState = begun === undefined ? typeof body === "string" : isMarker(begun);
+  return typeof name === "string" && isState;
+}
+
+function isMarker(begun: unknown): boolean {
+  return begun === "reconcilable" || begun === "once";
 }
 
 /** The log with which a claim begins that may be resumed. */

@@ -184,11 +184,21 @@ export class Steps {
   }
 
   #kept<T>(body: string): T {
-    const decoded = decodeValue(body);
+    const decoded = this.#decoded(body);
     if (decoded.kept) return decoded.value as T;
     this.#isInDoubt = true;
     const { attempt, token } = this.#claim;
     throw new ResultUnavailableError({ why: decoded.why, attempt, token });
+  }
+
+  /** A result that another release has kept in another way is no failure of the work. */
+  #decoded(body: string) {
+    try {
+      return decodeValue(body);
+    } catch {
+      this.#isInDoubt = true;
+      throw new StoreError("claim", new Error("The stored result of a step cannot be read."));
+    }
   }
 
   #doubt(): OutcomeUnknownError {

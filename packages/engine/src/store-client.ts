@@ -164,7 +164,9 @@ export class StoreClient {
     ask: () => Promise<T>,
     isSound: (answer: T) => boolean,
   ): Promise<T> {
-    const call = within(this.#runtime, timeoutMs, ask(), `The call to ${operation}`);
+    const call = this.isBound
+      ? ask()
+      : within(this.#runtime, timeoutMs, ask(), `The call to ${operation}`);
     const answer = await orStoreError(operation, call);
     if (isSound(answer)) return answer;
     const why = `${operation}: the store's answer is not of the contract's shape.`;

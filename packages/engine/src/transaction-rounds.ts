@@ -16,7 +16,10 @@ export interface TransactingDatabase<Tx> {
    * Begins, works and commits on one connection; rolls back where the work rejects. No statement in it
    * may wait long for a row, and the server ends it where it can, once it has been idle for too long.
    */
-  transaction<T>(idleMs: number, work: (open: OpenTransaction, tx: Tx) => Promise<T>): Promise<T>;
+  transaction<T>(
+    idleMs: number,
+    work: (open: OpenTransaction<Tx>, tx: Tx) => Promise<T>,
+  ): Promise<T>;
   /** A deadlock or a serialization failure: all is rolled back, and beginning again may help. */
   isRepeatable(error: unknown): boolean;
   /** The server has answered, so that a commit that fails with it has not happened. */
@@ -26,16 +29,14 @@ export interface TransactingDatabase<Tx> {
 }
 
 /** A transaction that has been begun. */
-export interface OpenTransaction {
+export interface OpenTransaction<Tx> {
   readonly records: Pick<Store, "claim" | "complete">;
-  /** Comes after the claim. Where the transaction is lost without a word, {@link release} tells. */
-  savepoint(): Promise<void>;
-  /** Undoes what was done since the savepoint. */
-  undo(): Promise<void>;
-  /** Rejects where the savepoint is not there any more. */
-  release(): Promise<void>;
-  /** Whether {@link savepoint} and {@link release} are needed to notice that the transaction was lost. */
-  readonly isLostSilently: boolean;
+  /** Comes right after the claim, so that {@link check} can tell this transaction from another. */
+  mark(): Promise<void>;
+  /** Rejects where this is not the transaction any more in which the mark was set. */
+  check(): Promise<void>;
+  /** Runs work on a savepoint: where it rejects, what it has written is undone. */
+  attempt<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
 }
 
 /** A call of `transact`. */
@@ -118,7 +119,7 @@ async function transactOnce<Tx>(
 
 async function workIn<Tx>(
   database: TransactingDatabase<Tx>,
-  open: OpenTransaction,
+  open: OpenTransaction<Tx>,
   tx: Tx,
   { request, work, onError }: Call<Tx>,
   round: Round,
@@ -129,24 +130,28 @@ async function workIn<Tx>(
     round.refusal = answer;
     return answer;
   }
-  if (open.isLostSilently || onError !== undefined) await open.savepoint();
-  const run = () => work(tx, answer);
+  await open.mark();
   const completion =
     onError === undefined
-      ? await run()
-      : await undoable(database, open, run, (error) => onError(error, answer));
-  if (open.isLostSilently) await open.release();
+      ? await work(tx, answer)
+      : await undoable(
+          database,
+          open,
+          async (inner) => work(inner, answer),
+          (error) => onError(error, answer),
+        );
+  await open.check();
   const [isCompleted] = await open.records.complete([completion]);
   if (isCompleted) return answer;
   throw new Error(
-    "The work has changed the record of its own claim, or has ended its transaction.",
+    "The work has ended its transaction, or has changed the record of its own claim.",
   );
 }
 
 /** A record that somebody else holds ends the transaction, which has nothing in it. */
 async function claimIn<Tx>(
   { isBlocked }: TransactingDatabase<Tx>,
-  { records }: OpenTransaction,
+  { records }: OpenTransaction<Tx>,
   request: ClaimRequest,
   round: Round,
 ): Promise<ClaimOutcome> {
@@ -159,19 +164,28 @@ async function claimIn<Tx>(
   }
 }
 
-/** Runs the work; where it throws and that is answered with an outcome, undoes what it has written. */
+/** Runs the work; where it throws and that is answered with an outcome, that is its completion. */
 async function undoable<Tx>(
   { isRepeatable }: TransactingDatabase<Tx>,
-  open: OpenTransaction,
-  work: () => Completion | Promise<Completion>,
+  open: OpenTransaction<Tx>,
+  work: (tx: Tx) => Promise<Completion>,
   onError: (error: unknown) => Completion | undefined,
 ): Promise<Completion> {
+  let thrown: { readonly error: unknown } | undefined;
   try {
-    return await work();
-  } catch (error) {
-    const instead = isRepeatable(error) ? undefined : onError(error);
+    return await open.attempt(async (inner) => {
+      try {
+        return await work(inner);
+      } catch (error) {
+        thrown = { error };
+        throw error;
+      }
+    });
+  } catch (failure) {
+    // What the driver throws instead is about the savepoint, and ends the transaction.
+    const error = thrown === undefined ? failure : thrown.error;
+    const instead = isRepeatable(error) || thrown === undefined ? undefined : onError(error);
     if (instead === undefined) throw error;
-    await open.undo();
     return instead;
   }
 }

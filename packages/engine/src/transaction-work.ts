@@ -23,6 +23,8 @@ export class TransactionWork {
   readonly #request: ClaimRequest;
   readonly #fn: (tx: unknown, claimed: Claimed) => unknown;
   #ended: Ended | undefined;
+  #completion: Completion | undefined;
+  #isGivenUp = false;
   #thrown: { readonly error: unknown } | undefined;
   #begunAtMs = 0;
   #onEnd: () => void = () => undefined;
@@ -46,6 +48,16 @@ export class TransactionWork {
     return this.#scope.runtime.monotonicMs() - this.#begunAtMs;
   }
 
+  /**
+   * Whether an answer says that the last run was committed, now or by a round whose answer was lost. An
+   * operator writes in the owner's name as well: what is recorded has to be what this run has ended in.
+   */
+  isCommitted(answer: Transacted | undefined): boolean {
+    if (answer?.outcome !== "completed") return answer?.outcome === "claimed";
+    const { status, body } = this.#completion ?? {};
+    return answer.owner === this.#request.owner && answer.status === status && answer.body === body;
+  }
+
   /** Whether an error is the function's own, and not the store's. */
   hasThrown(error: unknown): boolean {
     return this.#thrown !== undefined && this.#thrown.error === error;
@@ -53,8 +65,10 @@ export class TransactionWork {
 
   /** A driver that knows no promises gets the completion at once. */
   readonly run = (tx: unknown, claimed: Claimed): Completion | Promise<Completion> => {
+    if (this.#isGivenUp) throw new TimedOutError("Nobody waits for this transaction any more.");
     this.#begunAtMs = this.#scope.runtime.monotonicMs();
     this.#ended = undefined;
+    this.#completion = undefined;
     this.#thrown = undefined;
     this.#onBegin();
     let value: unknown;
@@ -93,7 +107,10 @@ export class TransactionWork {
       this.#onBegin = () => cancel();
       this.#onEnd = () => {
         const late = `The transaction's end took longer than ${storeTimeoutMs} ms.`;
-        const unclear = () => reject(new UnclearCommitError(new TimedOutError(late)));
+        const unclear = () => {
+          this.#isGivenUp = true;
+          reject(new UnclearCommitError(new TimedOutError(late)));
+        };
         cancel = runtime.schedule(unclear, storeTimeoutMs);
       };
       const settle = (act: () => void) => {
@@ -136,7 +153,8 @@ export class TransactionWork {
     const { id, owner, retentionMs } = this.#request;
     this.#ended = ended;
     this.#onEnd();
-    return { id, owner, token, status: ended.status, body, retentionMs };
+    this.#completion = { id, owner, token, status: ended.status, body, retentionMs };
+    return this.#completion;
   }
 }
 

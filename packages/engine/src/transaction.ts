@@ -61,6 +61,7 @@ class Run {
   readonly #work: TransactionWork;
   readonly #stops: (() => void)[] = [];
   #isGivenUp = false;
+  #unwanted: { readonly reason: unknown } | undefined;
   #claimed: Claimed | undefined;
   #over: Promise<Transacted> | undefined;
 
@@ -68,10 +69,9 @@ class Run {
     this.#scope = scope;
     this.#call = call;
     this.#request = request;
-    this.#work = new TransactionWork(scope, request, (tx, claimed) => {
-      checkWanted(scope, call);
-      return work(tx, this.#contextOf(claimed));
-    });
+    this.#work = new TransactionWork(scope, request, (tx, claimed) =>
+      work(tx, this.#contextOf(claimed)),
+    );
   }
 
   async ask(): Promise<Answered> {
@@ -85,6 +85,7 @@ class Run {
       const asked = await client.flights.ask(this.#request, () => this.#send(bound), bound);
       return { asked, sentAtMs };
     } catch (cause) {
+      if (this.#unwanted !== undefined) throw this.#unwanted.reason;
       const error = cause instanceof StoreError ? cause : new StoreError("transact", cause);
       events.emit("store-error", () => ({ digest, operation: error.operation, error }));
       throw error;
@@ -103,7 +104,7 @@ class Run {
       for (const stop of this.#stops) stop();
       client.flights.land(flight);
     });
-    return isCommitted(answer, this.#request) ? this.#committed(about()) : undefined;
+    return this.#work.isCommitted(answer) ? this.#committed(about()) : undefined;
   }
 
   async #end(about: () => About): Promise<Transacted | undefined> {
@@ -111,6 +112,7 @@ class Run {
     try {
       return await this.#over;
     } catch (cause) {
+      if (this.#unwanted !== undefined) throw this.#unwanted.reason;
       if (this.#work.hasThrown(cause)) {
         events.emit("released", () => ({ ...about(), ranMs: this.#work.ranMs }));
         throw cause;
@@ -135,6 +137,7 @@ class Run {
     return new Promise((resolve, reject) => {
       const begun = (tx: unknown, claimed: Claimed) => {
         if (this.#isGivenUp) throw new TimedOutError("The claim came too late.");
+        this.#checkWanted();
         this.#claimed = claimed;
         resolve(claimed);
         return this.#work.run(tx, claimed);
@@ -143,6 +146,16 @@ class Run {
       this.#over = this.#work.withEnd(transacted);
       this.#over.then(resolve, reject);
     });
+  }
+
+  /** That nobody wants it any more is no failure of the work. */
+  #checkWanted(): void {
+    try {
+      checkWanted(this.#scope, this.#call);
+    } catch (reason) {
+      this.#unwanted = { reason };
+      throw reason;
+    }
   }
 
   #giveUp(error: unknown): never {
@@ -179,12 +192,6 @@ class Run {
       deriveKey: (name) => derivedKey(id, name),
     };
   }
-}
-
-/** Whether the answer says that this very request was committed, now or by an earlier try. */
-export function isCommitted(answer: Transacted | undefined, { owner }: ClaimRequest): boolean {
-  if (answer?.outcome === "completed") return answer.owner === owner;
-  return answer?.outcome === "claimed";
 }
 
 /** What a record says to everybody, as a claim would be answered; nothing where it may be claimed. */

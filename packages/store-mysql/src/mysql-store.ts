@@ -58,7 +58,7 @@ class PooledStore<Tx> extends Records implements MysqlStore<Tx> {
     this.#transacting = {
       ...ERRORS,
       transaction: (idleMs, work) =>
-        database.transaction(idleMs, (queries, tx) => work(open(queries), tx as Tx)),
+        database.transaction(idleMs, (queries, tx) => work(open(queries, tx as Tx), tx as Tx)),
     };
   }
 
@@ -87,13 +87,19 @@ class PooledStore<Tx> extends Records implements MysqlStore<Tx> {
   }
 }
 
-function open(queries: Queries): OpenTransaction {
+/** After a deadlock it takes statements as if nothing had been: only the savepoint tells. */
+function open<Tx>(queries: Queries, tx: Tx): OpenTransaction<Tx> {
   return {
     records: new Records(new Statements(queries, 1)),
-    // After a deadlock it takes statements as if nothing had been.
-    isLostSilently: true,
-    savepoint: () => queries.define(sql.SAVEPOINT),
-    undo: () => queries.define(sql.UNDO_WORK),
-    release: () => queries.define(sql.RELEASE_SAVEPOINT),
+    mark: () => queries.define(sql.SAVEPOINT),
+    check: () => queries.define(sql.RELEASE_SAVEPOINT),
+    attempt: async (work) => {
+      try {
+        return await work(tx);
+      } catch (error) {
+        await queries.define(sql.UNDO_WORK);
+        throw error;
+      }
+    },
   };
 }

@@ -17,7 +17,7 @@ import {
 import { type CheckReport, check } from "./check.ts";
 import { databaseOf, type PostgresClient, type TransactionOf } from "./client.ts";
 import { optionsOf, type PostgresStoreOptions } from "./options.ts";
-import type { Database, Queries } from "./queries.ts";
+import type { Attempt, Database, Queries } from "./queries.ts";
 import { Records } from "./records.ts";
 import * as sql from "./sql.ts";
 import { ERRORS, Statements, Texts } from "./statements.ts";
@@ -69,9 +69,10 @@ class PooledStore<Tx> extends Records implements PostgresStore<Tx> {
     this.#transacting = {
       ...ERRORS,
       transaction: (idleMs, work) =>
-        database.transaction((queries, tx) => work(this.#open(queries), tx as Tx), {
-          settings: sql.boundTransaction(idleMs),
-        }),
+        database.transaction(
+          (queries, tx, attempt) => work(this.#open(queries, attempt), tx as Tx),
+          { settings: sql.boundTransaction(idleMs) },
+        ),
     };
   }
 
@@ -99,14 +100,17 @@ class PooledStore<Tx> extends Records implements PostgresStore<Tx> {
     return new Records(new Statements(queries, this.#texts, 1));
   }
 
-  #open(queries: Queries): OpenTransaction {
+  #open(queries: Queries, attempt: Attempt): OpenTransaction<Tx> {
+    const records = this.#recordsIn(queries);
     return {
-      records: this.#recordsIn(queries),
-      // After an error it takes nothing but its end.
-      isLostSilently: false,
-      savepoint: async () => void (await queries.run(sql.SAVEPOINT, [])),
-      undo: async () => void (await queries.run(sql.UNDO_WORK, [])),
-      release: async () => void (await queries.run(sql.RELEASE_SAVEPOINT, [])),
+      records: {
+        claim: (requests) => records.claim(requests),
+        complete: (completions) => records.completeHere(completions),
+      },
+      // The completion looks whether it is in the same transaction as the claim.
+      mark: async () => undefined,
+      check: async () => undefined,
+      attempt: (work) => attempt((tx) => work(tx as Tx)),
     };
   }
 }

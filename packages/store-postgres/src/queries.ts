@@ -16,6 +16,9 @@ export interface Queries {
   ): Promise<readonly TextRow[]>;
 }
 
+/** Runs work on a savepoint of a transaction: where it rejects, what it has written is undone. */
+export type Attempt = <T>(work: (tx: unknown) => Promise<T>) => Promise<T>;
+
 /** All that the store needs of a driver. */
 export interface Database extends Queries {
   /**
@@ -26,7 +29,7 @@ export interface Database extends Queries {
    * @param how.settings a statement that comes first, together with the beginning where that is possible
    */
   transaction<T>(
-    work: (queries: Queries, tx: unknown) => Promise<T>,
+    work: (queries: Queries, tx: unknown, attempt: Attempt) => Promise<T>,
     how: { readonly isolation?: "read committed"; readonly settings?: string },
   ): Promise<T>;
   /**

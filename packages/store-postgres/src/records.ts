@@ -66,11 +66,12 @@ export class Records implements Store {
   }
 
   async complete(completions: readonly Completion[]): Promise<readonly boolean[]> {
-    const entries = completions.map((completion) => {
-      const { status, body, note = null, retentionMs = 0, ifLapsed = false } = completion;
-      return [...valuesOf(completion), status, body, note, retentionMs, ifLapsed];
-    });
-    return await this.#changeOrStand("complete", completions, entries);
+    return await this.#changeOrStand("complete", completions, completions.map(outcomeOf));
+  }
+
+  /** Completes what was claimed in the same transaction, unless that is over. */
+  async completeHere(completions: readonly Completion[]): Promise<readonly boolean[]> {
+    return await this.#change("completeHere", completions.map(outcomeOf));
   }
 
   async release(claims: readonly Claim[]): Promise<readonly boolean[]> {
@@ -198,6 +199,11 @@ function claimOver({ record, nowMs }: FoundRecord, request: ClaimRequest): reado
     ...[owner, fingerprint, next.attempt, next.takenOver, leaseMs, retentionMs, next.createdAt],
     ...[next.checkpoint?.revision ?? null, next.checkpoint?.value ?? null],
   ];
+}
+
+function outcomeOf(completion: Completion): readonly Value[] {
+  const { status, body, note = null, retentionMs = 0, ifLapsed = false } = completion;
+  return [...valuesOf(completion), status, body, note, retentionMs, ifLapsed];
 }
 
 function valuesOf({ id, owner, token }: Claim): readonly Value[] {

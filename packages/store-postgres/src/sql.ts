@@ -166,18 +166,29 @@ export const RENEW: Pair = update(
  * The expiry stays as the claim set it while nine tenths of the retention are left: then no index is
  * written. `unknown` is open still, and its owner, or an operator, may decide it.
  */
-export const COMPLETE: Pair = update(
-  {
-    digest: "uuid",
-    owner: "text",
-    token: "bigint",
-    status: "text",
-    body: "text",
-    note: "text",
-    retention_ms: "bigint",
-    if_lapsed: "boolean",
-  },
-  `
+export const COMPLETE: Pair = completion("true");
+
+/**
+ * The same in the transaction that has claimed the record: the row is of this very transaction, which the
+ * work may have ended.
+ */
+export const COMPLETE_HERE: Pair = completion(
+  "stored.xmin::text::bigint = (txid_current() & 4294967295)",
+);
+
+function completion(condition: string): Pair {
+  return update(
+    {
+      digest: "uuid",
+      owner: "text",
+      token: "bigint",
+      status: "text",
+      body: "text",
+      note: "text",
+      retention_ms: "bigint",
+      if_lapsed: "boolean",
+    },
+    `
       status = request.status,
       body = request.body,
       note = request.note,
@@ -186,10 +197,12 @@ export const COMPLETE: Pair = update(
         WHEN (stored.expires_at - ${NOW}) * 10 < request.retention_ms * 9
           THEN greatest(stored.expires_at, ${NOW} + request.retention_ms)
         ELSE stored.expires_at END`,
-  `${FENCE}
+    `${FENCE}
       AND stored.status IN ('claimed', 'unknown')
-      AND (NOT request.if_lapsed OR stored.status = 'unknown' OR stored.lease_ends_at <= ${NOW})`,
-);
+      AND (NOT request.if_lapsed OR stored.status = 'unknown' OR stored.lease_ends_at <= ${NOW})
+      AND ${condition}`,
+  );
+}
 
 const CLAIM_PARAMETERS: Parameters = { digest: "uuid", owner: "text", token: "bigint" };
 
@@ -261,7 +274,3 @@ export function boundTransaction(idleMs: number): string {
   return `SELECT set_config('lock_timeout', '${WORK_LOCK_TIMEOUT_MS}', true),
     set_config('idle_in_transaction_session_timeout', '${Math.ceil(idleMs)}', true)`;
 }
-
-export const SAVEPOINT = "SAVEPOINT idemkit_work";
-export const UNDO_WORK = "ROLLBACK TO SAVEPOINT idemkit_work";
-export const RELEASE_SAVEPOINT = "RELEASE SAVEPOINT idemkit_work";

@@ -12,6 +12,7 @@ const PAIRS = {
   claimAgain: sql.CLAIM_AGAIN,
   renew: sql.RENEW,
   complete: sql.COMPLETE,
+  completeHere: sql.COMPLETE_HERE,
   release: sql.RELEASE,
   read: sql.READ,
   remove: sql.REMOVE,

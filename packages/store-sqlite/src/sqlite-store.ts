@@ -165,8 +165,12 @@ class HandleStore<C extends SqliteClient> implements SqliteStore<C> {
         onError === undefined
           ? run()
           : undoable(this.#db, run, (error) => onError(error, answer) ?? fail(error));
-      if (completeOne(statements, completion, statements.now())) return answer;
-      throw new Error("The work has changed the record of its own claim.");
+      // `INSERT OR ROLLBACK`, say, ends a transaction behind the back of whoever swallows its error.
+      const isOpen = this.#db.inTransaction;
+      if (isOpen && completeOne(statements, completion, statements.now())) return answer;
+      throw new Error(
+        "The work has ended its transaction, or has changed the record of its own claim.",
+      );
     });
   }
 

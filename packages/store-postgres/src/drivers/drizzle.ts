@@ -1,5 +1,5 @@
-import type { Database } from "../queries.ts";
-import { listening, type PgConnection, type PgPool, pgDatabase, pgWithin } from "./pg.ts";
+import type { Attempt, Database } from "../queries.ts";
+import { onConnection, type PgPool, pgDatabase, pgWithin } from "./pg.ts";
 import { type PostgresJs, postgresJsDatabase, postgresJsWithin } from "./postgres-js.ts";
 
 /** A drizzle database on one of the drivers. */
@@ -8,7 +8,10 @@ export interface DrizzleDatabase {
   readonly transaction: (...work: never) => Promise<unknown>;
 }
 
-type Transaction = (work: (tx: unknown) => Promise<unknown>, config?: object) => Promise<unknown>;
+/** What has transactions: a database, a session, and a transaction, whose transactions are savepoints. */
+interface Transacting {
+  transaction(work: (tx: Transacting) => Promise<unknown>, config?: object): Promise<unknown>;
+}
 
 /**
  * Single statements go to the driver's client, which keeps their plans. A transaction is drizzle's, so
@@ -27,19 +30,34 @@ export function drizzleDatabase(db: DrizzleDatabase): Database {
     run,
     within,
     transaction: async (work, { isolation, settings }) => {
-      const begun = async (tx: unknown) => {
+      const begun = async (tx: Transacting) => {
         const queries = within(tx);
-        const end = async () => {
-          if (settings !== undefined) await queries.run(settings, []);
-          return await work(queries, tx);
-        };
-        return isPg ? await listening(connectionOf(tx) as PgConnection, end) : await end();
+        if (settings !== undefined) await queries.run(settings, []);
+        const attempt: Attempt = async (attempted) => (await tx.transaction(attempted)) as never;
+        return await work(queries, tx, attempt);
       };
       const config = isolation === undefined ? undefined : { isolationLevel: isolation };
-      const transaction = db.transaction.bind(db) as unknown as Transaction;
-      return (await transaction(begun, config)) as never;
+      const transacting = db as unknown as Transacting;
+      if (!isPg) return (await transacting.transaction(begun, config)) as never;
+      return await onConnection(db.$client as PgPool, async (client) => {
+        return (await sessionOn(db, client).transaction(begun, config)) as never;
+      });
     },
   };
+}
+
+/**
+ * Drizzle's session on a connection that we have taken out of the pool. Left to itself it gives back none
+ * whose BEGIN has failed, and nobody hears a connection that is lost at COMMIT, which ends the process.
+ */
+function sessionOn(db: DrizzleDatabase, client: unknown): Transacting {
+  const { session } = db as { readonly session?: object };
+  if (session === undefined) {
+    throw new TypeError(
+      "client: expected a drizzle database with a session. Is its version supported?",
+    );
+  }
+  return Object.create(session, { client: { value: client } }) as Transacting;
 }
 
 function connectionOf(tx: unknown): unknown {

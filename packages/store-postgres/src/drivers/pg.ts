@@ -7,7 +7,7 @@ interface PgQueryable {
     readonly name?: string;
     readonly rowMode: "array";
     readonly types?: { readonly getTypeParser: () => (text: string) => string };
-  }): Promise<{ readonly rows: unknown[][] }>;
+  }): Promise<{ readonly rows: unknown[][]; readonly command?: string }>;
 }
 
 /** A connection of {@link PgPool}. */
@@ -29,32 +29,53 @@ const types = { getTypeParser: () => (text: string) => text };
 export function pgDatabase(pool: PgPool): Database {
   return {
     ...runOn(pool),
-    transaction: async (work, { isolation, settings }) => {
-      const client = await pool.connect();
-      let isBroken = true;
-      try {
-        return await listening(client, async () => {
-          const queries = runOn(client);
-          const begin = isolation === undefined ? "BEGIN" : `BEGIN ISOLATION LEVEL ${isolation}`;
-          const text = settings === undefined ? begin : `${begin}; ${settings}`;
-          await client.query({ text, rowMode: "array" });
-          try {
-            const result = await work(queries, client);
-            await queries.run("COMMIT", []);
-            isBroken = false;
-            return result;
-          } catch (error) {
-            isBroken = !(await isRolledBack(queries));
-            throw error;
-          }
-        });
-      } finally {
-        // A connection that is thrown away takes its open transaction with it.
-        client.release(isBroken);
-      }
-    },
+    transaction: (work, { isolation, settings }) =>
+      onConnection(pool, async (client, queries) => {
+        const begin = isolation === undefined ? "BEGIN" : `BEGIN ISOLATION LEVEL ${isolation}`;
+        const text = settings === undefined ? begin : `${begin}; ${settings}`;
+        await client.query({ text, rowMode: "array" });
+        const result = await work(queries, client, (attempted) =>
+          attempt(queries, () => attempted(client)),
+        );
+        const { command } = await client.query({ text: "COMMIT", rowMode: "array" });
+        // That is how it answers where a statement has failed that nobody has waited for.
+        if (command === "COMMIT") return result;
+        throw new Error("A statement of the transaction has failed: it was rolled back.");
+      }),
     within: pgWithin,
   };
+}
+
+/** A connection of the pool for as long as the work takes; one that cannot be rolled back is thrown away. */
+export async function onConnection<T>(
+  pool: PgPool,
+  work: (client: PgConnection, queries: Queries) => Promise<T>,
+): Promise<T> {
+  const client = await pool.connect();
+  const queries = runOn(client);
+  let isBroken = false;
+  // The statement under way rejects as well; without a listener the process would end.
+  const ignore = () => undefined;
+  client.on("error", ignore);
+  try {
+    return await work(client, queries);
+  } catch (error) {
+    isBroken = !(await isRolledBack(queries));
+    throw error;
+  } finally {
+    client.removeListener("error", ignore);
+    client.release(isBroken);
+  }
+}
+
+async function attempt<T>(queries: Queries, work: () => Promise<T>): Promise<T> {
+  await queries.run("SAVEPOINT idemkit_work", []);
+  try {
+    return await work();
+  } catch (error) {
+    await queries.run("ROLLBACK TO SAVEPOINT idemkit_work", []);
+    throw error;
+  }
 }
 
 /** @throws TypeError where it is no connection */
@@ -63,17 +84,6 @@ export function pgWithin(tx: unknown): Queries {
     return runOn(tx as PgConnection);
   }
   throw new TypeError("tx: expected a connection of pg on which a transaction was begun.");
-}
-
-/** The statement under way rejects as well; without a listener the process would end. */
-export async function listening<T>(client: PgConnection, work: () => Promise<T>): Promise<T> {
-  const ignore = () => undefined;
-  client.on("error", ignore);
-  try {
-    return await work();
-  } finally {
-    client.removeListener("error", ignore);
-  }
 }
 
 async function isRolledBack(queries: Queries): Promise<boolean> {

@@ -1,4 +1,4 @@
-import type { Database, Queries, TextRow } from "../queries.ts";
+import type { Attempt, Database, Queries, TextRow } from "../queries.ts";
 
 interface PostgresJsQueryable {
   unsafe(
@@ -6,6 +6,10 @@ interface PostgresJsQueryable {
     parameters?: never[],
     options?: { readonly prepare?: boolean },
   ): { raw(): PromiseLike<unknown> };
+}
+
+interface PostgresJsTransaction extends PostgresJsQueryable {
+  savepoint(work: (sql: never) => Promise<unknown>): Promise<unknown>;
 }
 
 /** The `sql` of postgres.js. */
@@ -17,14 +21,17 @@ export function postgresJsDatabase(sql: PostgresJs): Database {
   return {
     ...runOn(sql),
     transaction: async <T>(
-      work: (queries: Queries, tx: unknown) => Promise<T>,
+      work: (queries: Queries, tx: unknown, attempt: Attempt) => Promise<T>,
       { isolation, settings }: { readonly isolation?: string; readonly settings?: string },
     ) => {
       const options = isolation === undefined ? "" : `isolation level ${isolation}`;
       const begun = async (inner: PostgresJsQueryable) => {
         const queries = runOn(inner);
         if (settings !== undefined) await queries.run(settings, []);
-        return await work(queries, inner);
+        // It remembers each query that has failed, but for those on a savepoint of its own.
+        const attempt: Attempt = async (attempted) =>
+          (await (inner as PostgresJsTransaction).savepoint(attempted)) as never;
+        return await work(queries, inner, attempt);
       };
       return (await sql.begin(options, begun)) as T;
     },
