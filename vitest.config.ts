@@ -17,6 +17,16 @@ const onServers = [
   },
   { name: "store-mysql", include: ["packages/store-mysql/test/**/*.test.ts"], setup: [mysql] },
   { name: "store-redis", include: ["packages/store-redis/test/**/*.test.ts"], setup: [redis] },
+  {
+    name: "inventory-ingest",
+    include: ["examples/inventory-ingest/test/postgres.test.ts"],
+    setup: [postgres],
+  },
+  {
+    name: "orders",
+    include: ["examples/orders/test/on-servers.test.ts"],
+    setup: [mysql, postgres],
+  },
   { name: "documents", include: ["test/docs.test.ts"], setup: [mysql, postgres, redis] },
 ];
 

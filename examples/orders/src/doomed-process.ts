@@ -1,19 +1,27 @@
-import { createEngine } from "@idemkit/engine";
-import { openSqlite, sqliteStore } from "@idemkit/store-sqlite";
-import { euros, OrderService } from "./order-service.ts";
-import { PaymentProvider } from "./payment-provider.ts";
-import type { DoomedOrder } from "./shop.ts";
+import { type OpenOptions, openShop, type Places } from "./open.ts";
+import type { OrderRequest } from "./order.ts";
 
-// Places one order, and is killed from outside when the money is booked but not yet acknowledged.
-const { files, guarantee, customer, key, request } = JSON.parse(
-  process.argv[2] ?? "",
-) as DoomedOrder;
-const tell = (effect: string) => process.send?.(effect);
+/** What a process is to do that will not live to see the end of it. */
+export interface Doomed {
+  readonly places: Places;
+  readonly leaseMs: number;
+  /** It tells of this effect and then does nothing any more, until it is killed from outside. */
+  readonly diesAt: string;
+  /** Without an order it publishes. */
+  readonly order?: {
+    readonly customer: string;
+    readonly key: string;
+    readonly request: OrderRequest;
+  };
+}
 
-const db = openSqlite(files.shop);
-const provider = new PaymentProvider(files.ledger, async () => {
-  tell(`charge ${euros(provider.ledger.at(-1)?.amountCents ?? 0)}`);
-  await new Promise(() => undefined);
-});
-const engine = createEngine({ store: sqliteStore(db), guarantee });
-await new OrderService(engine, db, provider, tell).placeOrder(customer, key, request);
+const { places, leaseMs, diesAt, order } = JSON.parse(process.argv[2] ?? "") as Doomed;
+
+const watch: OpenOptions["watch"] = async (effect) => {
+  process.send?.(effect);
+  if (effect.startsWith(diesAt)) await new Promise(() => undefined);
+};
+const { orders, publisher } = await openShop(places, { leaseMs, watch });
+if (order === undefined) await publisher.publish();
+else await orders.placeOrder(order.customer, order.key, order.request);
+process.send?.("the end");

@@ -1,5 +1,5 @@
 import picocolors from "picocolors";
-import { euros } from "./order-service.ts";
+import { euros } from "./order.ts";
 import type { Charge } from "./payment-provider.ts";
 import type { Scene } from "./scene.ts";
 

@@ -1,5 +1,5 @@
 import { IdempotencyError, type Outcome } from "@idemkit/engine";
-import { euros, type OrderRequest, type Receipt } from "./order-service.ts";
+import { euros, type OrderRequest, type Receipt } from "./order.ts";
 
 /** One scene of the story: what came in, what ran, what came out, and whether it is as promised. */
 export interface Scene {

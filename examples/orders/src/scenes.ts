@@ -1,5 +1,6 @@
 import { elapse } from "@idemkit/store-sqlite/testing";
-import type { OrderRequest } from "./order-service.ts";
+import type { OrderRequest } from "./order.ts";
+import { EMPTY_CARD } from "./payment-provider.ts";
 import { described, line, promise, resultOf, type Scene, told } from "./scene.ts";
 import type { Shop } from "./shop.ts";
 
@@ -17,9 +18,10 @@ export const scenes: readonly ((shop: Shop) => Promise<Scene>)[] = [
   crowd,
   otherContent,
   declined,
-  killedAtMostOnce,
+  killedAndHealed,
+  inDoubt,
   settled,
-  killedAtLeastOnce,
+  published,
   expired,
 ];
 
@@ -51,8 +53,8 @@ async function retry(shop: Shop): Promise<Scene> {
     promises: [
       promise("nothing ran", ran.length === 0),
       promise(
-        "the same receipt",
-        "outcome" in result && result.outcome.replayed && result.outcome.value.orderId === "o-1",
+        "the same receipt, read from the order",
+        "outcome" in result && result.outcome.replayed && result.outcome.value.chargeId === "ch-1",
       ),
     ],
   };
@@ -95,7 +97,7 @@ async function otherContent(shop: Shop): Promise<Scene> {
 }
 
 async function declined(shop: Shop): Promise<Scene> {
-  const broke = { ...teapot, card: "no-money" };
+  const broke = { ...teapot, card: EMPTY_CARD };
   const available = shop.available("teapot");
   const calls = [
     await resultOf(shop.orders.placeOrder("cem", "C1", broke)),
@@ -122,21 +124,15 @@ async function declined(shop: Shop): Promise<Scene> {
   };
 }
 
-async function killedAtMostOnce(shop: Shop): Promise<Scene> {
-  const doomed = {
-    guarantee: "at-most-once",
-    customer: "dea",
-    key: "D1",
-    request: teapot,
-  } as const;
-  const ran = await shop.orderInProcessThatDies(doomed);
-  const early = await resultOf(
-    shop.serviceOn(shop.engine.with({ duplicates: "reject" })).placeOrder("dea", "D1", teapot),
-  );
+async function killedAndHealed(shop: Shop): Promise<Scene> {
+  const ran = await shop.killAt("charge", { customer: "dea", key: "D1", request: teapot });
+  const hasty = shop.serviceOn(shop.engine.with({ duplicates: "reject" }));
+  const early = await resultOf(hasty.placeOrder("dea", "D1", teapot));
   elapse(shop.db, LEASE_MS);
   const late = await resultOf(shop.orders.placeOrder("dea", "D1", teapot));
+  const charges = shop.provider.ledger.filter(({ reference }) => reference === "D1");
   return {
-    title: "Killed in the middle of the charge, at-most-once",
+    title: "Killed between the charge and the order: the retry heals it",
     came: [
       `${described("dea", "D1", teapot)}; its process gets SIGKILL`,
       "dea retries at once, and again when the lease is over",
@@ -145,8 +141,35 @@ async function killedAtMostOnce(shop: Shop): Promise<Scene> {
     gave: [line(early), line(late)],
     promises: [
       promise("the first retry was told to come back", line(early) === "IN_PROGRESS"),
-      promise("the second heard the truth: nobody knows", line(late) === "OUTCOME_UNKNOWN"),
-      promise("charged once, never again by itself", chargesFor(shop, "D1") === 1),
+      promise(
+        "the second asked the provider, and went on from the charge",
+        "outcome" in late && late.outcome.attempt === 2 && !late.outcome.replayed,
+      ),
+      promise(
+        "charged once, and asked to charge once",
+        charges.length === 1 && charges[0]?.timesAsked === 1,
+      ),
+    ],
+  };
+}
+
+async function inDoubt(shop: Shop): Promise<Scene> {
+  const ran = await shop.killAt("charge", { customer: "eva", key: "E1", request: teapot });
+  elapse(shop.db, LEASE_MS);
+  shop.provider.isDown = true;
+  const result = await resultOf(shop.orders.placeOrder("eva", "E1", teapot));
+  shop.provider.isDown = false;
+  return {
+    title: "Killed there too, and now the provider does not answer",
+    came: [
+      `${described("eva", "E1", teapot)}; its process gets SIGKILL`,
+      "eva retries when the lease is over",
+    ],
+    ran: [...ran, "SIGKILL", ...shop.takeEffects()],
+    gave: [line(result)],
+    promises: [
+      promise("the retry heard the truth: nobody knows", line(result) === "OUTCOME_UNKNOWN"),
+      promise("charged once, never again by itself", chargesFor(shop, "E1") === 1),
     ],
   };
 }
@@ -156,20 +179,21 @@ async function settled(shop: Shop): Promise<Scene> {
   const [open] = records;
   const charge = shop.provider.ledger.find(({ reference }) => reference === open?.key);
   if (open === undefined || charge === undefined) throw new Error("expected one open order");
-  const value = shop.orders.saveOrder(charge.customer, teapot, charge);
-  await shop.engine.settle(open.scope, open.key, {
-    as: "succeeded",
-    value,
-    by: "olga",
-    why: `${charge.id} is in the provider's ledger`,
-  });
-  const after = await resultOf(shop.orders.placeOrder("dea", "D1", teapot));
+  const { scope, key, token } = open;
+  const value = await shop.orders.saveByHand(
+    { customer: "eva", key, request: teapot },
+    token,
+    charge,
+  );
+  const why = `${charge.id} is in the provider's ledger`;
+  await shop.engine.settle(scope, key, { as: "succeeded", value, by: "olga", why });
+  const after = await resultOf(shop.orders.placeOrder("eva", "E1", teapot));
   return {
     title: "An operator settles the open order",
     came: [
-      `olga lists what is open: ${records.map(({ key }) => `key ${key}`).join(", ")}`,
+      `olga lists what is open: ${records.map((record) => `key ${record.key}`).join(", ")}`,
       `olga finds ${charge.id} in the ledger, and settles: succeeded`,
-      `${described("dea", "D1", teapot)}, again`,
+      `${described("eva", "E1", teapot)}, again`,
     ],
     ran: shop.takeEffects(),
     gave: [line(after)],
@@ -179,49 +203,46 @@ async function settled(shop: Shop): Promise<Scene> {
         "the retry gets the settled receipt",
         "outcome" in after && after.outcome.replayed && after.outcome.value.chargeId === charge.id,
       ),
-      promise("still one charge", chargesFor(shop, "D1") === 1),
+      promise("still one charge", chargesFor(shop, "E1") === 1),
     ],
   };
 }
 
-async function killedAtLeastOnce(shop: Shop): Promise<Scene> {
-  const doomed = {
-    guarantee: "at-least-once",
-    customer: "eva",
-    key: "E1",
-    request: teapot,
-  } as const;
-  const ran = await shop.orderInProcessThatDies(doomed);
+async function published(shop: Shop): Promise<Scene> {
+  const ran = await shop.killAt("publish");
   elapse(shop.db, LEASE_MS);
-  const service = shop.serviceOn(shop.engine.with({ guarantee: "at-least-once" }));
-  const after = await resultOf(service.placeOrder("eva", "E1", teapot));
+  await shop.publisher.publish();
+  const again = await shop.publisher.publish();
+  const sent = shop.broker.sent.map(({ id }) => id);
   return {
-    title: "Killed in the middle of the charge, at-least-once",
-    came: [
-      `${described("eva", "E1", teapot)}; its process gets SIGKILL`,
-      "eva retries when the lease is over",
-    ],
+    title: "Each order is announced once, though the publisher is killed",
+    came: ["a publisher gets SIGKILL when it has sent an event", "another one goes on, twice"],
     ran: [...ran, "SIGKILL", ...shop.takeEffects()],
-    gave: [line(after)],
+    gave: [`${sent.length} events`],
     promises: [
-      promise("the retry took over", "outcome" in after && after.outcome.attempt === 2),
-      promise("and charged again: at least once means it", chargesFor(shop, "E1") === 2),
+      promise(
+        "one event for each order",
+        new Set(sent).size === sent.length && sent.length === shop.count("orders"),
+      ),
+      promise("nothing was left to send", again === 0),
     ],
   };
 }
 
 async function expired(shop: Shop): Promise<Scene> {
   elapse(shop.db, DAY_MS);
+  shop.provider.forgetKeys();
   const result = await resultOf(shop.orders.placeOrder("ann", "A1", teapot));
   const purged = await shop.engine.purge();
   return {
     title: "After a day the key is new",
-    came: ["24 hours pass", described("ann", "A1", teapot)],
+    came: ["24 hours pass, at the provider too", described("ann", "A1", teapot)],
     ran: shop.takeEffects(),
     gave: [line(result), `${purged} expired records purged`],
     promises: [
       promise("a new order", "outcome" in result && !result.outcome.replayed),
       promise("what had expired is gone", purged > 0),
+      promise("nothing is left reserved", shop.count("reservations") === 0),
     ],
   };
 }

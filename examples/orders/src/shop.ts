@@ -1,64 +1,65 @@
-import { fork } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { createEngine, type Engine, type Guarantee } from "@idemkit/engine";
-import { migrate, openSqlite, sqliteStore } from "@idemkit/store-sqlite";
+import type { TransactionalEngine } from "@idemkit/engine";
 import type Database from "better-sqlite3";
-import { type OrderRequest, OrderService } from "./order-service.ts";
+import { Broker } from "./broker.ts";
+import { killed } from "./doom.ts";
+import type { Doomed } from "./doomed-process.ts";
+import { ShopOnSqlite } from "./on-sqlite.ts";
+import type { Places } from "./open.ts";
+import { OrderService } from "./order-service.ts";
 import { PaymentProvider } from "./payment-provider.ts";
-import { createShopTables } from "./tables.ts";
+import { Publisher } from "./publisher.ts";
 
-export interface Files {
-  readonly shop: string;
-  readonly ledger: string;
-}
+type EngineOnSqlite = TransactionalEngine<Database.Database, true>;
 
-/** What a process that may die is to do. */
-export interface DoomedOrder {
-  readonly files: Files;
-  readonly guarantee: Guarantee;
-  readonly customer: string;
-  readonly key: string;
-  readonly request: OrderRequest;
-}
+const LEASE_MS = 30_000;
 
-/** The whole shop on files of its own: database, engine, provider, and the service in the middle. */
+/** The shop of the story, on files of its own: database, engine, provider, broker and the service. */
 export class Shop {
-  readonly db: Database.Database;
-  readonly engine: Engine;
+  readonly #database: ShopOnSqlite;
   readonly provider: PaymentProvider;
-  readonly orders: OrderService;
+  readonly broker: Broker;
+  readonly engine: EngineOnSqlite;
+  readonly orders: OrderService<Database.Database, true>;
+  readonly publisher: Publisher<Database.Database, true>;
   /** The effects since somebody last looked. */
   #effects: string[] = [];
   readonly #folder: string;
-  readonly #files: Files;
+  readonly #places: Places;
 
   static async open(): Promise<Shop> {
-    const shop = new Shop();
-    await migrate(shop.db);
-    createShopTables(shop.db);
-    return shop;
+    const folder = mkdtempSync(join(tmpdir(), "idemkit-orders-"));
+    return new Shop(folder, await ShopOnSqlite.open(join(folder, "shop.db")));
   }
 
-  private constructor() {
-    this.#folder = mkdtempSync(join(tmpdir(), "idemkit-orders-"));
-    this.#files = { shop: join(this.#folder, "shop.db"), ledger: join(this.#folder, "ledger.db") };
-    this.db = openSqlite(this.#files.shop);
-    this.provider = new PaymentProvider(this.#files.ledger);
-    this.engine = createEngine({
-      store: sqliteStore(this.db),
-      // A crowd of the same call waits for the first of it.
-      duplicates: { waitMs: 5_000 },
-    });
+  private constructor(folder: string, database: ShopOnSqlite) {
+    this.#folder = folder;
+    this.#database = database;
+    this.#places = {
+      database: `sqlite:${join(folder, "shop.db")}`,
+      ledger: join(folder, "ledger.db"),
+      messages: join(folder, "messages.db"),
+    };
+    this.provider = new PaymentProvider(this.#places.ledger);
+    this.broker = new Broker(this.#places.messages);
+    // A crowd of the same call waits for the first of it.
+    this.engine = database.engine.with({ duplicates: { waitMs: 5_000 } });
     this.orders = this.serviceOn(this.engine);
+    this.publisher = new Publisher(database, this.broker, {
+      watch: (effect) => void this.#effects.push(effect),
+    });
+  }
+
+  get db(): Database.Database {
+    return this.#database.db;
   }
 
   /** The service on an engine with other defaults. */
-  serviceOn(engine: Engine): OrderService {
-    return new OrderService(engine, this.db, this.provider, (effect) => this.#effects.push(effect));
+  serviceOn(engine: EngineOnSqlite): OrderService<Database.Database, true> {
+    const watch = (effect: string) => void this.#effects.push(effect);
+    return new OrderService(this.#database, this.provider, { engine, watch });
   }
 
   /** What was done since the last call of this. */
@@ -68,7 +69,7 @@ export class Shop {
     return effects;
   }
 
-  count(table: "orders" | "events"): number {
+  count(table: "orders" | "outbox" | "reservations"): number {
     const row = this.db.prepare(`SELECT count(*) AS count FROM ${table}`).get();
     return (row as { readonly count: number }).count;
   }
@@ -78,29 +79,16 @@ export class Shop {
     return (row as { readonly available: number }).available;
   }
 
-  /** Has a process of its own place an order, and kills it between the charge and its answer. */
-  async orderInProcessThatDies(doomed: Omit<DoomedOrder, "files">): Promise<readonly string[]> {
-    const script = fileURLToPath(new URL("doomed-process.ts", import.meta.url));
-    const order: DoomedOrder = { ...doomed, files: this.#files };
-    const child = fork(script, [JSON.stringify(order)], {
-      execArgv: ["--conditions=@idemkit/source", "--import", "tsx"],
-      stdio: ["ignore", "inherit", "inherit", "ipc"],
-    });
-    const exited = once(child, "exit");
-    const effects: string[] = [];
-    child.on("message", (effect: string) => {
-      effects.push(effect);
-      if (effect.startsWith("charge")) child.kill("SIGKILL");
-    });
-    const [code, signal] = await exited;
-    if (signal !== "SIGKILL") throw new Error(`the process ended by itself, with code ${code}`);
-    return effects;
+  /** Has a process of its own do something, and kills it at an effect. */
+  async killAt(diesAt: string, order?: Doomed["order"]): Promise<readonly string[]> {
+    const work = order === undefined ? {} : { order };
+    return await killed({ places: this.#places, leaseMs: LEASE_MS, diesAt, ...work });
   }
 
   async close(): Promise<void> {
-    await this.engine.close();
-    this.db.close();
+    await this.#database.close();
     this.provider.close();
+    this.broker.close();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }

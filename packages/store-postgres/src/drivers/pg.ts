@@ -23,6 +23,8 @@ export interface PgPool extends PgQueryable {
   connect(): Promise<PgConnection>;
 }
 
+const IN_FAILED_TRANSACTION = "25P02";
+
 /** Whatever parsers the application has set: values stay as the server sent them. */
 const types = { getTypeParser: () => (text: string) => text };
 
@@ -40,7 +42,8 @@ export function pgDatabase(pool: PgPool): Database {
         const { command } = await client.query({ text: "COMMIT", rowMode: "array" });
         // That is how it answers where a statement has failed that nobody has waited for.
         if (command === "COMMIT") return result;
-        throw new Error("A statement of the transaction has failed: it was rolled back.");
+        const failed = new Error("A statement of the transaction has failed: it was rolled back.");
+        throw Object.assign(failed, { code: IN_FAILED_TRANSACTION });
       }),
     within: pgWithin,
   };

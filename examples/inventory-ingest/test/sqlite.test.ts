@@ -1,0 +1,6 @@
+import { describe } from "vitest";
+import { promises } from "./promises.ts";
+
+describe("on SQLite", () => {
+  promises(async () => undefined);
+});
