@@ -13,6 +13,8 @@ export interface TestProxy {
    * what it was asked, and nobody hears of it.
    */
   loseAnswers(count: number): void;
+  /** Does so with the answer to the next request that has this in it. */
+  loseAnswerTo(request: RegExp): void;
   stop(): Promise<void>;
 }
 
@@ -21,6 +23,7 @@ export async function startProxy(serverUrl: string): Promise<TestProxy> {
   const sockets = new Set<Socket>();
   let roundTrips = 0;
   let answersToLose = 0;
+  let requestToLose: RegExp | undefined;
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname);
     let isAsking = false;
@@ -36,6 +39,10 @@ export async function startProxy(serverUrl: string): Promise<TestProxy> {
     client.on("data", (data) => {
       if (!isAsking) roundTrips += 1;
       isAsking = true;
+      if (requestToLose?.test(data.toString("latin1"))) {
+        requestToLose = undefined;
+        answersToLose = 1;
+      }
       upstream.write(data);
     });
     upstream.on("data", (data) => {
@@ -63,6 +70,9 @@ export async function startProxy(serverUrl: string): Promise<TestProxy> {
     },
     loseAnswers: (count) => {
       answersToLose = count;
+    },
+    loseAnswerTo: (request) => {
+      requestToLose = request;
     },
     stop: async () => {
       const closed = once(server, "close");

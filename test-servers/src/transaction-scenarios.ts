@@ -30,6 +30,8 @@ export interface TransactionScenario {
 const DUPLICATES = 40;
 const WAIT_MS = 20_000;
 const BATCHES = 4;
+/** Longer than the column of the effects' table takes. */
+const UNWRITABLE = "x".repeat(200);
 const BATCH_LINES = 80;
 
 type AnyEngine = TransactionalEngine<unknown, false>;
@@ -142,6 +144,19 @@ export const transactionScenarios: readonly TransactionScenario[] = [
       assert.deepEqual([await scene.effects(), scene.runs], [0, 1]);
     },
   ),
+  scenario("records a failure that a statement of the work has met", async (scene) => {
+    await scene.transaction(1);
+    const twice = randomUUID();
+    const failing = scene.engine.transaction(
+      ["orders"],
+      twice,
+      1,
+      (tx) => scene.work(tx, 1, UNWRITABLE),
+      { onError: "record" },
+    );
+    await assert.rejects(failing, (error) => code("STORE_FAILED")(error) === false);
+    assert.equal((await scene.engine.inspect(["orders"], twice))?.status, "failed");
+  }),
   scenario("asks a policy that is a function, and rolls back what it releases", async (scene) => {
     const onError = (error: unknown) =>
       (error as Error).message === "declined" ? "record" : ("release" as const);

@@ -1,5 +1,4 @@
 import { isStillToDo } from "./abandoned.ts";
-import type { ClaimHandle } from "./claim-handle.ts";
 import type { ClaimScope } from "./claim-scope.ts";
 import { StoreError } from "./errors.ts";
 import type { Answer } from "./flights.ts";
@@ -10,7 +9,11 @@ import { NO_STEPS } from "./step-log.ts";
 import type { ClaimRequest } from "./store.ts";
 import { TimedOutError, within } from "./timing.ts";
 
-export type Begun = Replay | { readonly kind: "execute"; readonly claim: ClaimHandle };
+/** A claim to run under. */
+interface Claimed {
+  readonly kind: "execute";
+  readonly claim: HeldClaim;
+}
 
 const CONFIRMATIONS_MAX = 3;
 
@@ -19,11 +22,8 @@ const CONFIRMATIONS_MAX = 3;
  *
  * @throws what `Engine.begin` throws, but for the errors about its arguments
  */
-export async function begin(
-  scope: ClaimScope,
-  call: Call,
-): Promise<Replay | { readonly kind: "execute"; readonly claim: HeldClaim }> {
-  const rounds: Rounds<{ readonly kind: "execute"; readonly claim: HeldClaim }> = {
+export async function begin(scope: ClaimScope, call: Call): Promise<Replay | Claimed> {
+  const rounds: Rounds<Claimed> = {
     ask: (owner, takeOver) => ask(scope, call, owner, takeOver),
     accept: async (granted, sentAtMs) => {
       const claim = await accept(scope, call, granted, sentAtMs);

@@ -26,7 +26,7 @@ export async function transactUnder(
   const lost = new LeaseLostError({ token });
   const work = new TransactionWork(scope, request, (tx) => fn(tx));
   try {
-    const answer = await work.withEnd(
+    const answer = await work.withEnd(() =>
       begunInTime(scope, (begun) =>
         client.transact(
           { ...request, takeOver: false },

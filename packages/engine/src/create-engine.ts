@@ -1,4 +1,5 @@
 import { begin } from "./begin.ts";
+import { checkStore } from "./check-store.ts";
 import type { ClaimScope } from "./claim-scope.ts";
 import type { ClaimContext, TransactionalContext } from "./context.ts";
 import { describe } from "./describe.ts";
@@ -277,26 +278,4 @@ function checkFunction(
 ): void {
   if (typeof fn === "function") return;
   throw new TypeError(`${name}: expected a function as the ${place}, got ${describe(fn)}.`);
-}
-
-const STORE_OPERATIONS: readonly (keyof Store)[] = [
-  "claim",
-  "renew",
-  "complete",
-  "release",
-  "read",
-  "list",
-  "remove",
-  "purge",
-];
-
-function checkStore(store: unknown): void {
-  if (typeof store !== "object" || store === null) {
-    throw new TypeError(`store: expected a store such as memoryStore(), got ${describe(store)}.`);
-  }
-  for (const name of STORE_OPERATIONS) {
-    if (typeof (store as Partial<Store>)[name] === "function") continue;
-    const advice = "make one of a database handle, as sqliteStore(db) does";
-    throw new TypeError(`store: expected a store, but it has no ${name}(): ${advice}.`);
-  }
 }

@@ -28,7 +28,8 @@ export class HeldClaim implements ClaimHandle {
   #controller: AbortController | undefined;
   #abortReason: Error | undefined;
   #ending: string | undefined;
-  #storeFailure: Error | undefined;
+  /** Why the store could not run its transaction. */
+  storeFailure: Error | undefined;
   #isToLapse = false;
   #isOutlived = false;
   #isFree = false;
@@ -88,11 +89,6 @@ export class HeldClaim implements ClaimHandle {
     return this.#transacting?.then(() => this.#decided);
   }
 
-  /** Whether an error is that of a transaction of its own, which the store has failed to run. */
-  isStoreFailure(error: unknown): boolean {
-    return this.#storeFailure !== undefined && this.#storeFailure === error;
-  }
-
   /** Lets it lapse at once: what it has done is as open as if its process had died. */
   async lapse(): Promise<Written> {
     this.#isToLapse = true;
@@ -124,7 +120,7 @@ export class HeldClaim implements ClaimHandle {
       // What the transaction has renewed was rolled back as well.
       this.#heartbeat = this.#beat(renewedAtMs);
     }
-    if (came.error instanceof StoreError) this.#storeFailure = came.error;
+    if (came.error instanceof StoreError) this.storeFailure = came.error;
     throw came.error;
   }
 

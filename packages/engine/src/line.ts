@@ -199,9 +199,9 @@ export class Line<Entry, Answer> {
   ): Promise<readonly Answer[]> {
     const { name, send } = this.#spec;
     const sent = send(list.map(({ entry }) => entry));
-    const answers = this.#spec.isBound
-      ? await sent
-      : await within(this.#runtime, timeoutMs, sent, `The call to ${name}`);
+    const answers = await (this.#spec.isBound
+      ? sent
+      : within(this.#runtime, timeoutMs, sent, `The call to ${name}`));
     if (Array.isArray(answers) && answers.length === list.length) return answers;
     throw new FaultyStoreError(
       `${name}: expected one answer for each of ${list.length} entries, in their order.`,

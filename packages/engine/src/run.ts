@@ -49,7 +49,7 @@ export async function endFailed(
   switch (policyFor(error, settings)) {
     case "record":
       // A database that is away is no outcome of the operation, unless somebody says so.
-      if (settings.onError === undefined && claim.isStoreFailure(error)) await claim.lapse();
+      if (settings.onError === undefined && claim.storeFailure === error) await claim.lapse();
       else await claim.fail(error);
       break;
     case "release":

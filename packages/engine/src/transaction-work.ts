@@ -99,7 +99,7 @@ export class TransactionWork {
   };
 
   /** The transaction's end, but later than so long after the work's end nobody waits for it. */
-  withEnd(transacted: Promise<Transacted>): Promise<Transacted> {
+  withEnd(transact: () => Promise<Transacted>): Promise<Transacted> {
     const { runtime, settings } = this.#scope;
     const { storeTimeoutMs } = settings;
     return new Promise((resolve, reject) => {
@@ -117,7 +117,7 @@ export class TransactionWork {
         cancel();
         act();
       };
-      transacted.then(
+      transact().then(
         (answer) => settle(() => resolve(answer)),
         (error: unknown) => settle(() => reject(error)),
       );

@@ -142,8 +142,7 @@ class Run {
         resolve(claimed);
         return this.#work.run(tx, claimed);
       };
-      const transacted = client.transact(this.#request, begun, onError);
-      this.#over = this.#work.withEnd(transacted);
+      this.#over = this.#work.withEnd(() => client.transact(this.#request, begun, onError));
       this.#over.then(resolve, reject);
     });
   }

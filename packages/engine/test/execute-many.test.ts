@@ -152,6 +152,37 @@ describe("executeMany", () => {
     ]);
   });
 
+  test("waits for what the function says is done without waiting for it", async () => {
+    const { engine } = world();
+    const verdicts = await engine.executeMany("stock", lines("a"), (_, { done }) => {
+      void done("a", "early");
+      return [];
+    });
+    expect(verdicts).toMatchObject([{ verdict: "executed", value: "early" }]);
+  });
+
+  test("goes by the keys as they were given, whatever the caller makes of its lines", async () => {
+    const { engine } = world();
+    const line = { key: "a", payload: 1 };
+    const verdicts = await engine.executeMany("stock", [line], (fresh) => {
+      line.key = "changed";
+      return doubled(fresh);
+    });
+    expect(verdicts).toMatchObject([{ key: "a", verdict: "executed" }]);
+  });
+
+  test("resumes nothing at-most-once, though its engine has steps", async () => {
+    const shared = world({ steps: true });
+    const dies = shared.engine.executeMany("stock", lines("a"), () => new Promise<never>(() => {}));
+    void dies.catch(() => undefined);
+    await settled();
+    shared.wire.fail("renew", "hangs", 1_000);
+    await shared.time.advance(LEASE_MS + 1);
+    const { engine } = otherProcess(shared, { steps: true });
+    const verdicts = await engine.executeMany("stock", lines("a"), () => expect.unreachable());
+    expect(verdicts).toMatchObject([{ verdict: "unknown" }]);
+  });
+
   test("takes a line without a result for failed, and gives it back under at-least-once", async () => {
     const { engine } = world({ guarantee: "at-least-once" });
     const some = () => [{ key: "a", value: 1 }];

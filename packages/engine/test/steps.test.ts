@@ -464,6 +464,55 @@ describe("trouble with the store", () => {
   });
 });
 
+describe("doubt", () => {
+  test("of one step keeps the failure of another beside it from being recorded", async () => {
+    const shared = world({ steps: true });
+    const unknown = { reconcile: () => "still-unknown" as const };
+    await diesInside(shared, ({ step }) => step("charge", never, unknown));
+    const { engine } = otherProcess(shared, { steps: true });
+    const asked = gate<"still-unknown">();
+    const run = engine.execute("orders", "k", 1, ({ step }) =>
+      Promise.all([
+        step("charge", () => "again", { reconcile: asked.fn }),
+        step("mail", () => {
+          throw new Error("no mail today");
+        }),
+      ]),
+    );
+    const caught = rejection(run);
+    await settled();
+    asked.open("still-unknown");
+    expect(await caught).toMatchObject({ message: "no mail today" });
+    expect(await engine.inspect("orders", "k")).toMatchObject({ state: "lapsed" });
+  });
+
+  test("is what comes of a result that another release has kept in another way", async () => {
+    const shared = world({ steps: true });
+    await diesInside(shared, async ({ step }) => {
+      await step("charge", () => "charged");
+      return await never();
+    });
+    const [renewal] = leaseOver(shared.wire.calls);
+    const value = 'steps:[{"name":"charge","body":"cbor:f6"}]';
+    if (renewal === undefined) throw new Error("nothing was renewed");
+    await shared.memory.renew([{ ...renewal, checkpoint: { revision: 9, value } }]);
+    const { engine } = otherProcess(shared, { steps: true });
+    const run = engine.execute("orders", "k", 1, ({ step }) => step("charge", () => "again"));
+    expect(await rejection(run)).toMatchObject({ code: "STORE_FAILED" });
+    expect(await engine.inspect("orders", "k")).toMatchObject({ state: "lapsed" });
+  });
+
+  test("that is held by the policy stays open, so that it can be found out later", async () => {
+    const shared = world({ steps: true });
+    const unknown = { reconcile: () => "still-unknown" as const };
+    await diesInside(shared, ({ step }) => step("charge", never, unknown));
+    const { engine } = otherProcess(shared, { steps: true, onError: "unknown" });
+    const run = engine.execute("orders", "k", 1, ({ step }) => step("charge", never, unknown));
+    expect(await rejection(run)).toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    expect(await engine.inspect("orders", "k")).toMatchObject({ state: "lapsed" });
+  });
+});
+
 describe("onAbandoned with a function", () => {
   async function abandoned(onAbandoned: AbandonedPolicy) {
     const shared = world();

@@ -1,8 +1,8 @@
-import { createEngine } from "@idemkit/engine";
+import { createEngine, type Store, type TransactionalStore } from "@idemkit/engine";
 import { loseAnswers, startProxy } from "@idemkit/test-servers";
-import { onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { migrate, postgresStore } from "../src/index.ts";
-import { pool, sql } from "./clients.ts";
+import { clients, pool, sql } from "./clients.ts";
 import { database } from "./database.ts";
 
 // The server does what it is asked, and the answer is cut off on its way back.
@@ -16,5 +16,27 @@ for (const [name, connect] of Object.entries({ pg: pool, "postgres.js": sql })) 
     await migrate(client);
     const engine = createEngine({ store: postgresStore(client) });
     await loseAnswers(() => proxy.loseAnswers(1), engine);
+  });
+}
+
+for (const [name, connect] of Object.entries(clients)) {
+  test(`on ${name} a transaction whose COMMIT was not answered is known to be committed`, async () => {
+    const url = await database();
+    const proxy = await startProxy(url);
+    onTestFinished(() => proxy.stop());
+    await migrate(pool(url, onTestFinished));
+    const store = postgresStore(connect(proxy.url, onTestFinished)) as Store;
+    const engine = createEngine({ store: store as TransactionalStore<unknown> });
+    let runs = 0;
+    const outcome = await engine.transaction("orders", "k", 1, async () => {
+      runs += 1;
+      proxy.loseAnswerTo(/commit/i);
+      return "done";
+    });
+    expect(outcome).toMatchObject({ value: "done", replayed: false, recorded: true });
+    expect(await engine.inspect("orders", "k")).toMatchObject({ value: "done" });
+    expect(runs).toBe(1);
+    const other = await engine.transaction("orders", "other", 1, async () => "as before");
+    expect(other.value).toBe("as before");
   });
 }

@@ -22,7 +22,7 @@ import { type CleanUp, pool, sql } from "./clients.ts";
 import { database } from "./database.ts";
 
 const KILL_LOOP_MS = 180_000;
-const EFFECTS = "CREATE TABLE effects (label text NOT NULL)";
+const EFFECTS = "CREATE TABLE effects (label varchar(99) NOT NULL)";
 const WRITE = "INSERT INTO effects (label) VALUES ($1)";
 const COUNT = "SELECT count(*)::int AS n FROM effects WHERE label = $1";
 
@@ -261,6 +261,39 @@ describe("a transaction on Postgres", () => {
     });
     await expect(run).rejects.toMatchObject({ code: "STORE_FAILED", cause: { code: "25P02" } });
     expect(await engine.inspect("orders", "k")).toBeUndefined();
+    await clients.end();
+  });
+
+  test("whose work has ended it records nothing", async () => {
+    const { clients, engine } = await setting();
+    const run = engine.execute("orders", "k", 1, ({ transaction }) =>
+      transaction(async (tx) => {
+        await tx.query(WRITE, ["before"]);
+        await tx.query("ROLLBACK");
+        return 7;
+      }),
+    );
+    await expect(run).rejects.toMatchObject({ code: "STORE_FAILED" });
+    expect(await engine.inspect("orders", "k")).toMatchObject({ state: "lapsed" });
+    await clients.end();
+  });
+
+  test("whose COMMIT is answered by a roll-back was not committed", async () => {
+    const { clients, engine } = await setting();
+    let runs = 0;
+    const run = engine.transaction("orders", "k", 1, async (tx) => {
+      runs += 1;
+      await tx.query(WRITE, ["x"]);
+      // Nobody waits for it: it fails between the completion and COMMIT.
+      void tx
+        .query("SELECT pg_sleep(0.05)")
+        .then(() => tx.query("SELECT 1 / 0"))
+        .catch(() => undefined);
+      return 7;
+    });
+    await expect(run).rejects.toMatchObject({ code: "STORE_FAILED" });
+    expect([runs, await engine.inspect("orders", "k")]).toEqual([1, undefined]);
+    expect((await clients.query("SELECT * FROM effects")).rows).toEqual([]);
     await clients.end();
   });
 

@@ -19,7 +19,7 @@ import { elapse } from "../src/testing.ts";
 import { type CleanUp, migrated, opened } from "./database.ts";
 
 const KILL_LOOP_MS = 180_000;
-const EFFECTS = "CREATE TABLE effects (label TEXT NOT NULL)";
+const EFFECTS = "CREATE TABLE effects (label TEXT NOT NULL CHECK (length(label) < 100))";
 const WRITE = "INSERT INTO effects (label) VALUES (?)";
 
 type Handle = ReturnType<typeof opened>;
@@ -155,6 +155,26 @@ describe("a transaction on SQLite", () => {
     });
     expect(db.prepare("SELECT * FROM effects").all()).toEqual([]);
     expect(await engine.inspect("orders", "k")).toBeUndefined();
+  });
+
+  test("that a statement of its work has ended records nothing", async () => {
+    const { db } = await migrated();
+    db.exec("CREATE TABLE once (label TEXT PRIMARY KEY); INSERT INTO once VALUES ('taken')");
+    const engine = createEngine({ store: sqliteStore(db) });
+    const run = engine.execute("orders", "k", 1, ({ transaction }) =>
+      transaction((tx) => {
+        tx.exec("INSERT INTO once VALUES ('before')");
+        try {
+          tx.exec("INSERT OR ROLLBACK INTO once VALUES ('taken')");
+        } catch {
+          // Swallowed, with the transaction.
+        }
+        return 7;
+      }),
+    );
+    await expect(run).rejects.toMatchObject({ code: "STORE_FAILED" });
+    expect(await engine.inspect("orders", "k")).toMatchObject({ state: "lapsed" });
+    expect(db.prepare("SELECT label FROM once").all()).toEqual([{ label: "taken" }]);
   });
 
   test("that is over takes no more records through what was bound to it", async () => {

@@ -59,8 +59,8 @@ export const frontBugs: readonly Bug[] = [
     edits: [
       {
         file: line,
-        from: "const answers = await within(this.#runtime, timeoutMs, sent,",
-        to: "const answers = await ((_: unknown, __: unknown, sent: Promise<readonly Answer[]>, ___: string) => sent)(this.#runtime, timeoutMs, sent,",
+        from: "within(this.#runtime, timeoutMs, sent,",
+        to: "((_: unknown, __: unknown, sent: Promise<readonly Answer[]>, ___: string) => sent)(this.#runtime, timeoutMs, sent,",
       },
     ],
   },
