@@ -14,6 +14,7 @@ export interface ClaimOfSteps {
   /** Its lease was renewed, as was asked at that time. */
   readonly onRenewed: (sentAtMs: number) => void;
   readonly onRefused: () => void;
+  readonly onFailed: (error: unknown) => void;
 }
 
 /**
@@ -23,7 +24,7 @@ export interface ClaimOfSteps {
  */
 export function stepsUnder(
   { client, runtime, events, settings }: ClaimScope,
-  { claim, attempt, token, takenOver, checkpoint, onRenewed, onRefused }: ClaimOfSteps,
+  { claim, attempt, token, takenOver, checkpoint, onRenewed, onRefused, onFailed }: ClaimOfSteps,
 ): Steps {
   const { leaseMs, storeTimeoutMs } = settings;
   if (!settings.steps) {
@@ -44,6 +45,7 @@ export function stepsUnder(
         return isHeld;
       } catch (error) {
         const { digest } = claim.id;
+        onFailed(error);
         events.emit("store-error", () => ({ digest, operation: "renew", error }));
         throw error;
       }

@@ -28,9 +28,8 @@ export class HeldClaim implements ClaimHandle {
   #controller: AbortController | undefined;
   #abortReason: Error | undefined;
   #ending: string | undefined;
-  /** Why the store could not run its transaction. */
-  storeFailure: Error | undefined;
-  #isToLapse = false;
+  /** Why the store could not run its transaction, or write before its step. */
+  storeFailure: unknown;
   #isOutlived = false;
   #isFree = false;
 
@@ -87,12 +86,6 @@ export class HeldClaim implements ClaimHandle {
   /** What a transaction decides, whether the function has waited for it or not. That stands. */
   get decision(): Promise<Decided | undefined> | undefined {
     return this.#transacting?.then(() => this.#decided);
-  }
-
-  /** Lets it lapse at once: what it has done is as open as if its process had died. */
-  async lapse(): Promise<Written> {
-    this.#isToLapse = true;
-    return await this.release();
   }
 
   /** See `TransactionalContext.transaction`. */
@@ -161,9 +154,10 @@ export class HeldClaim implements ClaimHandle {
     return written;
   }
 
-  async release(): Promise<Written> {
+  /** @param isToLapse whether what it has done is as open as if its process had died */
+  async release(isToLapse = this.takenOver): Promise<Written> {
     this.#startEnding("release");
-    const answer = await this.#end("release", this.#giveBack());
+    const answer = await this.#end("release", this.#giveBack(isToLapse));
     if (answer === "true") {
       this.#scope.events.emit("released", () => ({ ...this.about(), ranMs: this.#ranMs() }));
     }
@@ -171,12 +165,11 @@ export class HeldClaim implements ClaimHandle {
   }
 
   /** The next caller must know which steps failed: where that cannot be told, the claim lapses. */
-  async #giveBack(): Promise<boolean> {
+  async #giveBack(isToLapse: boolean): Promise<boolean> {
     const wrong = await this.#steps?.saved();
     if (wrong instanceof LeaseLostError) return false;
     if (wrong !== undefined) throw wrong;
     // What is to lapse must not be renewed behind that.
-    const isToLapse = this.takenOver || this.#isToLapse;
     if (isToLapse) this.#heartbeat.stop();
     const { client, settings } = this.#scope;
     return await client.release(this.#claim, isToLapse, settings.storeTimeoutMs);
@@ -197,6 +190,9 @@ export class HeldClaim implements ClaimHandle {
       ...{ claim: this.#claim, checkpoint: this.#checkpoint, token, attempt, takenOver },
       onRenewed: (sentAtMs) => this.#heartbeat.confirm(sentAtMs),
       onRefused: () => this.#lose("refused"),
+      onFailed: (error) => {
+        this.storeFailure = error;
+      },
     });
     return this.#steps;
   }

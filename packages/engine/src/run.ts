@@ -40,6 +40,10 @@ function executed<T>(
   return { value, replayed: false, recorded, attempt, token, createdAt };
 }
 
+function isStoreFailure({ storeFailure }: HeldClaim, error: unknown): boolean {
+  return storeFailure !== undefined && storeFailure === error;
+}
+
 /** Ends a claim whose function threw, by the policy. */
 export async function endFailed(
   claim: HeldClaim,
@@ -49,7 +53,7 @@ export async function endFailed(
   switch (policyFor(error, settings)) {
     case "record":
       // A database that is away is no outcome of the operation, unless somebody says so.
-      if (settings.onError === undefined && claim.storeFailure === error) await claim.lapse();
+      if (settings.onError === undefined && isStoreFailure(claim, error)) await claim.release(true);
       else await claim.fail(error);
       break;
     case "release":

@@ -389,6 +389,20 @@ describe("trouble with the store", () => {
     expect(done).toEqual([]);
   });
 
+  test("before a step is no failure of the work: the claim lapses, and is resumed", async () => {
+    const shared = world({ steps: true });
+    const { done, of } = effects();
+    shared.wire.fail("renew", "refused", 3);
+    const fn = ({ step }: Context) => step("charge", of("charge"));
+    const caught = rejection(shared.engine.execute("orders", "k", 1, fn));
+    await shared.time.advance(10_000);
+    expect(await caught).toMatchObject({ code: "STORE_FAILED" });
+    expect(await shared.engine.inspect("orders", "k")).toMatchObject({ state: "lapsed" });
+    const { engine } = otherProcess(shared, { steps: true });
+    expect(await engine.execute("orders", "k", 1, fn)).toMatchObject({ value: "charge" });
+    expect(done).toEqual(["charge"]);
+  });
+
   test("after a step costs its result nothing, and the next write carries it", async () => {
     const { engine, wire, time } = world({ steps: true });
     const { of } = effects();
