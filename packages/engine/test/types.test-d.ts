@@ -5,6 +5,8 @@ import {
   memoryStore,
   type Outcome,
   type Replayed,
+  type TransactionalStore,
+  type Verdict,
 } from "../src/index.ts";
 
 const engine: Engine = createEngine({ store: memoryStore() });
@@ -152,5 +154,55 @@ describe("settle", () => {
     void engine.settle("s", "k", { as: "released" });
     // @ts-expect-error: a failure has an error
     void engine.settle("s", "k", { as: "failed", by: "ann", why: "declined" });
+  });
+});
+
+describe("an engine on a store with transactions", () => {
+  interface Connection {
+    readonly write: (text: string) => Promise<void>;
+  }
+  const later = createEngine({ store: {} as TransactionalStore<Connection, false> });
+  const now = createEngine({ store: {} as TransactionalStore<Connection, true> });
+
+  test("hands over the driver's own transaction", () => {
+    void later.transaction("s", "k", null, async (tx, { token }) => {
+      expectTypeOf(tx).toEqualTypeOf<Connection>();
+      expectTypeOf(token).toEqualTypeOf<number>();
+      return { id: 1 };
+    });
+    void later.execute("s", "k", null, ({ transaction }) => transaction(async () => 1));
+    const run = now.transaction("s", "k", null, () => ({ id: 1 }));
+    expectTypeOf(run).resolves.toMatchTypeOf<{ value: { id: number } }>();
+    // @ts-expect-error: its transactions end in the turn that began them
+    void now.transaction("s", "k", null, async () => 1);
+    // @ts-expect-error: JSON loses a Map
+    void later.transaction("s", "k", null, () => new Map());
+    expectTypeOf(later.with({})).toEqualTypeOf(later);
+  });
+
+  test("is another one than that on a store without", () => {
+    // @ts-expect-error: the memory store has no transactions
+    void engine.transaction;
+    // @ts-expect-error: nor has the context of its functions
+    void engine.execute("s", "k", null, ({ transaction }) => transaction);
+  });
+});
+
+describe("steps and batches", () => {
+  test("keep what JSON can carry", () => {
+    void engine.execute("s", "k", null, async ({ step }) => {
+      expectTypeOf(await step("a", () => ({ id: 1 }))).toEqualTypeOf<{ id: number }>();
+      void step("b", () => 1, { reconcile: () => ({ happened: 2 }) });
+      // @ts-expect-error: it found another result than the step has
+      void step("c", () => 1, { reconcile: () => ({ happened: "two" }) });
+      // @ts-expect-error: JSON loses a Date
+      void step("d", () => new Date());
+    });
+    const verdicts = engine.executeMany("s", [{ key: "k", payload: 1 }], (lines) =>
+      lines.map(({ key, payload }) => ({ key, value: payload + 1 })),
+    );
+    expectTypeOf(verdicts).resolves.toEqualTypeOf<readonly Verdict<number>[]>();
+    // @ts-expect-error: a result has a key
+    void engine.executeMany("s", [{ key: "k", payload: 1 }], () => [{ value: 1 }]);
   });
 });
