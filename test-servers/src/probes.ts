@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Engine, Store } from "@idemkit/engine";
+import { createEngine, type Engine, type Store, type TransactionalStore } from "@idemkit/engine";
 import type { TestProxy } from "./proxy.ts";
 import { claimed, requestOf } from "./requests.ts";
 
@@ -58,4 +58,19 @@ export async function loseAnswers(lose: () => void, engine: Engine): Promise<voi
     const again = await engine.execute("s", `k${round}`, null, fn);
     assert.deepEqual([again.value, again.replayed, runs], [1, true, 1]);
   }
+}
+
+/** Loses the answer to a COMMIT: the transaction has to be known as committed, and run once. */
+export async function loseCommit(proxy: TestProxy, store: Store): Promise<void> {
+  const engine = createEngine({ store: store as TransactionalStore<unknown, false> });
+  let runs = 0;
+  const outcome = await engine.transaction("orders", "k", 1, async () => {
+    runs += 1;
+    proxy.loseAnswerTo(/commit/i);
+    return "done";
+  });
+  assert.deepEqual([outcome.value, outcome.replayed, runs], ["done", false, 1]);
+  assert.equal((await engine.inspect("orders", "k"))?.value, "done");
+  const other = await engine.transaction("orders", "other", 1, async () => "as before");
+  assert.equal(other.value, "as before", "its connections are fit for use");
 }

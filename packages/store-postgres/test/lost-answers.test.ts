@@ -1,6 +1,6 @@
-import { createEngine, type Store, type TransactionalStore } from "@idemkit/engine";
-import { loseAnswers, startProxy } from "@idemkit/test-servers";
-import { expect, onTestFinished, test } from "vitest";
+import { createEngine } from "@idemkit/engine";
+import { loseAnswers, loseCommit, startProxy } from "@idemkit/test-servers";
+import { onTestFinished, test } from "vitest";
 import { migrate, postgresStore } from "../src/index.ts";
 import { clients, pool, sql } from "./clients.ts";
 import { database } from "./database.ts";
@@ -25,18 +25,6 @@ for (const [name, connect] of Object.entries(clients)) {
     const proxy = await startProxy(url);
     onTestFinished(() => proxy.stop());
     await migrate(pool(url, onTestFinished));
-    const store = postgresStore(connect(proxy.url, onTestFinished)) as Store;
-    const engine = createEngine({ store: store as TransactionalStore<unknown> });
-    let runs = 0;
-    const outcome = await engine.transaction("orders", "k", 1, async () => {
-      runs += 1;
-      proxy.loseAnswerTo(/commit/i);
-      return "done";
-    });
-    expect(outcome).toMatchObject({ value: "done", replayed: false, recorded: true });
-    expect(await engine.inspect("orders", "k")).toMatchObject({ value: "done" });
-    expect(runs).toBe(1);
-    const other = await engine.transaction("orders", "other", 1, async () => "as before");
-    expect(other.value).toBe("as before");
+    await loseCommit(proxy, postgresStore(connect(proxy.url, onTestFinished)));
   });
 }
