@@ -20,6 +20,7 @@ import type { JsonLike, Payload } from "./json-like.ts";
 import { Lifetime } from "./lifetime.ts";
 import {
   checkLines,
+  inLine,
   type Line,
   type LineResult,
   type LinesContext,
@@ -116,6 +117,7 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
     options?: ExecuteOptions<T>,
   ): Promise<Outcome<T>> {
     checkFunction("work", work);
+    this.#scope.client.checkTransactional();
     const settings = this.#settingsOf(options);
     const call = this.#callOf(scope, key, payload, settings, options?.signal);
     const came = await transaction({ ...this.#scope, settings }, call, work);
@@ -151,8 +153,10 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
     // There is no step in a batch, so that what died in one has not shown what is to be repeated.
     const settings = { ...this.#settingsOf(options), steps: false };
     // The caller's own lines may change while they are worked on.
-    const calls = lines.map(({ key, payload }): LineCall => {
-      const call = this.#callOf(scope, key, payload, settings, options?.signal);
+    const calls = lines.map(({ key, payload }, index): LineCall => {
+      const call = inLine(index, () =>
+        this.#callOf(scope, key, payload, settings, options?.signal),
+      );
       return { line: { key, payload }, call };
     });
     const verdicts = await executeMany({ ...this.#scope, settings }, calls, fn as LinesFn);

@@ -93,6 +93,7 @@ export class HeldClaim implements ClaimHandle {
     if (this.#steps?.isRunning) {
       throw new Error("transaction(): a step is still running. Wait for it first.");
     }
+    this.#scope.client.checkTransactional();
     this.#startEnding("transaction");
     let renewedAtMs: number | undefined;
     const transacting = transactUnder(this.#scope, this.#flight.request, this.token, fn, () => {

@@ -69,3 +69,13 @@ export function checkLines(lines: unknown): void {
     throw new TypeError(`lines[${index}]: expected { key, payload }, got ${describe(line)}.`);
   }
 }
+
+/** Says in an error which line it is about. */
+export function inLine<T>(index: number, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof Error) error.message = `lines[${index}]: ${error.message}`;
+    throw error;
+  }
+}

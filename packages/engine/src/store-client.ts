@@ -94,6 +94,15 @@ export class StoreClient {
     return this.#once("remove", timeoutMs, ask, (answer) => typeof answer === "boolean");
   }
 
+  /** @throws TypeError where the store has no transactions */
+  checkTransactional(): void {
+    if (typeof (this.#store as Partial<TransactionalStore<unknown>>).transact === "function")
+      return;
+    throw new TypeError(
+      "transaction(): this store has no transactions, as SQL databases have them.",
+    );
+  }
+
   /**
    * Runs work in a transaction. It takes as long as the work does, so that no time bounds it here; and
    * what it rejects with may be the work's own, so that it comes out as it is.

@@ -273,7 +273,13 @@ describe("executeMany", () => {
       [lines(...Array.from({ length: 10_001 }, (_, index) => `k${index}`)), /got 10001/],
       [["a"], /lines\[0\]: expected \{ key, payload \}, got a string/],
       [[{ key: "a" }], /payload/],
-      [[{ key: "", payload: 1 }], /key: expected a string that is not empty/],
+      [
+        [
+          { key: "a", payload: 1 },
+          { key: "", payload: 1 },
+        ],
+        /lines\[1\]: key: expected a string that/,
+      ],
     ];
     for (const [given, message] of wrong) {
       expect(await rejection(many("stock", given, doubled))).toMatchObject({

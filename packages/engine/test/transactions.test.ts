@@ -228,3 +228,17 @@ describe("a transaction under a claim", () => {
     expect(await engine.inspect("orders", "k")).toMatchObject({ status: "failed" });
   });
 });
+
+test("a store without transactions is told apart from one that has failed", async () => {
+  const { engine } = world();
+  const { transaction } = engine as unknown as ReturnType<typeof transacting>["engine"];
+  const without = { name: "TypeError", message: expect.stringContaining("has no transactions") };
+  const whole = transaction.call(engine, "orders", "k", 1, () => 1);
+  expect(await rejection(whole)).toMatchObject(without);
+  const inside = engine.execute("orders", "k", 1, (context) =>
+    (context as unknown as { transaction(work: () => number): Promise<number> }).transaction(
+      () => 1,
+    ),
+  );
+  expect(await rejection(inside)).toMatchObject(without);
+});
