@@ -3,7 +3,7 @@ export type { TestServer } from "./local-server.ts";
 export { startMariaDb, startMysql } from "./mysql.ts";
 export { serveStore, storeInAnotherProcess } from "./other-process.ts";
 export { startPostgres } from "./postgres.ts";
-export { loseAnswers, loseCommit, roundTrips } from "./probes.ts";
+export { loseAnswers, loseCommit, roundTrips, roundTripsOfTransaction } from "./probes.ts";
 export { startProxy, type TestProxy } from "./proxy.ts";
 export { race } from "./race.ts";
 export { startRedis } from "./redis.ts";

@@ -4,6 +4,7 @@ import type { TestProxy } from "./proxy.ts";
 import { claimed, requestOf } from "./requests.ts";
 
 const LOST_ANSWERS = 20;
+const TRANSACTIONS = 8;
 
 /**
  * Claims, renews, completes, replays and reads so many records in lists, and answers how many round
@@ -58,6 +59,19 @@ export async function loseAnswers(lose: () => void, engine: Engine): Promise<voi
     const again = await engine.execute("s", `k${round}`, null, fn);
     assert.deepEqual([again.value, again.replayed, runs], [1, true, 1]);
   }
+}
+
+/** The least round trips of a first transaction whose work makes none, the read before it included. */
+export async function roundTripsOfTransaction(proxy: TestProxy, store: Store): Promise<number> {
+  const engine = createEngine({ store: store as TransactionalStore<unknown, false> });
+  const spent: number[] = [];
+  for (let round = 0; round < TRANSACTIONS; round += 1) {
+    proxy.reset();
+    await engine.transaction("trips", `${round}`, null, async () => 1);
+    spent.push(proxy.roundTrips);
+  }
+  // Statements are prepared now and then, and so are connections.
+  return Math.min(...spent);
 }
 
 /** Loses the answer to a COMMIT: the transaction has to be known as committed, and run once. */

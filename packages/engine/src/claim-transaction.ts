@@ -1,7 +1,6 @@
 import type { ClaimScope } from "./claim-scope.ts";
 import { LeaseLostError, StoreError } from "./errors.ts";
-import type { ClaimRequest, Transacted } from "./store.ts";
-import { TimedOutError } from "./timing.ts";
+import type { Claimed, ClaimRequest } from "./store.ts";
 import { TransactionWork } from "./transaction-work.ts";
 import { UnclearCommitError } from "./unclear-commit.ts";
 
@@ -22,31 +21,23 @@ export async function transactUnder(
   fn: (tx: unknown) => unknown,
   onBegun: () => void,
 ): Promise<Came> {
-  const { client, events } = scope;
+  const { client, events, settings } = scope;
   const lost = new LeaseLostError({ token });
   const work = new TransactionWork(scope, request, (tx) => fn(tx));
   try {
-    const answer = await work.withEnd(() =>
-      begunInTime(scope, (begun) =>
-        client.transact(
-          { ...request, takeOver: false },
-          (tx, claimed) => {
-            begun();
-            // A record that was lost and is granted anew is another claim.
-            if (claimed.token !== token) throw lost;
-            onBegun();
-            return work.run(tx, claimed);
-          },
-          {},
-        ),
-      ),
-    );
+    const answer = await work.withEnd((run) => {
+      const begun = (tx: unknown, claimed: Claimed) => {
+        // A record that was lost and is granted anew is another claim.
+        if (claimed.token !== token) throw lost;
+        onBegun();
+        return run(tx, claimed);
+      };
+      return client.transact({ ...request, takeOver: false }, begun, {}, settings.storeTimeoutMs);
+    });
     if (answer.outcome === "blocked") throw new Error("Somebody else holds the record's row.");
-    if (!work.isCommitted(answer) || work.ended === undefined) {
-      return { as: "lost", error: lost };
-    }
-    work.emit(work.ended, { digest: request.id.digest, attempt: answer.attempt, token });
-    return { as: "committed", value: work.ended.value };
+    const committed = work.committed(answer);
+    if (committed === undefined) return { as: "lost", error: lost };
+    return { as: "committed", value: committed.value };
   } catch (cause) {
     if (cause === lost) return { as: "lost", error: lost };
     if (work.hasThrown(cause)) return { as: "rolled-back", error: cause };
@@ -55,25 +46,4 @@ export async function transactUnder(
     events.emit("store-error", () => ({ digest, operation: "transact", error }));
     return { as: cause instanceof UnclearCommitError ? "open" : "rolled-back", error };
   }
-}
-
-/** Nobody waits for a connection longer than for any other call to the store. */
-function begunInTime(
-  { runtime, settings }: ClaimScope,
-  ask: (begun: () => void) => Promise<Transacted>,
-): Promise<Transacted> {
-  const { storeTimeoutMs } = settings;
-  return new Promise((resolve, reject) => {
-    let isLate = false;
-    const late = new TimedOutError(`No transaction was begun in ${storeTimeoutMs} ms.`);
-    const cancel = runtime.schedule(() => {
-      isLate = true;
-      reject(late);
-    }, storeTimeoutMs);
-    const begun = () => {
-      cancel();
-      if (isLate) throw late;
-    };
-    ask(begun).finally(cancel).then(resolve, reject);
-  });
 }

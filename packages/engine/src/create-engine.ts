@@ -103,10 +103,11 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
   ): Promise<Outcome<T>> {
     checkFunction("fn", fn);
     const settings = this.#settingsOf(options);
-    const begun = await this.#begin(scope, key, payload, settings, options?.signal);
+    const own = { ...this.#scope, settings };
+    const call = this.#callOf(scope, key, payload, settings, options?.signal);
+    const begun = await begin(own, call);
     if (begun.kind === "replay") return replayed<T>(begun, await resultOf(begun, options?.rebuild));
-    const { claim } = begun;
-    return await runUnder({ ...this.#scope, settings }, claim, fn);
+    return await runUnder(own, begun.claim, fn);
   }
 
   async transaction<P, T>(
@@ -134,7 +135,8 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
     options?: Omit<CallOptions, "onError">,
   ): Promise<Begun> {
     const settings = this.#settingsOf(options);
-    const begun = await this.#begin(scope, key, payload, settings, options?.signal);
+    const call = this.#callOf(scope, key, payload, settings, options?.signal);
+    const begun = await begin({ ...this.#scope, settings }, call);
     if (begun.kind === "execute") return begun;
     return { kind: "replay", ...replayed(begun, await resultOf(begun, undefined)) };
   }
@@ -231,11 +233,6 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
     } finally {
       lifetime.leave();
     }
-  }
-
-  async #begin(...given: readonly [Scope, string, unknown, Settings, AbortSignal | undefined]) {
-    const call = this.#callOf(...given);
-    return await begin({ ...this.#scope, settings: given[3] }, call);
   }
 
   #callOf(

@@ -54,7 +54,7 @@ function verdictFor(
   verdicts: Verdicts,
 ): Verdict<unknown> {
   const first = firsts.get(key)?.call;
-  const verdict = verdicts.get(key) ?? inProgress(key, 0);
+  const verdict = verdicts.get(key) as Verdict<unknown>;
   if (first === call) return verdict;
   if (first?.fingerprint !== call.fingerprint) return { key, verdict: "conflict" };
   return verdict.verdict === "executed" ? replayed(key, verdict) : verdict;

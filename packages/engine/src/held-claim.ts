@@ -28,8 +28,7 @@ export class HeldClaim implements ClaimHandle {
   #controller: AbortController | undefined;
   #abortReason: Error | undefined;
   #ending: string | undefined;
-  /** Why the store could not run its transaction, or write before its step. */
-  storeFailure: unknown;
+  #storeFailure: unknown;
   #isOutlived = false;
   #isFree = false;
 
@@ -75,6 +74,11 @@ export class HeldClaim implements ClaimHandle {
     return this.#controller.signal;
   }
 
+  /** Why the store could not run its transaction, or write before its step. */
+  get storeFailure(): unknown {
+    return this.#storeFailure;
+  }
+
   deriveKey(name: string): string {
     return derivedKey(this.#claim.id, name);
   }
@@ -114,7 +118,7 @@ export class HeldClaim implements ClaimHandle {
       // What the transaction has renewed was rolled back as well.
       this.#heartbeat = this.#beat(renewedAtMs);
     }
-    if (came.error instanceof StoreError) this.storeFailure = came.error;
+    if (came.error instanceof StoreError) this.#storeFailure = came.error;
     throw came.error;
   }
 
@@ -192,7 +196,7 @@ export class HeldClaim implements ClaimHandle {
       onRenewed: (sentAtMs) => this.#heartbeat.confirm(sentAtMs),
       onRefused: () => this.#lose("refused"),
       onFailed: (error) => {
-        this.storeFailure = error;
+        this.#storeFailure = error;
       },
     });
     return this.#steps;

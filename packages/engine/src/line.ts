@@ -11,10 +11,7 @@ export interface LineSpec<Entry, Answer> {
   readonly sizeOf: (entry: Entry) => number;
   /** Whether many that wait are divided among the free lists of a store that is elsewhere. */
   readonly isDivided: boolean;
-  /**
-   * Whether the store is part of somebody's transaction. Then lists go one after the other and have no
-   * time but the transaction's, and nothing is sent once one has failed: it would be on its own.
-   */
+  /** Whether the store is part of somebody's transaction, whose time is theirs: nothing is sent twice. */
   readonly isBound: boolean;
   /** What is wrong with an answer, if anything: a faulty store has to fail loudly and at once. */
   readonly problemWith: (answer: Answer) => string | undefined;
@@ -70,16 +67,12 @@ export class Line<Entry, Answer> {
   #flushIsPlanned = false;
   /** Whether the store was at work elsewhere while its last long list was under way. */
   #isElsewhere = false;
-  /** What made a list of a bound store fail. */
-  #failure: { readonly error: unknown } | undefined;
-  readonly #listsMax: number;
   /** While calls wait for lists under way, sees to it that none waits past its deadline. */
   readonly #alarm: Alarm;
 
   constructor(runtime: Runtime, spec: LineSpec<Entry, Answer>) {
     this.#runtime = runtime;
     this.#spec = spec;
-    this.#listsMax = spec.isBound ? 1 : LISTS_IN_FLIGHT_MAX;
     this.#alarm = new Alarm(runtime, () => this.#sweep());
   }
 
@@ -90,16 +83,12 @@ export class Line<Entry, Answer> {
         reject(new TimedOutError(`${QUEUE_LENGTH_MAX} calls wait to ${this.#spec.name} already.`));
         return;
       }
-      if (this.#failure !== undefined) {
-        reject(this.#failure.error);
-        return;
-      }
       const isTimed = !this.#spec.isBound;
       const deadlineMs = isTimed
         ? this.#runtime.monotonicMs() + timeoutMs
         : Number.POSITIVE_INFINITY;
       this.#queue.push({ entry, timeoutMs, deadlineMs, resolve, reject });
-      if (this.#inFlight < this.#listsMax) this.#planFlush();
+      if (this.#inFlight < LISTS_IN_FLIGHT_MAX) this.#planFlush();
       else this.#alarm.ringBy(deadlineMs);
     });
   }
@@ -110,7 +99,7 @@ export class Line<Entry, Answer> {
     this.#flushIsPlanned = true;
     queueMicrotask(() => {
       this.#flushIsPlanned = false;
-      while (this.#queue.length > 0 && this.#inFlight < this.#listsMax) {
+      while (this.#queue.length > 0 && this.#inFlight < LISTS_IN_FLIGHT_MAX) {
         void this.#run(this.#takeList());
       }
       if (this.#queue.length > 0) this.#alarm.ringBy(soonest(this.#queue));
@@ -130,7 +119,7 @@ export class Line<Entry, Answer> {
     const left: Waiting<Entry, Answer>[] = [];
     const seen = new Set<string>();
     const scanned = Math.min(queue.length, QUEUE_SCANNED_MAX);
-    const share = Math.ceil(queue.length / (this.#listsMax - this.#inFlight));
+    const share = Math.ceil(queue.length / (LISTS_IN_FLIGHT_MAX - this.#inFlight));
     const isShared = isDivided && this.#isElsewhere;
     const length = isShared
       ? Math.min(Math.max(share, SHARE_MIN), LIST_ENTRIES_MAX)
@@ -166,17 +155,11 @@ export class Line<Entry, Answer> {
         this.#settle(list[index] as Waiting<Entry, Answer>, answers[index] as Answer);
       }
     } catch (error) {
-      if (this.#spec.isBound) this.#failAll(list, error);
+      if (this.#spec.isBound) for (const waiting of list) waiting.reject(error);
       else for (const waiting of list) void this.#askAgain(waiting, error, list.length === 1);
     }
     this.#inFlight -= 1;
     if (this.#queue.length > 0) this.#planFlush();
-  }
-
-  #failAll(list: readonly Waiting<Entry, Answer>[], error: unknown): void {
-    this.#failure = { error };
-    for (const waiting of [...list, ...this.#queue]) waiting.reject(error);
-    this.#queue = [];
   }
 
   async #timed<T>(length: number, send: () => Promise<T>): Promise<T> {

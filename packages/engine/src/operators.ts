@@ -3,7 +3,7 @@ import type { ClaimScope } from "./claim-scope.ts";
 import { describe, shown } from "./describe.ts";
 import { EngineClosedError, SettleRefusedError } from "./errors.ts";
 import { splitScope } from "./identity.ts";
-import { StepLog } from "./step-log.ts";
+import { readLog } from "./step-log.ts";
 import type {
   Checkpoint,
   ListQuery,
@@ -226,16 +226,13 @@ function decodedNote(note: string | undefined): { readonly note?: SettleNote } {
 function decodedSteps(checkpoint: Checkpoint | undefined): {
   readonly steps?: readonly InspectedStep[];
 } {
-  if (checkpoint === undefined) return {};
-  try {
-    const steps = [...StepLog.from(checkpoint).entries()].map(([name, state]): InspectedStep => {
-      if (state.begun !== undefined) return { name, state: "begun" };
-      return { name, state: "done", ...decoded(state.body) };
-    });
-    return { steps };
-  } catch {
-    return {};
-  }
+  const log = checkpoint && readLog(checkpoint);
+  if (log === undefined) return {};
+  const steps = [...log.entries()].map(([name, state]): InspectedStep => {
+    if (state.begun !== undefined) return { name, state: "begun" };
+    return { name, state: "done", ...decoded(state.body) };
+  });
+  return { steps };
 }
 
 function checkDecision(decision: Decision): void {

@@ -42,6 +42,7 @@ export async function untilKnown<T>(
   const startedAtMs = runtime.monotonicMs();
   const untilMs = duplicates === "reject" ? startedAtMs : startedAtMs + duplicates.waitMs;
   let hasWaited = false;
+  let grantedAtMs: number | undefined;
   // The same in every round: a claim of an earlier one may still be on its way, and if it is granted
   // late it has to be known as this call's own.
   let owner = runtime.newOwner();
@@ -54,6 +55,7 @@ export async function untilKnown<T>(
       const { asked, sentAtMs } = await rounds.ask(owner, takeOver);
       if (asked.kind === "again") continue;
       if (asked.kind === "granted") {
+        grantedAtMs = runtime.monotonicMs();
         const accepted = await rounds.accept(asked, sentAtMs);
         if (accepted !== undefined) return accepted;
         continue;
@@ -80,7 +82,7 @@ export async function untilKnown<T>(
     lifetime.leave();
     if (hasWaited) {
       const { digest } = call.id;
-      const waitedMs = runtime.monotonicMs() - startedAtMs;
+      const waitedMs = (grantedAtMs ?? runtime.monotonicMs()) - startedAtMs;
       scope.events.emit("waited", () => ({ digest, waitedMs }));
     }
   }

@@ -33,10 +33,6 @@ export class StepLog {
     return new StepLog(new Map(entries.map(({ name, ...state }) => [name, state])));
   }
 
-  get size(): number {
-    return this.#steps.size;
-  }
-
   get(name: string): StepState | undefined {
     return this.#steps.get(name);
   }
@@ -74,11 +70,15 @@ function isMarker(begun: unknown): boolean {
 export const NO_STEPS = `${FORMAT}[]`;
 
 export function isStepLog(checkpoint: Checkpoint | undefined): boolean {
+  return readLog(checkpoint) !== undefined;
+}
+
+/** The log of a checkpoint, or nothing where it holds none that can be read. */
+export function readLog(checkpoint: Checkpoint | undefined): StepLog | undefined {
   try {
-    StepLog.from(checkpoint);
-    return true;
+    return StepLog.from(checkpoint);
   } catch {
-    return false;
+    return undefined;
   }
 }
 
@@ -87,6 +87,6 @@ export function isStepLog(checkpoint: Checkpoint | undefined): boolean {
  * each step that was under way can find out whether it happened.
  */
 export function isResumable(checkpoint: Checkpoint | undefined): boolean {
-  if (checkpoint === undefined || !isStepLog(checkpoint)) return false;
-  return [...StepLog.from(checkpoint).entries()].every(([, { begun }]) => begun !== "once");
+  const log = checkpoint && readLog(checkpoint);
+  return log !== undefined && [...log.entries()].every(([, { begun }]) => begun !== "once");
 }

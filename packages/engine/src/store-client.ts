@@ -23,7 +23,7 @@ import type {
   TransactionalStore,
   TransactOptions,
 } from "./store.ts";
-import { pause, within } from "./timing.ts";
+import { pause, TimedOutError, within } from "./timing.ts";
 
 const GIVE_BACK_TRIES_MAX = 3;
 const GIVE_BACK_PAUSE_MS = 100;
@@ -104,19 +104,30 @@ export class StoreClient {
   }
 
   /**
-   * Runs work in a transaction. It takes as long as the work does, so that no time bounds it here; and
-   * what it rejects with may be the work's own, so that it comes out as it is.
+   * Runs work in a transaction. It takes as long as the work does, but its beginning is waited for no
+   * longer than any other call to the store: what begins later does not work. It rejects with what the
+   * work rejects with, as it is.
    */
-  async transact(
+  transact(
     request: ClaimRequest,
     work: (tx: unknown, claimed: Claimed) => Completion | Promise<Completion>,
     options: TransactOptions,
+    timeoutMs: number,
   ): Promise<Transacted> {
-    const store = this.#store as TransactionalStore<unknown, false>;
-    const answer = await store.transact(request, work, options);
-    const problem = answer?.outcome === "blocked" ? undefined : problemWithOutcome(answer);
-    if (problem === undefined) return answer;
-    throw new FaultyStoreError(`transact: ${problem}.`);
+    return new Promise((resolve, reject) => {
+      const late = new TimedOutError(`No transaction was begun in ${timeoutMs} ms.`);
+      let isLate = false;
+      const cancel = this.#runtime.schedule(() => {
+        isLate = true;
+        reject(late);
+      }, timeoutMs);
+      const begun = (tx: unknown, claimed: Claimed) => {
+        cancel();
+        if (isLate) throw late;
+        return work(tx, claimed);
+      };
+      this.#transact(request, begun, options).finally(cancel).then(resolve, reject);
+    });
   }
 
   purge(limit: number, timeoutMs: number): Promise<number> {
@@ -164,6 +175,18 @@ export class StoreClient {
       // Whoever made the call was told already; this is only about freeing the key early.
       return false;
     }
+  }
+
+  async #transact(
+    request: ClaimRequest,
+    work: (tx: unknown, claimed: Claimed) => Completion | Promise<Completion>,
+    options: TransactOptions,
+  ): Promise<Transacted> {
+    const store = this.#store as TransactionalStore<unknown, false>;
+    const answer = await store.transact(request, work, options);
+    const problem = answer?.outcome === "blocked" ? undefined : problemWithOutcome(answer);
+    if (problem === undefined) return answer;
+    throw new FaultyStoreError(`transact: ${problem}.`);
   }
 
   /** A rare call, outside the front. */

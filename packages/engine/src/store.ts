@@ -73,7 +73,10 @@ export interface TransactionalStore<Tx, IsSync extends boolean = boolean> extend
   bind(tx: Tx): BoundStore;
 }
 
-/** A store inside somebody's transaction: nothing may be sent to it once its calls have been answered. */
+/**
+ * A store inside somebody's transaction. Once one of its operations has failed, it MUST refuse all that
+ * come: where the failure has ended the transaction, they would be on their own.
+ */
 export interface BoundStore extends Store {
   readonly isBound: true;
 }

@@ -30,11 +30,8 @@ export interface TransactingDatabase<Tx> {
 
 /** A transaction that has been begun. */
 export interface OpenTransaction<Tx> {
+  /** A completion outside of the claim's transaction, which the work may have lost, MUST be refused. */
   readonly records: Pick<Store, "claim" | "complete">;
-  /** Comes right after the claim, so that {@link check} can tell this transaction from another. */
-  mark(): Promise<void>;
-  /** Rejects where this is not the transaction any more in which the mark was set. */
-  check(): Promise<void>;
   /** Runs work on a savepoint: where it rejects, what it has written is undone. */
   attempt<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
 }
@@ -130,7 +127,6 @@ async function workIn<Tx>(
     round.refusal = answer;
     return answer;
   }
-  await open.mark();
   const completion =
     onError === undefined
       ? await work(tx, answer)
@@ -140,7 +136,6 @@ async function workIn<Tx>(
           async (inner) => work(inner, answer),
           (error) => onError(error, answer),
         );
-  await open.check();
   const [isCompleted] = await open.records.complete([completion]);
   if (isCompleted) return answer;
   throw new Error(

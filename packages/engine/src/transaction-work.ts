@@ -5,14 +5,17 @@ import type { Claimed, ClaimRequest, Completion, Status, Transacted } from "./st
 import { TimedOutError } from "./timing.ts";
 import { UnclearCommitError } from "./unclear-commit.ts";
 
-/** How a run of the work ended, as it is recorded. */
+/** How a run of the work ended, and what was to be recorded of it. */
 interface Ended {
-  readonly status: Status;
+  readonly claimed: Claimed;
+  readonly completion: Completion;
   readonly value?: unknown;
   /** Why the value itself is not in the record, where it is not. */
   readonly notKeptBecause?: string | undefined;
   readonly error?: unknown;
 }
+
+type Run = (tx: unknown, claimed: Claimed) => Completion | Promise<Completion>;
 
 /**
  * A function of the user's that runs in a transaction, perhaps more than once, and what came of its
@@ -23,7 +26,6 @@ export class TransactionWork {
   readonly #request: ClaimRequest;
   readonly #fn: (tx: unknown, claimed: Claimed) => unknown;
   #ended: Ended | undefined;
-  #completion: Completion | undefined;
   #isGivenUp = false;
   #thrown: { readonly error: unknown } | undefined;
   #begunAtMs = 0;
@@ -40,22 +42,19 @@ export class TransactionWork {
     this.#fn = fn;
   }
 
-  get ended(): Ended | undefined {
-    return this.#ended;
-  }
-
   get ranMs(): number {
     return this.#scope.runtime.monotonicMs() - this.#begunAtMs;
   }
 
   /**
-   * Whether an answer says that the last run was committed, now or by a round whose answer was lost. An
-   * operator writes in the owner's name as well: what is recorded has to be what this run has ended in.
+   * What the last run has ended in, if an answer says that it was committed, now or by a round whose
+   * answer was lost. An operator writes in the owner's name as well: what is recorded has to be that.
    */
-  isCommitted(answer: Transacted | undefined): boolean {
-    if (answer?.outcome !== "completed") return answer?.outcome === "claimed";
-    const { status, body } = this.#completion ?? {};
-    return answer.owner === this.#request.owner && answer.status === status && answer.body === body;
+  committed(answer: Transacted): Ended | undefined {
+    const ended = this.#ended;
+    if (ended === undefined || !isOf(answer, ended.completion)) return undefined;
+    this.#emit(ended);
+    return ended;
   }
 
   /** Whether an error is the function's own, and not the store's. */
@@ -64,11 +63,10 @@ export class TransactionWork {
   }
 
   /** A driver that knows no promises gets the completion at once. */
-  readonly run = (tx: unknown, claimed: Claimed): Completion | Promise<Completion> => {
+  readonly #run: Run = (tx, claimed) => {
     if (this.#isGivenUp) throw new TimedOutError("Nobody waits for this transaction any more.");
     this.#begunAtMs = this.#scope.runtime.monotonicMs();
     this.#ended = undefined;
-    this.#completion = undefined;
     this.#thrown = undefined;
     this.#onBegin();
     let value: unknown;
@@ -91,15 +89,16 @@ export class TransactionWork {
     const policy = policyFor(error, this.#scope.settings);
     if (policy === "release" || !this.hasThrown(error)) return undefined;
     this.#thrown = undefined;
-    if (policy === "record") {
-      return this.#end({ status: "failed", error }, encodeError(error), claimed);
-    }
+    if (policy === "record") return this.#end("failed", encodeError(error), { claimed, error });
     const body = encodeEvidence(error, this.#scope.settings.maxResultBytes);
-    return this.#end({ status: "unknown", error }, body, claimed);
+    return this.#end("unknown", body, { claimed, error });
   };
 
-  /** The transaction's end, but later than so long after the work's end nobody waits for it. */
-  withEnd(transact: () => Promise<Transacted>): Promise<Transacted> {
+  /**
+   * The end of a transaction that runs the work. Later than so long after the work's own end nobody
+   * waits for it.
+   */
+  withEnd(transact: (run: Run) => Promise<Transacted>): Promise<Transacted> {
     const { runtime, settings } = this.#scope;
     const { storeTimeoutMs } = settings;
     return new Promise((resolve, reject) => {
@@ -117,19 +116,17 @@ export class TransactionWork {
         cancel();
         act();
       };
-      transact().then(
+      transact(this.#run).then(
         (answer) => settle(() => resolve(answer)),
         (error: unknown) => settle(() => reject(error)),
       );
     });
   }
 
-  emit(
-    { status, notKeptBecause }: Ended,
-    about: { readonly digest: string; readonly attempt: number; readonly token: number },
-  ): void {
+  #emit({ claimed: { attempt, token }, completion: { status }, notKeptBecause }: Ended): void {
     const { events } = this.#scope;
-    const ranMs = this.ranMs;
+    const about = { digest: this.#request.id.digest, attempt, token };
+    const { ranMs } = this;
     if (status === "failed") events.emit("failed", () => ({ ...about, ranMs }));
     else if (status === "unknown") events.emit("unknown", () => ({ ...about, reason: "held" }));
     else {
@@ -146,16 +143,22 @@ export class TransactionWork {
   #done(value: unknown, claimed: Claimed): Completion {
     const { maxResultBytes } = this.#scope.settings;
     const { body, notKeptBecause } = encodeValue(value, maxResultBytes);
-    return this.#end({ status: "succeeded", value, notKeptBecause }, body, claimed);
+    return this.#end("succeeded", body, { claimed, value, notKeptBecause });
   }
 
-  #end(ended: Ended, body: string, { token }: Claimed): Completion {
+  #end(status: Status, body: string, how: Omit<Ended, "completion">): Completion {
     const { id, owner, retentionMs } = this.#request;
-    this.#ended = ended;
+    const completion = { id, owner, token: how.claimed.token, status, body, retentionMs };
+    this.#ended = { ...how, completion };
     this.#onEnd();
-    this.#completion = { id, owner, token, status: ended.status, body, retentionMs };
-    return this.#completion;
+    return completion;
   }
+}
+
+/** Whether this completion is what was committed. */
+function isOf(answer: Transacted, { owner, status, body }: Completion): boolean {
+  if (answer.outcome !== "completed") return answer.outcome === "claimed";
+  return answer.owner === owner && answer.status === status && answer.body === body;
 }
 
 function isPromise(value: unknown): value is Promise<unknown> {

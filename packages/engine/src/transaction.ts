@@ -2,13 +2,14 @@ import { requestOf } from "./begin.ts";
 import type { ClaimScope } from "./claim-scope.ts";
 import type { ClaimContext } from "./context.ts";
 import { EngineClosedError, StoreError } from "./errors.ts";
-import type { Answer, Flight } from "./flights.ts";
+import type { EventMap } from "./events.ts";
+import type { Answer } from "./flights.ts";
 import { derivedKey } from "./identity.ts";
 import type { Call, Replay } from "./meet.ts";
 import type { Settings } from "./options.ts";
-import { type Answered, checkWanted, untilKnown } from "./rounds.ts";
+import { type Answered, checkWanted, type Granted, untilKnown } from "./rounds.ts";
 import type { Claimed, ClaimRequest, RecordView, Transacted } from "./store.ts";
-import { TimedOutError, within } from "./timing.ts";
+import { within } from "./timing.ts";
 import { TransactionWork } from "./transaction-work.ts";
 
 /** What a transaction of this call's own has recorded. */
@@ -16,13 +17,6 @@ export interface Committed {
   readonly kind: "committed";
   readonly claimed: Claimed;
   readonly value: unknown;
-}
-
-/** What events tell of it. */
-interface About {
-  readonly digest: string;
-  readonly attempt: number;
-  readonly token: number;
 }
 
 export type WorkOf = (tx: unknown, context: ClaimContext) => unknown;
@@ -49,7 +43,7 @@ export async function transaction(
       run = new Run(own, call, requestOf(own, call, owner, takeOver), work);
       return await run.ask();
     },
-    accept: async ({ flight }) => await run?.over(flight),
+    accept: async (granted) => await run?.over(granted),
   });
 }
 
@@ -60,9 +54,7 @@ class Run {
   readonly #request: ClaimRequest;
   readonly #work: TransactionWork;
   readonly #stops: (() => void)[] = [];
-  #isGivenUp = false;
   #unwanted: { readonly reason: unknown } | undefined;
-  #claimed: Claimed | undefined;
   #over: Promise<Transacted> | undefined;
 
   constructor(scope: ClaimScope, call: Call, request: ClaimRequest, work: WorkOf) {
@@ -82,7 +74,7 @@ class Run {
       within(runtime, storeTimeoutMs, answer, "The call to claim");
     const sentAtMs = runtime.monotonicMs();
     try {
-      const asked = await client.flights.ask(this.#request, () => this.#send(bound), bound);
+      const asked = await client.flights.ask(this.#request, () => this.#send(), bound);
       return { asked, sentAtMs };
     } catch (cause) {
       if (this.#unwanted !== undefined) throw this.#unwanted.reason;
@@ -93,41 +85,43 @@ class Run {
   }
 
   /** Waits for the end of the transaction whose claim was granted. */
-  async over(flight: Flight): Promise<Committed | undefined> {
+  async over({ flight, outcome }: Granted): Promise<Committed | undefined> {
     const { client, events } = this.#scope;
-    const about = () => {
-      const { attempt = 1, token = 0 } = this.#claimed ?? {};
-      return { digest: this.#call.id.digest, attempt, token };
-    };
-    events.emit(this.#claimed?.takenOver ? "taken-over" : "claimed", about);
+    const { attempt, token, takenOver } = outcome;
+    const about = { digest: this.#call.id.digest, attempt, token };
+    events.emit(takenOver ? "taken-over" : "claimed", () => about);
     const answer = await this.#end(about).finally(() => {
       for (const stop of this.#stops) stop();
       client.flights.land(flight);
     });
-    return this.#work.isCommitted(answer) ? this.#committed(about()) : undefined;
+    const committed = answer && this.#work.committed(answer);
+    if (committed === undefined) return undefined;
+    const { claimed, value, completion, error } = committed;
+    if (completion.status !== "succeeded") throw error;
+    return { kind: "committed", claimed, value };
   }
 
-  async #end(about: () => About): Promise<Transacted | undefined> {
+  async #end(about: EventMap["claimed"]): Promise<Transacted | undefined> {
     const { events } = this.#scope;
     try {
       return await this.#over;
     } catch (cause) {
       if (this.#unwanted !== undefined) throw this.#unwanted.reason;
       if (this.#work.hasThrown(cause)) {
-        events.emit("released", () => ({ ...about(), ranMs: this.#work.ranMs }));
+        events.emit("released", () => ({ ...about, ranMs: this.#work.ranMs }));
         throw cause;
       }
       const error = new StoreError("transact", cause);
-      events.emit("store-error", () => ({ ...about(), operation: "transact", error }));
+      events.emit("store-error", () => ({ digest: about.digest, operation: "transact", error }));
       throw error;
     }
   }
 
   /** A replay opens no transaction: what is decided is read. */
-  async #send(bound: (answer: Promise<Answer>) => Promise<Answer>): Promise<Answer> {
+  async #send(): Promise<Answer> {
     const { client, settings } = this.#scope;
     const view = await client.read(this.#call.id, settings.storeTimeoutMs);
-    return outcomeIn(view) ?? (await bound(this.#transact()).catch((error) => this.#giveUp(error)));
+    return outcomeIn(view) ?? (await this.#transact());
   }
 
   /** Answers once the claim was granted, or refused. */
@@ -135,14 +129,14 @@ class Run {
     const { client, settings } = this.#scope;
     const onError = settings.onError === undefined ? {} : { onError: this.#work.onError };
     return new Promise((resolve, reject) => {
-      const begun = (tx: unknown, claimed: Claimed) => {
-        if (this.#isGivenUp) throw new TimedOutError("The claim came too late.");
-        this.#checkWanted();
-        this.#claimed = claimed;
-        resolve(claimed);
-        return this.#work.run(tx, claimed);
-      };
-      this.#over = this.#work.withEnd(() => client.transact(this.#request, begun, onError));
+      this.#over = this.#work.withEnd((run) => {
+        const begun = (tx: unknown, claimed: Claimed) => {
+          this.#checkWanted();
+          resolve(claimed);
+          return run(tx, claimed);
+        };
+        return client.transact(this.#request, begun, onError, settings.storeTimeoutMs);
+      });
       this.#over.then(resolve, reject);
     });
   }
@@ -155,21 +149,6 @@ class Run {
       this.#unwanted = { reason };
       throw reason;
     }
-  }
-
-  #giveUp(error: unknown): never {
-    this.#isGivenUp = true;
-    throw error;
-  }
-
-  #committed(about: About): Committed {
-    const { ended } = this.#work;
-    if (ended === undefined || this.#claimed === undefined) {
-      throw new StoreError("transact", new Error("The store committed what did not run."));
-    }
-    this.#work.emit(ended, about);
-    if (ended.status !== "succeeded") throw ended.error;
-    return { kind: "committed", claimed: this.#claimed, value: ended.value };
   }
 
   #contextOf({ token, attempt }: Claimed): ClaimContext {

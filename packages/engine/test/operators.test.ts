@@ -249,6 +249,22 @@ describe("purge", () => {
     expect(records).toHaveLength(1);
   });
 
+  test("takes small batches where they take long", async () => {
+    const { engine, time, wire } = world({ replayMs: 400_000 });
+    for (let index = 0; index < 200; index += 1) {
+      await engine.execute("o", `k${index}`, null, () => index);
+    }
+    await time.advance(400_000);
+    wire.delay("purge", 11);
+    const purging = engine.purge();
+    await time.advance(10);
+    wire.delay("purge", 9);
+    await time.advance(60_000);
+    expect(await purging).toBe(200);
+    const asked = wire.calls.filter(({ operation }) => operation === "purge");
+    expect(asked.map(({ given }) => given)).toEqual([25, 25, 50, 100, 200]);
+  });
+
   test("refuses bad limits, and tells of a failing store", async () => {
     const { engine, wire } = world();
     for (const limit of [0, -1, 1.5, Number.NaN, "10", null]) {

@@ -134,6 +134,25 @@ describe("a transaction", () => {
   });
 });
 
+test("a transaction that has waited tells how long it waited, and not how long it worked", async () => {
+  let isBlocked = true;
+  const { engine, time } = transacting((plain) => async (...given) => {
+    return isBlocked ? { outcome: "blocked" } : await plain(...given);
+  });
+  const work = gate<number>();
+  const options = { duplicates: { waitMs: 10_000 } };
+  const run = engine.transaction("orders", "k", 1, work.fn, options);
+  const waited: number[] = [];
+  engine.on("waited", ({ waitedMs }) => waited.push(waitedMs));
+  await time.advance(200);
+  isBlocked = false;
+  await time.advance(9_000);
+  work.open(1);
+  await time.advance(1);
+  expect(await run).toMatchObject({ value: 1 });
+  expect(waited).toEqual([250]);
+});
+
 describe("a transaction under a claim", () => {
   const failing = (): Transact => async () => {
     throw Object.assign(new Error("no connection"), { code: "ECONNREFUSED" });

@@ -89,10 +89,19 @@ class PooledStore<Tx> extends Records implements MysqlStore<Tx> {
 
 /** After a deadlock it takes statements as if nothing had been: only the savepoint tells. */
 function open<Tx>(queries: Queries, tx: Tx): OpenTransaction<Tx> {
+  const records = new Records(new Statements(queries, 1));
   return {
-    records: new Records(new Statements(queries, 1)),
-    mark: () => queries.define(sql.SAVEPOINT),
-    check: () => queries.define(sql.RELEASE_SAVEPOINT),
+    records: {
+      claim: async (requests) => {
+        const answers = await records.claim(requests);
+        await queries.define(sql.SAVEPOINT);
+        return answers;
+      },
+      complete: async (completions) => {
+        await queries.define(sql.RELEASE_SAVEPOINT);
+        return await records.complete(completions);
+      },
+    },
     attempt: async (work) => {
       try {
         return await work(tx);

@@ -1,6 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { createEngine, StoreError } from "@idemkit/engine";
-import { claimed, requestOf, roundTrips, startMariaDb, startProxy } from "@idemkit/test-servers";
+import {
+  claimed,
+  requestOf,
+  roundTrips,
+  roundTripsOfTransaction,
+  startMariaDb,
+  startProxy,
+} from "@idemkit/test-servers";
 import {
   createConnection,
   createPoolCluster,
@@ -36,6 +43,14 @@ describe.each(servers)("on %s", (_version, server) => {
     await play("and those for lists", 2);
     expect(await play("one", 1)).toEqual([2, 1, 1, 1, 1]);
     expect(await play("many", 256)).toEqual([3, 1, 1, 1, 1]);
+  });
+
+  test("a transaction is nine round trips beside its work, and one read before it", async () => {
+    const proxy = await startProxy(await database(server));
+    onTestFinished(() => proxy.stop());
+    const client = pool(proxy.url, onTestFinished, { connectionLimit: 1 });
+    await migrate(client);
+    expect(await roundTripsOfTransaction(proxy, mysqlStore(client))).toBe(10);
   });
 
   test("a replay locks and writes nothing", async () => {

@@ -107,9 +107,6 @@ class PooledStore<Tx> extends Records implements PostgresStore<Tx> {
         claim: (requests) => records.claim(requests),
         complete: (completions) => records.completeHere(completions),
       },
-      // The completion looks whether it is in the same transaction as the claim.
-      mark: async () => undefined,
-      check: async () => undefined,
       attempt: (work) => attempt((tx) => work(tx as Tx)),
     };
   }

@@ -1,6 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { createEngine, StoreError } from "@idemkit/engine";
-import { claimed, requestOf, roundTrips, startPostgres, startProxy } from "@idemkit/test-servers";
+import {
+  claimed,
+  requestOf,
+  roundTrips,
+  roundTripsOfTransaction,
+  startPostgres,
+  startProxy,
+} from "@idemkit/test-servers";
 import pg from "pg";
 import postgres from "postgres";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -39,6 +46,14 @@ describe("round trips, counted by a proxy", () => {
       expect(await least("many", 256)).toEqual([1, 1, 1, 1, 1]);
     });
   }
+
+  test("a transaction is four beside its work on pg, and one read before it", async () => {
+    const proxy = await startProxy(await database());
+    onTestFinished(() => proxy.stop());
+    const client = pool(proxy.url, onTestFinished);
+    await migrate(client);
+    expect(await roundTripsOfTransaction(proxy, postgresStore(client))).toBe(5);
+  });
 });
 
 describe("what is written", () => {

@@ -23,8 +23,20 @@ export interface Statements {
   purge(parameters: Parameters): number;
 }
 
-/** @throws Error with advice where the tables are not there, its cause being the driver's */
+const known = new WeakMap<SqliteHandle, Statements>();
+
+/**
+ * The statements of a handle, which are prepared once, however many stores are made on it.
+ *
+ * @throws Error with advice where the tables are not there, its cause being the driver's
+ */
 export function statementsOf(db: SqliteHandle): Statements {
+  const statements = known.get(db) ?? prepareAll(db);
+  known.set(db, statements);
+  return statements;
+}
+
+function prepareAll(db: SqliteHandle): Statements {
   // A handle may be set to answer BigInts; tokens and times are safe integers.
   const prepare = (text: string) => prepared(db, text).safeIntegers(false);
   const one = <T>(text: string) => {

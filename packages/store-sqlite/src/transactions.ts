@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { InOrder } from "@idemkit/engine/model";
 import type { SqliteHandle, SqliteStatement } from "./handle.ts";
 
 const BUSY_WAIT_MS_MAX = 10_000;
@@ -62,14 +63,17 @@ export class Transactions implements Writes {
 /** A transaction that somebody else has begun, and will end. */
 export class OpenTransaction implements Writes {
   readonly #db: SqliteHandle;
+  readonly #order = new InOrder();
 
   constructor(db: SqliteHandle) {
     this.#db = db;
   }
 
   async write<T>(work: () => T): Promise<T> {
-    if (this.#db.inTransaction) return work();
-    throw new Error("bind: the transaction is over, and nothing was written.");
+    return await this.#order.run(async () => {
+      if (this.#db.inTransaction) return work();
+      throw new Error("bind: the transaction is over, and nothing was written.");
+    });
   }
 
   async read<T>(work: () => T): Promise<T> {

@@ -9,8 +9,8 @@ export const runBugs: readonly Bug[] = [
     edits: [
       {
         file: "create-engine.ts",
-        from: 'const begun = await this.#begin(scope, key, payload, settings, options?.signal);\n    if (begun.kind === "replay") return',
-        to: 'const begun = await this.#begin(scope, key, payload, settings, options?.signal).catch((error: any) => {\n      if (error.code !== "STORE_FAILED") throw error;\n      const written = async () => ({ recorded: false });\n      return { kind: "execute", claim: { token: 1, attempt: 1, complete: written, fail: written, release: written, hold: written, signal: new AbortController().signal } } as any;\n    });\n    if (begun.kind === "replay") return',
+        from: 'const begun = await begin(own, call);\n    if (begun.kind === "replay") return',
+        to: 'const begun = await begin(own, call).catch((error: any) => {\n      if (error.code !== "STORE_FAILED") throw error;\n      const written = async () => ({ recorded: false });\n      return { kind: "execute", claim: { token: 1, attempt: 1, complete: written, fail: written, release: written, hold: written, signal: new AbortController().signal } } as any;\n    });\n    if (begun.kind === "replay") return',
       },
     ],
   },

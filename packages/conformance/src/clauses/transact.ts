@@ -253,7 +253,7 @@ export const transactClauses: readonly TransactionalClause[] = [
     assert.equal((await released.view()).state, "in-progress");
     assert.equal(await bench.effects(subject), 0);
   }),
-  clause("bind.fence", "a bound store fences as any other", async (bench) => {
+  clause("bind.fence", "a bound store fences like every other", async (bench) => {
     const subject = bench.subject();
     await subject.claimed();
     await bench.harness.transaction(async (_, bound) => {
