@@ -44,6 +44,7 @@ export default defineConfig({
             "packages/*/test/**/*.test.ts",
             "examples/*/test/**/*.test.ts",
             "simulation/test/**/*.test.ts",
+            "http-suite/test/**/*.test.ts",
             "test/**/*.test.ts",
           ],
           exclude: onServers.flatMap(({ include }) => include),

@@ -1,4 +1,5 @@
 import type { Context } from "./context.ts";
+import type { Guarantee } from "./options.ts";
 
 /** What came of writing an outcome. */
 export interface Written {
@@ -7,6 +8,8 @@ export interface Written {
    * duplicates are treated as if this process had died.
    */
   readonly recorded: boolean;
+  /** What the store said, where that is why it is not known. */
+  readonly error?: unknown;
 }
 
 /**
@@ -16,6 +19,8 @@ export interface Written {
 export interface ClaimHandle extends Context {
   /** Whether somebody else's lapsed claim was taken over: its effects may have happened in part. */
   readonly takenOver: boolean;
+  /** What was asked for where it was begun. */
+  readonly guarantee: Guarantee;
   /** Epoch milliseconds on the store's clock. */
   readonly createdAt: number;
   /** Records the result. Duplicates get it again. */

@@ -7,6 +7,7 @@ import { EngineClosedError, LeaseLostError, StoreError } from "./errors.ts";
 import type { Flight } from "./flights.ts";
 import { type Heartbeat, NO_HEARTBEAT } from "./heartbeats.ts";
 import { derivedKey } from "./identity.ts";
+import type { Guarantee } from "./options.ts";
 import type { StepOptions, Steps } from "./steps.ts";
 import type { Checkpoint, Claim, Claimed, Completion } from "./store.ts";
 
@@ -14,6 +15,7 @@ export class HeldClaim implements ClaimHandle {
   readonly token: number;
   readonly attempt: number;
   readonly takenOver: boolean;
+  readonly guarantee: Guarantee;
   readonly createdAt: number;
   readonly #scope: ClaimScope;
   readonly #flight: Flight;
@@ -39,6 +41,7 @@ export class HeldClaim implements ClaimHandle {
     this.token = claimed.token;
     this.attempt = claimed.attempt;
     this.takenOver = claimed.takenOver;
+    this.guarantee = scope.settings.guarantee;
     this.createdAt = claimed.createdAt;
     this.#checkpoint = claimed.checkpoint;
     const { id, owner } = flight.request;
@@ -128,11 +131,7 @@ export class HeldClaim implements ClaimHandle {
     const written = await this.#write({ status: "succeeded", body }, { value });
     if (written.recorded) {
       const why = notKeptBecause === undefined ? {} : { notKeptBecause };
-      this.#scope.events.emit("completed", () => ({
-        ...this.about(),
-        ranMs: this.#ranMs(),
-        ...why,
-      }));
+      this.#scope.events.emit("completed", () => ({ ...this.#aboutRun(), ...why }));
     }
     return written;
   }
@@ -143,7 +142,7 @@ export class HeldClaim implements ClaimHandle {
     const body = encodeError(error);
     const written = await this.#write({ status: "failed", body }, { cause: error });
     if (written.recorded) {
-      this.#scope.events.emit("failed", () => ({ ...this.about(), ranMs: this.#ranMs() }));
+      this.#scope.events.emit("failed", () => this.#aboutRun());
     }
     return written;
   }
@@ -164,9 +163,10 @@ export class HeldClaim implements ClaimHandle {
     this.#startEnding("release");
     const answer = await this.#end("release", this.#giveBack(isToLapse));
     if (answer === "true") {
-      this.#scope.events.emit("released", () => ({ ...this.about(), ranMs: this.#ranMs() }));
+      this.#scope.events.emit("released", () => this.#aboutRun());
     }
-    return { recorded: answer === "true" };
+    const failure = typeof answer === "string" ? {} : answer;
+    return { recorded: answer === "true", ...failure };
   }
 
   /** The next caller must know which steps failed: where that cannot be told, the claim lapses. */
@@ -218,7 +218,7 @@ export class HeldClaim implements ClaimHandle {
     // Nothing of somebody's transaction will stand after that.
     if (client.isBound) throw answer.error;
     events.emit("completion-lost", () => ({ ...this.about(), error: answer.error }));
-    return { recorded: false };
+    return { recorded: false, error: answer.error };
   }
 
   /** Waits for the store's word on the end, renewing until it comes, and stops all that runs. */
@@ -287,8 +287,8 @@ export class HeldClaim implements ClaimHandle {
     this.#controller?.abort(reason);
   }
 
-  #ranMs(): number {
-    return this.#scope.runtime.monotonicMs() - this.#sentAtMs;
+  #aboutRun() {
+    return { ...this.about(), ranMs: this.#scope.runtime.monotonicMs() - this.#sentAtMs };
   }
 
   /** What events tell of it. */

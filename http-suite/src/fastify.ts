@@ -1,0 +1,151 @@
+import type { AddressInfo } from "node:net";
+import { Readable } from "node:stream";
+import compress from "@fastify/compress";
+import cookie from "@fastify/cookie";
+import cors from "@fastify/cors";
+import etag from "@fastify/etag";
+import type { Engine } from "@idemkit/engine";
+import type * as Fastify from "@idemkit/fastify";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import createError from "http-errors";
+import type { App, Binding, Exchange, Plan } from "./lab.ts";
+
+/** @param module the binding, or a broken one */
+export function fastifyBinding(module: typeof Fastify): Binding {
+  return { name: "Fastify", start: async (engine, plan) => await start(module, engine, plan) };
+}
+
+async function start(module: typeof Fastify, engine: Engine, plan: Plan): Promise<App> {
+  const reported: unknown[] = [];
+  const app = fastify({ loggerInstance: loggerInto(reported) }) as unknown as FastifyInstance;
+  const options = {
+    engine,
+    scope: scopeOf,
+    ...plan.options,
+  } as unknown as Fastify.FastifyIdempotencyOptions;
+  app.addHook("onRequest", async (_request, reply) => {
+    reply.header("X-Request-Id", Math.random().toString(36));
+  });
+  await surround(module, app, plan, options);
+  app.addContentTypeParser("application/octet-stream", (_request, payload, done) => {
+    done(null, payload);
+  });
+  app.addContentTypeParser(
+    ["text/csv", "application/x-www-form-urlencoded", "multipart/form-data"],
+    { parseAs: "string" },
+    (_request, body, done) => done(null, body),
+  );
+  await app.register(module.idempotency, options);
+  declareRoutes(module, app, engine, plan);
+  await app.listen({ port: 0, host: "127.0.0.1" });
+  const { port } = app.server.address() as AddressInfo;
+  return {
+    origin: `http://127.0.0.1:${port}`,
+    reported,
+    close: async () => {
+      app.server.closeAllConnections();
+      await app.close();
+    },
+  };
+}
+
+async function surround(
+  module: typeof Fastify,
+  app: FastifyInstance,
+  plan: Plan,
+  options: Fastify.FastifyIdempotencyOptions,
+): Promise<void> {
+  const around = plan.around ?? [];
+  if (plan.formatsErrors) {
+    app.setErrorHandler((error: Readonly<Record<string, never>>, _request, reply) => {
+      const { statusCode = 500, message, problem, headers = {} } = error;
+      return reply
+        .code(statusCode)
+        .headers(headers)
+        .send(problem ?? { formatted: true, message });
+    });
+  }
+  if (around.includes("cors")) {
+    const { allowHeaders, exposeHeaders } = module.corsHeaders(options);
+    await app.register(cors, {
+      allowedHeaders: allowHeaders,
+      exposedHeaders: exposeHeaders,
+    });
+  }
+  await app.register(cookie);
+  if (around.includes("compress")) await app.register(compress, { threshold: 1 });
+  if (around.includes("etag")) await app.register(etag);
+}
+
+function declareRoutes(
+  module: typeof Fastify,
+  app: FastifyInstance,
+  engine: Engine,
+  plan: Plan,
+): void {
+  const answer = async (request: FastifyRequest, reply: FastifyReply) =>
+    await plan.handler(exchangeOf(request, reply));
+  app.get("/status/:key", module.idempotencyStatus({ engine, scope: scopeOf }));
+  app.route({ method: ["GET", "POST", "PUT", "PATCH"], url: "/open", handler: answer });
+  app.route({
+    method: ["GET", "POST", "PUT", "PATCH"],
+    url: "/*",
+    config: { idempotency: true },
+    handler: answer,
+    ...(plan.timeoutMs !== undefined && { handlerTimeout: plan.timeoutMs }),
+    ...(plan.authenticates && {
+      preHandler: async (request: FastifyRequest) => {
+        if (request.headers.authorization === undefined) throw createError(401);
+      },
+    }),
+  });
+}
+
+function scopeOf(request: FastifyRequest): string {
+  return String(request.headers["x-user"] ?? "");
+}
+
+function exchangeOf(request: FastifyRequest, reply: FastifyReply): Exchange {
+  return {
+    method: request.method,
+    body: request.body,
+    idempotency: request.idempotency,
+    status: (code) => void reply.code(code),
+    header: (name, value) => void reply.header(name, value),
+    cookie: (name, value) => void reply.setCookie(name, value),
+    redirect: (url) => reply.redirect(url),
+    // A handler that answers nothing has to say so.
+    send: (body) => (body === undefined || body === null ? reply.send(body) : body),
+    fail: (status, message, members = {}) => {
+      throw createError(status, message, members);
+    },
+    hijack: () => reply.hijack().raw,
+    unparsed: async () => {
+      const { body } = request;
+      return body instanceof Readable
+        ? Buffer.concat(await body.toArray())
+        : Buffer.from(`${body}`);
+    },
+  };
+}
+
+/** A logger of Fastify's kind that keeps the errors it is told of. */
+function loggerInto(reported: unknown[]) {
+  const quiet = () => undefined;
+  const error = (details: unknown) => {
+    reported.push((details as { readonly err?: unknown } | null)?.err ?? details);
+  };
+  const logger = {
+    ...{
+      level: "error",
+      fatal: error,
+      error,
+      warn: quiet,
+      info: quiet,
+      debug: quiet,
+      trace: quiet,
+    },
+    ...{ silent: quiet, child: () => logger },
+  };
+  return logger as never;
+}

@@ -1,0 +1,121 @@
+import type { AddressInfo } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Engine } from "@idemkit/engine";
+import type * as Koa from "@idemkit/koa";
+import { bodyParser } from "@koa/bodyparser";
+import cors from "@koa/cors";
+import createError from "http-errors";
+import Application, { type Context, type Next } from "koa";
+import compress from "koa-compress";
+import conditional from "koa-conditional-get";
+import etag from "koa-etag";
+import type { App, Binding, Exchange, Plan } from "./lab.ts";
+
+/** @param module the binding, or a broken one */
+export function koaBinding(module: typeof Koa): Binding {
+  return { name: "Koa", start: async (engine, plan) => await start(module, engine, plan) };
+}
+
+async function start(module: typeof Koa, engine: Engine, plan: Plan): Promise<App> {
+  const { idempotency, idempotencyStatus, corsHeaders } = module;
+  const app = new Application();
+  const reported: unknown[] = [];
+  app.on("error", (error: unknown) => reported.push(error));
+  const options = { engine, scope: scopeOf, ...plan.options } as Koa.KoaOptions;
+  const around = plan.around ?? [];
+  if (plan.formatsErrors) app.use(formatErrors);
+  app.use(async (ctx, next) => {
+    ctx.set("X-Request-Id", Math.random().toString(36));
+    await next();
+  });
+  if (around.includes("cors")) app.use(cors(corsHeaders(options)));
+  if (around.includes("compress")) app.use(compress({ threshold: 1 }));
+  if (around.includes("etag")) app.use(conditional()).use(etag());
+  if (plan.timeoutMs !== undefined) app.use(timeOut(plan.timeoutMs));
+  if (plan.authenticates) app.use(authenticate);
+  app.use(bodyParser({ enableTypes: ["json", "form", "text"] }));
+  const status = idempotencyStatus({ engine, scope: scopeOf });
+  const protect = idempotency(options);
+  app.use(async (ctx, next) => {
+    if (ctx.path.startsWith("/status/")) return await status(ctx, next);
+    return ctx.path === "/open" ? await next() : await protect(ctx, next);
+  });
+  app.use(async (ctx) => {
+    await plan.handler(exchangeOf(ctx));
+  });
+  const server = app.listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    origin: `http://127.0.0.1:${port}`,
+    reported,
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+function scopeOf(ctx: Context): string {
+  return ctx.get("x-user");
+}
+
+function exchangeOf(ctx: Context): Exchange {
+  return {
+    method: ctx.method,
+    body: ctx.request.body,
+    idempotency: ctx.state.idempotency,
+    status: (code) => {
+      ctx.status = code;
+    },
+    header: (name, value) => ctx.set(name, typeof value === "string" ? value : [...value]),
+    cookie: (name, value) => {
+      ctx.cookies.set(name, value);
+    },
+    redirect: (url) => ctx.redirect(url),
+    send: (body) => {
+      if (body !== undefined) ctx.body = body;
+    },
+    fail: (status, message, members = {}) => {
+      throw createError(status, message, members);
+    },
+    hijack: () => {
+      ctx.respond = false;
+      return ctx.res;
+    },
+    unparsed: async () => Buffer.concat(await ctx.req.toArray()),
+  };
+}
+
+async function formatErrors(ctx: Context, next: Next): Promise<void> {
+  try {
+    await next();
+  } catch (error) {
+    const {
+      status = 500,
+      message,
+      problem,
+      headers = {},
+    } = error as Readonly<Record<string, never>>;
+    ctx.set(headers);
+    ctx.status = status;
+    ctx.body = problem ?? { formatted: true, message };
+  }
+}
+
+function timeOut(afterMs: number) {
+  return async (ctx: Context, next: Next): Promise<void> => {
+    const running = next();
+    // Whoever loses the race may still fail.
+    running.catch(() => undefined);
+    const isLate = await Promise.race([running.then(() => false), pause(afterMs, true)]);
+    if (!isLate) return;
+    ctx.status = 503;
+    ctx.body = { error: "The handler takes too long." };
+  };
+}
+
+async function authenticate(ctx: Context, next: Next): Promise<void> {
+  if (ctx.get("authorization") === "") ctx.throw(401);
+  await next();
+}

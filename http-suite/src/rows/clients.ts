@@ -1,0 +1,212 @@
+import { Readable } from "node:stream";
+import { setTimeout as pause } from "node:timers/promises";
+import { expect } from "vitest";
+import { send } from "../client.ts";
+import type { Exchange, Row } from "../lab.ts";
+import { counting, expectProblem, expectReplay, row, until } from "./row.ts";
+
+/** A row whose client leaves while the handler runs, and comes again. */
+function leaving(
+  title: string,
+  answer: (exchange: Exchange) => unknown,
+  expected: { readonly status: number; readonly text: string },
+): Row {
+  return {
+    title,
+    prove: async ({ serve }) => {
+      let isDone = false;
+      const { handler, runs } = counting(async (exchange) => {
+        await pause(150);
+        isDone = true;
+        return await answer(exchange);
+      });
+      const { origin } = await serve({ handler });
+      const leave = new AbortController();
+      const gone = send(origin, { key: "k", signal: leave.signal }).catch(() => "gone");
+      await until(() => runs() === 1);
+      leave.abort();
+      expect(await gone).toBe("gone");
+      await until(() => isDone);
+      await until(async () => (await send(origin, { key: "k" })).status !== 409);
+      const again = await send(origin, { key: "k" });
+      expect(again).toMatchObject({ ...expected, isReplayed: true });
+      expect(runs()).toBe(1);
+    },
+  };
+}
+
+export const clientRows: readonly Row[] = [
+  leaving(
+    "the outcome is kept for a client that left",
+    (exchange) => {
+      exchange.status(201);
+      return exchange.send({ done: true });
+    },
+    { status: 201, text: '{"done":true}' },
+  ),
+  leaving(
+    "an outcome without a body is kept for a client that left",
+    (exchange) => {
+      exchange.status(204);
+      return exchange.send(null);
+    },
+    { status: 204, text: "" },
+  ),
+  leaving(
+    "a stream is kept for a client that left",
+    (exchange) =>
+      exchange.send(
+        Readable.from(
+          (async function* () {
+            for (const part of ["a", "b", "c"]) {
+              await pause(40);
+              yield Buffer.from(part);
+            }
+          })(),
+          { objectMode: false },
+        ),
+      ),
+    { status: 200, text: "abc" },
+  ),
+  {
+    title: "a stream is kept for a client that leaves while it is read",
+    prove: async ({ serve }) => {
+      let isStreaming = false;
+      const { handler, runs } = counting((exchange) =>
+        exchange.send(
+          Readable.from(
+            (async function* () {
+              for (let part = 0; part < 10; part += 1) {
+                isStreaming = true;
+                yield Buffer.from(String(part));
+                await pause(40);
+              }
+            })(),
+            { objectMode: false },
+          ),
+        ),
+      );
+      const { origin } = await serve({ handler });
+      const leave = new AbortController();
+      void send(origin, { key: "k", signal: leave.signal }).catch(() => undefined);
+      await until(() => isStreaming);
+      leave.abort();
+      await until(async () => (await send(origin, { key: "k" })).status !== 409);
+      expect(await send(origin, { key: "k" })).toMatchObject({ status: 200, text: "0123456789" });
+      expect(runs()).toBe(1);
+    },
+  },
+  {
+    title: "a handler whose time is over keeps its key until it is done, and does not run again",
+    prove: async ({ serve }) => {
+      let isDone = false;
+      const { handler, runs } = counting(async (exchange) => {
+        await pause(900);
+        isDone = true;
+        exchange.status(201);
+        return exchange.send({ done: true });
+      });
+      const options = { on5xx: "release" } as const;
+      const { origin } = await serve({ handler, timeoutMs: 100, options });
+      expect((await send(origin, { key: "k" })).status).toBe(503);
+      expectProblem(await send(origin, { key: "k" }), 409, "in-progress");
+      // Longer than the lease, which is renewed.
+      await pause(650);
+      expectProblem(await send(origin, { key: "k" }), 409, "in-progress");
+      await until(() => isDone);
+      await pause(100);
+      const after = await send(origin, { key: "k" });
+      expect(after.isReplayed || after.status === 409).toBe(true);
+      expect(runs()).toBe(1);
+    },
+  },
+  {
+    title: "a handler that fails after its time was over is treated by how it failed",
+    prove: async ({ serve }) => {
+      const { handler, runs } = counting(async (exchange, run) => {
+        if (run > 1) return exchange.send({ run });
+        await pause(300);
+        return exchange.fail(500, "late");
+      });
+      const options = { on5xx: "release" } as const;
+      const { origin } = await serve({ handler, timeoutMs: 100, options });
+      expect((await send(origin, { key: "k" })).status).toBe(503);
+      await until(async () => (await send(origin, { key: "k" })).status !== 409);
+      expect(runs()).toBe(2);
+    },
+  },
+  row(
+    "what the handler knows of its key",
+    {
+      answer: (exchange) => {
+        const { key, scope, attempt, replayed, token, signal } = exchange.idempotency ?? {};
+        const aborted = signal?.aborted;
+        const derived = exchange.idempotency?.deriveKey("charge").length;
+        return exchange.send({
+          key,
+          scope,
+          attempt,
+          replayed,
+          hasToken: Number(token) > 0,
+          aborted,
+          derived,
+        });
+      },
+    },
+    async ({ post }) => {
+      expect((await post({ key: "k" })).json).toEqual({
+        ...{ key: "k", scope: "ada", attempt: 1, replayed: false, hasToken: true },
+        ...{ aborted: false, derived: 64 },
+      });
+    },
+  ),
+  row(
+    "the handler may give the key back",
+    {
+      answer: (exchange, run) => {
+        if (run === 1) exchange.idempotency?.release();
+        return exchange.send({ run });
+      },
+    },
+    async ({ post, runs }) => {
+      expect((await post({ key: "k" })).json).toEqual({ run: 1 });
+      expectReplay(await post({ key: "k" }), await post({ key: "k" }));
+      expect(runs()).toBe(2);
+    },
+  ),
+  row(
+    "the handler may keep a response that would not be",
+    {
+      answer: (exchange) => {
+        exchange.idempotency?.record();
+        exchange.status(429);
+        return exchange.send({ never: "again" });
+      },
+    },
+    async ({ post, runs }) => {
+      expectReplay(await post({ key: "k" }), await post({ key: "k" }));
+      expect(runs()).toBe(1);
+    },
+  ),
+  row(
+    "the handler may leave its outcome open",
+    {
+      answer: (exchange) => {
+        exchange.idempotency?.hold();
+        exchange.status(202);
+        return exchange.send({ asked: true });
+      },
+    },
+    async ({ post, runs, lab }) => {
+      expect((await post({ key: "secret-key" })).status).toBe(202);
+      expectProblem(await post({ key: "secret-key" }), 409, "outcome-unknown");
+      await lab.engine.settle("ada", "secret-key", {
+        as: "released",
+        by: "ops",
+        why: "looked it up",
+      });
+      expect((await post({ key: "secret-key" })).isReplayed).toBe(false);
+      expect(runs()).toBe(2);
+    },
+  ),
+];

@@ -1,0 +1,28 @@
+import type { OutgoingHeaders, ProtectedRun, StoredBody, StoredResponse } from "@idemkit/http";
+
+/** How far the handler has got. One that answers by a callback cannot be seen to end. */
+export type HandlerState = "waiting" | "running" | "settled";
+
+/** A request whose response is a kept one. */
+export interface ReplayExchange {
+  readonly as: "replay";
+  readonly response: StoredResponse & { readonly body: StoredBody };
+  readonly before: OutgoingHeaders;
+}
+
+/** A request whose handler runs under its key. */
+export interface RunExchange {
+  readonly as: "run";
+  readonly run: ProtectedRun;
+  /** The headers that were there before the handler. */
+  readonly before: OutgoingHeaders;
+  handler: HandlerState;
+  /** Whether its response has reached us. */
+  isSeen: boolean;
+  /** Status and headers before somebody's error took the handler's place. */
+  beforeError?: { readonly status: number; readonly headers: OutgoingHeaders };
+  /** What was sent while the handler still ran, so that its outcome is yet to come. */
+  sentEarly?: StoredResponse;
+}
+
+export type Exchange = ReplayExchange | RunExchange;

@@ -1,0 +1,11 @@
+export {
+  type CorsHeaders,
+  corsHeaders,
+  describeOperation,
+  type HttpOptions,
+  type IdempotencyState,
+  ProblemError,
+} from "@idemkit/http";
+export { type FastifyIdempotencyOptions, idempotency, type RouteIdempotency } from "./plugin.ts";
+export { type FastifyStatusOptions, idempotencyStatus } from "./status.ts";
+export { idempotencyTransform } from "./transform.ts";

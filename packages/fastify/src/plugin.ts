@@ -1,0 +1,71 @@
+import { type HttpOptions, type IdempotencyState, Protection } from "@idemkit/http";
+import type { FastifyInstance, FastifyRequest, RouteOptions } from "fastify";
+import fastifyPlugin from "fastify-plugin";
+import { RouteProtection } from "./route-protection.ts";
+
+export interface FastifyIdempotencyOptions extends HttpOptions<FastifyRequest> {}
+
+/** What a route says of itself: protected as the plugin was told to, with other options, or not. */
+export type RouteIdempotency = boolean | Partial<FastifyIdempotencyOptions>;
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /** Whether requests to this route are run once for each key. Default: false. */
+    idempotency?: RouteIdempotency;
+  }
+  interface FastifyRequest {
+    /** Missing where the route is not protected, or the request has no key and needs none. */
+    idempotency?: IdempotencyState;
+  }
+}
+
+/** On the config of routes that the plugin has seen, so that others are not left without protection. */
+const SEEN = Symbol("idemkit.seen");
+
+/**
+ * Runs a request once for each key and gives every duplicate the first response, on routes that ask
+ * for it: `config: { idempotency: true }`. Register it before the routes are declared.
+ */
+export const idempotency = fastifyPlugin(
+  async (fastify: FastifyInstance, options: FastifyIdempotencyOptions) => {
+    // Checked now, and not when the first route asks for it.
+    const protection = new Protection<FastifyRequest>(options);
+    fastify.decorateRequest("idempotency", undefined);
+    fastify.addHook("onRoute", (route) => {
+      const wanted = route.config?.idempotency;
+      if (wanted === undefined || wanted === false) return;
+      protect(route, wanted === true ? protection : new Protection({ ...options, ...wanted }));
+    });
+    fastify.addHook("onRequest", async ({ routeOptions: { config, url } }) => {
+      if (config?.idempotency && !(SEEN in config)) throw declaredTooEarly(url);
+    });
+  },
+  { fastify: "5.x", name: "@idemkit/fastify" },
+);
+
+function protect(route: RouteOptions, protection: Protection<FastifyRequest>): void {
+  const { preParsing, claim, capture, beforeError, handler } = new RouteProtection(
+    protection,
+    route.handler,
+  );
+  route.config = Object.assign({ ...route.config }, { [SEEN]: true });
+  // Behind the route's own authentication, and whatever else may refuse a request.
+  route.preParsing = [...listed(route.preParsing), preParsing];
+  route.preHandler = [...listed(route.preHandler), claim];
+  // Before the route's own, which then work on replays as they have worked on the first response.
+  route.onSend = [capture, ...listed(route.onSend)];
+  route.onError = [beforeError, ...listed(route.onError)];
+  route.handler = handler;
+}
+
+function listed<T>(hooks: T | readonly T[] | undefined): readonly T[] {
+  if (hooks === undefined) return [];
+  return Array.isArray(hooks) ? (hooks as readonly T[]) : [hooks as T];
+}
+
+function declaredTooEarly(url: string | undefined): Error {
+  return new Error(
+    `The route ${url} asks for idempotency, and was declared before the plugin was loaded, so that ` +
+      "it is not protected. Await fastify.register(idempotency, …) before the routes are declared.",
+  );
+}

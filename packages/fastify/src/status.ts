@@ -1,0 +1,21 @@
+import { StatusEndpoint, type StatusOptions } from "@idemkit/http";
+import type { FastifyReply, FastifyRequest } from "fastify";
+
+export interface FastifyStatusOptions extends StatusOptions<FastifyRequest> {}
+
+/**
+ * A handler for `GET …/:key` that tells what has become of a key: declare it behind your own
+ * authentication. Its route needs a parameter named `key`.
+ *
+ * @throws TypeError for an option that is none
+ */
+export function idempotencyStatus(options: FastifyStatusOptions) {
+  const endpoint = new StatusEndpoint<FastifyRequest>(options);
+  return async function idempotencyStatus(request: FastifyRequest, reply: FastifyReply) {
+    const { key } = request.params as { readonly key?: string };
+    if (key === undefined) throw new TypeError("The route of a status needs a parameter `:key`.");
+    const report = (error: unknown) => request.log.error({ err: error }, "idempotency");
+    const { status, headers, body } = await endpoint.answer(request, key, report);
+    return reply.code(status).headers(headers).send(Buffer.from(body));
+  };
+}

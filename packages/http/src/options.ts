@@ -1,0 +1,263 @@
+import { inspect } from "node:util";
+import type { Engine, Scope } from "@idemkit/engine";
+import type { Disposition, On5xx } from "./disposition.ts";
+import type { HeaderList, HeaderRules } from "./headers.ts";
+import type { KeyGrammar } from "./key.ts";
+import { PRESETS, type Preset, type PresetName } from "./presets.ts";
+import { DRAFT_URL, type ProblemFormat } from "./problems.ts";
+
+type Awaitable<T> = T | Promise<T>;
+
+/** What a response is classified by. */
+export interface ResponseFacts {
+  readonly status: number;
+  /** The headers that would be kept. */
+  readonly headers: HeaderList;
+  /** Whether its body was seen whole and within `maxBody`. */
+  readonly isWhole: boolean;
+  /** What the handler threw, where it threw. */
+  readonly error?: unknown;
+}
+
+/** `Req` is what the framework's handlers get: Koa's context, Fastify's request. */
+export interface HttpOptions<Req> {
+  /** Its guarantee, lease, replay time and steps apply: see `engine.with`. */
+  readonly engine: Engine;
+  /**
+   * Whom a key belongs to, such as `[tenant, user]`. Take it from who was authenticated, never from
+   * what anybody may send: two callers with one scope see each other's responses.
+   */
+  readonly scope: (request: Req) => Awaitable<Scope>;
+  /** What the other options start from. Default: `ietf`. */
+  readonly preset?: PresetName;
+  /** Names of the header, each as good as the others. Default: `['Idempotency-Key']`. */
+  readonly headers?: readonly string[];
+  /** Takes the key from elsewhere, such as a webhook's own id. `undefined`: it has none. */
+  readonly key?: (request: Req) => Awaitable<string | undefined>;
+  /** What a key has to match, such as the form of a UUID. */
+  readonly keyFormat?: RegExp;
+  /** Refuses bare keys: only quoted strings, as the draft has it. Default: false. */
+  readonly strict?: boolean;
+  /** Whether a request without a key is refused; otherwise it runs without protection. Default: true. */
+  readonly required?: boolean;
+  /** Default: `['POST', 'PATCH']`. */
+  readonly methods?: readonly string[];
+  /**
+   * What a duplicate gets while the first request runs: 409; or it waits for so many milliseconds
+   * first; or 202 with the `statusUrl`. Default: `reject`.
+   */
+  readonly duplicates?: "reject" | "accepted" | { readonly waitMs: number };
+  /** Where the status of a key can be asked for. Needed for `duplicates: 'accepted'`. */
+  readonly statusUrl?: (key: string) => string;
+  /** Default: `record` under at-most-once, `release` under at-least-once. */
+  readonly on5xx?: On5xx;
+  /** What to do where the store fails: 503, or run without protection. Default: `reject`. */
+  readonly onStoreError?: "reject" | "bypass";
+  /** Marks responses that are replayed. Default: `Idempotency-Replayed`. */
+  readonly replayHeader?: string;
+  /** Bodies with more bytes are not kept, nor read for comparison. 0 to 16 MiB. Default: 1 MiB. */
+  readonly maxBody?: number;
+  /** Whether problems are answered, or thrown as a ProblemError. Default: `send`. */
+  readonly problems?: "send" | "throw";
+  /** Where your API tells of keys: an absolute URL. Default: the draft. */
+  readonly docsUrl?: string;
+  /** Decides what becomes of the key; with `undefined` it follows the table. */
+  readonly classify?: (response: ResponseFacts) => Disposition | undefined;
+  /** Headers that are kept although they are of a kind that is not. */
+  readonly allow?: readonly string[];
+  /** Headers that are not kept. */
+  readonly deny?: readonly string[];
+  /** Whether Set-Cookie is kept. Who gets a replay then gets the first caller's cookies. Default: false. */
+  readonly cookies?: boolean;
+}
+
+/** Options checked and filled in. */
+export interface HttpSettings<Req> {
+  readonly engine: Engine;
+  readonly scope: HttpOptions<Req>["scope"];
+  readonly key: HttpOptions<Req>["key"];
+  readonly headerNames: readonly string[];
+  readonly grammar: KeyGrammar;
+  readonly required: boolean;
+  readonly methods: ReadonlySet<string>;
+  readonly isAccepting: boolean;
+  readonly statusUrl: HttpOptions<Req>["statusUrl"];
+  readonly on5xx: On5xx | undefined;
+  readonly isBypassing: boolean;
+  readonly replayHeader: string;
+  readonly maxBody: number;
+  readonly isThrowing: boolean;
+  readonly docsUrl: string;
+  readonly format: ProblemFormat;
+  readonly classify: HttpOptions<Req>["classify"];
+  readonly rules: HeaderRules;
+}
+
+const MIB = 1024 * 1024;
+const MAX_BODY_LIMIT = 16 * MIB;
+/** Base64, and six characters for one where JSON escapes it, and the headers. */
+const RESULT_BYTES_MAX = 64 * MIB;
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+const NAMES = [
+  ...["engine", "scope", "preset", "headers", "key", "keyFormat", "strict", "required", "methods"],
+  ...["duplicates", "statusUrl", "on5xx", "onStoreError", "replayHeader", "maxBody", "problems"],
+  ...["docsUrl", "classify", "allow", "deny", "cookies"],
+] as const satisfies readonly (keyof HttpOptions<unknown>)[];
+
+/**
+ * Checks options and fills them in.
+ *
+ * @throws TypeError that says which option is wrong, what was expected and what came
+ */
+export function httpSettings<Req>(options: HttpOptions<Req>): HttpSettings<Req> {
+  checkKnown(options);
+  const presetName = oneOf(options, "preset", Object.keys(PRESETS) as PresetName[]) ?? "ietf";
+  const preset: Preset = PRESETS[presetName];
+  const duplicates = checkedDuplicates(options);
+  const headers = headerNames(options, "headers") ?? ["Idempotency-Key"];
+  if (headers.length === 0) throw wrong("headers", "at least one name", options.headers);
+  const cookies = ofType(options, "cookies", "boolean") ?? false;
+  return {
+    engine: checkedEngine(options.engine, duplicates),
+    scope: required(options, "scope", "function"),
+    key: ofType(options, "key", "function"),
+    headerNames: headers,
+    grammar: {
+      strict: ofType(options, "strict", "boolean") ?? false,
+      keyFormat: checkedKeyFormat(options.keyFormat),
+    },
+    required: ofType(options, "required", "boolean") ?? true,
+    methods: checkedMethods(options.methods),
+    isAccepting: duplicates === "accepted",
+    statusUrl: ofType(options, "statusUrl", "function"),
+    on5xx: oneOf(options, "on5xx", ["record", "release", "hold"]) ?? preset.on5xx,
+    isBypassing: oneOf(options, "onStoreError", ["reject", "bypass"]) === "bypass",
+    replayHeader: checkedReplayHeader(options.replayHeader) ?? preset.replayHeader,
+    maxBody: checkedMaxBody(options.maxBody),
+    isThrowing: oneOf(options, "problems", ["send", "throw"]) === "throw",
+    docsUrl: checkedUrl(options.docsUrl) ?? DRAFT_URL,
+    format: preset.format,
+    classify: ofType(options, "classify", "function") ?? preset.classify,
+    rules: {
+      allow: lowerCase([
+        ...(headerNames(options, "allow") ?? []),
+        ...(cookies ? ["set-cookie"] : []),
+      ]),
+      deny: lowerCase(headerNames(options, "deny") ?? []),
+    },
+  };
+}
+
+type Options = HttpOptions<never>;
+
+function checkKnown(options: unknown): void {
+  if (typeof options !== "object" || options === null) throw wrong("options", "an object", options);
+  for (const name of Object.keys(options)) {
+    if ((NAMES as readonly string[]).includes(name)) continue;
+    throw new TypeError(`${name}: no such option. Expected one of ${NAMES.join(", ")}.`);
+  }
+}
+
+function checkedEngine(engine: Engine, duplicates: Options["duplicates"]): Engine {
+  if (typeof (engine as Partial<Engine> | undefined)?.begin !== "function") {
+    throw wrong("engine", "what createEngine answers", engine);
+  }
+  const own = engine.with({ maxResultBytes: RESULT_BYTES_MAX });
+  if (duplicates === undefined) return own;
+  return own.with({ duplicates: duplicates === "accepted" ? "reject" : duplicates });
+}
+
+function checkedDuplicates({ duplicates, statusUrl }: Options): Options["duplicates"] {
+  if (typeof duplicates === "object" && duplicates !== null) return duplicates;
+  if (duplicates !== undefined && duplicates !== "reject" && duplicates !== "accepted") {
+    throw wrong("duplicates", "'reject', 'accepted' or { waitMs }", duplicates);
+  }
+  if (duplicates === "accepted" && statusUrl === undefined) {
+    throw wrong("statusUrl", "a function, as `duplicates` is 'accepted'", statusUrl);
+  }
+  return duplicates;
+}
+
+function checkedKeyFormat(keyFormat: unknown): RegExp | undefined {
+  if (keyFormat === undefined) return undefined;
+  if (!(keyFormat instanceof RegExp)) throw wrong("keyFormat", "a RegExp", keyFormat);
+  // With these flags an expression remembers where it was, and the next key would not match.
+  return new RegExp(keyFormat.source, keyFormat.flags.replaceAll(/[gy]/g, ""));
+}
+
+function checkedMethods(methods: unknown): ReadonlySet<string> {
+  if (methods === undefined) return new Set(["POST", "PATCH"]);
+  const isList = Array.isArray(methods) && methods.every((each) => typeof each === "string");
+  if (!isList) throw wrong("methods", "a list of methods", methods);
+  return new Set(methods.map((each: string) => each.toUpperCase()));
+}
+
+function checkedMaxBody(maxBody: unknown): number {
+  if (maxBody === undefined) return MIB;
+  const isWithin = Number.isSafeInteger(maxBody) && Number(maxBody) >= 0;
+  if (isWithin && Number(maxBody) <= MAX_BODY_LIMIT) return Number(maxBody);
+  throw wrong("maxBody", `a number of bytes from 0 to ${MAX_BODY_LIMIT}`, maxBody);
+}
+
+function checkedReplayHeader(name: unknown): string | undefined {
+  if (name === undefined || (typeof name === "string" && HEADER_NAME.test(name))) return name;
+  throw wrong("replayHeader", "the name of a header", name);
+}
+
+function checkedUrl(url: unknown): string | undefined {
+  if (url === undefined) return undefined;
+  // It stands in a Link header between angle brackets.
+  if (typeof url === "string" && URL.canParse(url)) return new URL(url).href;
+  throw wrong("docsUrl", "an absolute URL", url);
+}
+
+function headerNames(
+  options: Options,
+  name: "headers" | "allow" | "deny",
+): readonly string[] | undefined {
+  const names: unknown = options[name];
+  if (names === undefined) return undefined;
+  const isName = (each: unknown) => typeof each === "string" && HEADER_NAME.test(each);
+  if (Array.isArray(names) && names.every(isName)) return names as readonly string[];
+  throw wrong(name, "a list of header names", names);
+}
+
+function lowerCase(names: readonly string[]): ReadonlySet<string> {
+  return new Set(names.map((each) => each.toLowerCase()));
+}
+
+function oneOf<const T extends string>(
+  options: object,
+  name: string,
+  known: readonly T[],
+): T | undefined {
+  const value = (options as Readonly<Record<string, unknown>>)[name];
+  if (value === undefined || known.includes(value as T)) return value as T | undefined;
+  throw wrong(name, known.map((each) => `'${each}'`).join(" or "), value);
+}
+
+function ofType<O extends object, Name extends keyof O & string>(
+  options: O,
+  name: Name,
+  type: "boolean" | "function",
+): O[Name] | undefined {
+  const value = options[name];
+  if (value === undefined || typeof value === type) return value;
+  throw wrong(name, `a ${type}`, value);
+}
+
+function required<O extends object, Name extends keyof O & string>(
+  options: O,
+  name: Name,
+  type: "function",
+): O[Name] & {} {
+  const value = ofType(options, name, type);
+  if (value === undefined || value === null) throw wrong(name, `a ${type}`, value);
+  return value;
+}
+
+function wrong(name: string, expected: string, came: unknown): TypeError {
+  const shown = inspect(came, { depth: 0, breakLength: Number.POSITIVE_INFINITY });
+  return new TypeError(`${name}: expected ${expected}, got ${shown.slice(0, 80)}.`);
+}

@@ -1,0 +1,200 @@
+import {
+  ConflictError,
+  EngineClosedError,
+  InProgressError,
+  InvalidKeyError,
+  OutcomeUnknownError,
+  ReplayedError,
+  ResultUnavailableError,
+  StoreError,
+} from "@idemkit/engine";
+import { mediaTypeOf, type RequestBody, requestFingerprint } from "./fingerprint.ts";
+import type { HeaderList } from "./headers.ts";
+import { checkKey, headerLines, type KeyReading, readKey } from "./key.ts";
+import { type HttpOptions, type HttpSettings, httpSettings } from "./options.ts";
+import {
+  type Answer,
+  answerOf,
+  type Occurrence,
+  type ProblemCode,
+  ProblemError,
+  problemOf,
+  retryAfter,
+} from "./problems.ts";
+import { ProtectedRun } from "./protected-run.ts";
+import { type IdempotencyState, type OfKey, replayedState } from "./state.ts";
+import {
+  decodeResponse,
+  headerOf,
+  type StoredBody,
+  type StoredResponse,
+} from "./stored-response.ts";
+import { takeHeaders } from "./thrown.ts";
+
+/** What a binding tells of a request. */
+export interface RequestFacts {
+  readonly method: string;
+  /** Path and query as the client sent them. */
+  readonly url: string;
+  /** Names and values in turn, one pair for each line. */
+  readonly rawHeaders: readonly string[];
+  readonly contentType: string | undefined;
+  /** Its body, read where nobody has yet; or nothing where that has more bytes than `maxBody`. */
+  readonly readBody: (maxBody: number) => Promise<RequestBody | undefined>;
+  /** Tells the application of what failed behind an answer. */
+  readonly report: (error: unknown) => void;
+}
+
+/** What is to be done with a request. */
+export type Entry =
+  /** It has no key and needs none, or the store has failed and protection is not insisted on. */
+  | { readonly as: "pass" }
+  | { readonly as: "run"; readonly run: ProtectedRun }
+  | {
+      readonly as: "replay";
+      readonly response: StoredResponse & { readonly body: StoredBody };
+      readonly state: IdempotencyState;
+    }
+  /** The first request ended with an error, which is to be handled as it was then. */
+  | {
+      readonly as: "rethrow";
+      readonly error: unknown;
+      readonly headers: HeaderList;
+      readonly state: IdempotencyState;
+    }
+  /** A response of our own. */
+  | { readonly as: "answer"; readonly answer: Answer };
+
+/** What the bindings share: everything between the framework's request and its handler. */
+export class Protection<Req> {
+  readonly #settings: HttpSettings<Req>;
+  readonly #headerNames: ReadonlySet<string>;
+
+  /** @throws TypeError for an option that is none */
+  constructor(options: HttpOptions<Req>) {
+    this.#settings = httpSettings(options);
+    this.#headerNames = new Set(this.#settings.headerNames.map((name) => name.toLowerCase()));
+  }
+
+  /** Whether requests with this method are protected. */
+  isFor(method: string): boolean {
+    return this.#settings.methods.has(method);
+  }
+
+  /** What marks a response that is replayed. */
+  get replayHeader(): readonly [name: string, value: string] {
+    return [this.#settings.replayHeader, "true"];
+  }
+
+  /**
+   * Decides what is to be done with a request, and claims its key where it is to run.
+   *
+   * @throws ProblemError instead of an answer, with `problems: 'throw'`; whatever the options'
+   *   functions throw; InvalidScopeError where `scope` has answered none
+   */
+  async enter(request: Req, facts: RequestFacts): Promise<Entry> {
+    const { engine, scope: scopeOf, required, maxBody } = this.#settings;
+    const reading = await this.#readKey(request, facts);
+    if ("problem" in reading) {
+      if (reading.problem === "key-missing" && !required) return { as: "pass" };
+      return this.#problem(reading.problem, { detail: reading.detail });
+    }
+    const ofKey = { key: reading.key, scope: await scopeOf(request) };
+    const mediaType = mediaTypeOf(facts.contentType);
+    if (mediaType.startsWith("multipart/")) return this.#problem("content-type-unsupported");
+    const body = await facts.readBody(maxBody);
+    if (body === undefined) return this.#problem("content-too-large");
+    const fingerprint = requestFingerprint({ ...facts, mediaType, body });
+    try {
+      const begun = await engine.begin(ofKey.scope, ofKey.key, fingerprint);
+      if (begun.kind === "replay") return this.#replay(ofKey, begun);
+      return { as: "run", run: new ProtectedRun(this.#settings, ofKey, begun.claim, facts.report) };
+    } catch (error) {
+      return this.#refused(error, ofKey, facts);
+    }
+  }
+
+  async #readKey(request: Req, { rawHeaders }: RequestFacts): Promise<KeyReading> {
+    const { key: keyOf, grammar } = this.#settings;
+    if (keyOf === undefined) return readKey(headerLines(rawHeaders, this.#headerNames), grammar);
+    const key = await keyOf(request);
+    return key === undefined ? readKey([], grammar) : checkKey({ key }, grammar);
+  }
+
+  #replay(
+    ofKey: OfKey,
+    begun: { readonly value: unknown; readonly token: number; readonly attempt: number },
+  ): Entry {
+    const response = decodeResponse(begun.value);
+    if (response?.body !== undefined) {
+      const { body } = response;
+      return { as: "replay", response: { ...response, body }, state: this.#state(ofKey, begun) };
+    }
+    if (response === undefined) return this.#problem("response-not-stored");
+    const location = headerOf(response.headers, "location");
+    // It is 0 where nobody has seen it.
+    const originalStatus = response.status || undefined;
+    return this.#problem("response-not-stored", {
+      ...(originalStatus !== undefined && { originalStatus }),
+      ...(location !== undefined && { location }),
+    });
+  }
+
+  /** What an error of the engine means for the client. */
+  #refused(error: unknown, ofKey: OfKey, facts: RequestFacts): Entry {
+    if (error instanceof ReplayedError) {
+      const { cause } = error;
+      const state = this.#state(ofKey, error);
+      return { as: "rethrow", headers: takeHeaders(cause), error: cause, state };
+    }
+    if (error instanceof ConflictError) return this.#problem("key-reused");
+    if (error instanceof InProgressError) return this.#inProgress(ofKey.key, error);
+    if (error instanceof OutcomeUnknownError) return this.#problem("outcome-unknown");
+    if (error instanceof ResultUnavailableError) return this.#problem("response-not-stored");
+    if (error instanceof InvalidKeyError) return this.#problem("key-invalid");
+    if (error instanceof StoreError || error instanceof EngineClosedError) {
+      facts.report(error);
+      if (this.#settings.isBypassing && error instanceof StoreError) return { as: "pass" };
+      return this.#problem("store-unavailable", { retryAfterMs: STORE_RETRY_AFTER_MS });
+    }
+    throw error;
+  }
+
+  #inProgress(key: string, { retryAfterMs }: InProgressError): Entry {
+    const { isAccepting, statusUrl } = this.#settings;
+    if (!isAccepting || statusUrl === undefined) {
+      return this.#problem("in-progress", { retryAfterMs });
+    }
+    const headers = {
+      "content-type": "application/json",
+      "cache-control": "no-store",
+      location: statusUrl(key),
+      "retry-after": retryAfter(retryAfterMs),
+    };
+    const body = JSON.stringify({ status: "in-progress" });
+    return { as: "answer", answer: { status: 202, headers, body } };
+  }
+
+  #problem(code: ProblemCode, occurrence: Occurrence = {}): Entry {
+    const { docsUrl, format, isThrowing } = this.#settings;
+    const problem = problemOf(code, docsUrl, occurrence);
+    const answer = answerOf(problem, format, docsUrl, occurrence.retryAfterMs);
+    const { location } = occurrence;
+    const told = location === undefined ? answer : withHeader(answer, "location", location);
+    if (isThrowing) throw new ProblemError(problem, told);
+    return { as: "answer", answer: told };
+  }
+
+  #state(ofKey: OfKey, of: { readonly token: number; readonly attempt: number }) {
+    const { engine } = this.#settings;
+    const deriveKey = (name: string) => engine.deriveKey(ofKey.scope, ofKey.key, name);
+    return replayedState(ofKey, of, deriveKey);
+  }
+}
+
+/** A store that has failed is asked again by the next request anyway. */
+const STORE_RETRY_AFTER_MS = 1_000;
+
+function withHeader(answer: Answer, name: string, value: string): Answer {
+  return { ...answer, headers: { ...answer.headers, [name]: value } };
+}

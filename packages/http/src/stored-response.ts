@@ -1,0 +1,86 @@
+import type { HeaderList, HeaderValue } from "./headers.ts";
+
+/**
+ * A body as it is kept. `none`: the handler has set none, and what the framework then sends is its own
+ * affair; `empty`: it was set to nothing on purpose.
+ */
+export type StoredBody =
+  | { readonly kind: "none" | "empty" }
+  | { readonly kind: "json" | "text"; readonly text: string }
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array };
+
+/** The first response to a key, as every duplicate gets it. */
+export interface StoredResponse {
+  readonly status: number;
+  readonly headers: HeaderList;
+  /** Missing in a stub: the operation is done, and its response could not be kept. */
+  readonly body?: StoredBody;
+}
+
+/** How a response stands in its record. The member tells it from values that others have put there. */
+interface Kept {
+  readonly httpResponse: 1;
+  readonly status: number;
+  readonly headers: HeaderList;
+  readonly body?: {
+    readonly kind: StoredBody["kind"];
+    readonly text?: string;
+    readonly base64?: string;
+  };
+}
+
+/**
+ * The value that stands for a response in its record: for the engine's `settle` and `reconcile`, where
+ * an outcome that somebody found out is to be given to duplicates.
+ */
+export function encodeResponse({ status, headers, body }: StoredResponse): Kept {
+  const kept = { httpResponse: 1, status, headers } as const;
+  return body === undefined ? kept : { ...kept, body: encodeBody(body) };
+}
+
+function encodeBody(body: StoredBody): NonNullable<Kept["body"]> {
+  switch (body.kind) {
+    case "json":
+    case "text":
+      return { kind: body.kind, text: body.text };
+    case "bytes":
+      return { kind: body.kind, base64: Buffer.from(body.bytes).toString("base64") };
+    default:
+      return { kind: body.kind };
+  }
+}
+
+/** @returns nothing where the value is no response that {@link encodeResponse} has made */
+export function decodeResponse(value: unknown): StoredResponse | undefined {
+  const kept = value as Partial<Kept> | null | undefined;
+  if (typeof kept !== "object" || kept === null || kept.httpResponse !== 1) return undefined;
+  const { status, headers, body } = kept;
+  if (!Number.isInteger(status) || !Array.isArray(headers)) return undefined;
+  const response = { status: status as number, headers: headers as HeaderList };
+  if (body === undefined) return response;
+  const decoded = decodeBody(body);
+  return decoded && { ...response, body: decoded };
+}
+
+function decodeBody({ kind, text, base64 }: NonNullable<Kept["body"]>): StoredBody | undefined {
+  switch (kind) {
+    case "none":
+    case "empty":
+      return { kind };
+    case "json":
+    case "text":
+      return typeof text === "string" ? { kind, text } : undefined;
+    case "bytes":
+      return typeof base64 === "string"
+        ? { kind, bytes: Buffer.from(base64, "base64") }
+        : undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** One value of a header, by its name in lower case. */
+export function headerOf(headers: HeaderList, name: string): string | undefined {
+  const value: HeaderValue | undefined = headers.find(([each]) => each === name)?.[1];
+  return typeof value === "string" ? value : value?.[0];
+}

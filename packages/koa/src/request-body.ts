@@ -1,0 +1,23 @@
+import { IncomingMessage } from "node:http";
+import { peekBody, type RequestBody } from "@idemkit/http";
+import type { Context } from "koa";
+
+/**
+ * A request's body: the text that a parser has kept, or what nobody has read yet, which stays to be
+ * read. Only where neither can be had, what a parser has made of it.
+ *
+ * @returns nothing where an unread body has more than `maxBody` bytes
+ */
+export async function readBody(ctx: Context, maxBody: number): Promise<RequestBody | undefined> {
+  const { rawBody, body } = ctx.request as { readonly rawBody?: unknown; readonly body?: unknown };
+  if (typeof rawBody === "string" || rawBody instanceof Uint8Array) return { raw: rawBody };
+  if (!ctx.req.readableDidRead && ctx.req instanceof IncomingMessage) {
+    const bytes = await peekBody(ctx.req, maxBody);
+    return bytes && { raw: bytes };
+  }
+  if (body !== undefined) return { parsed: body };
+  throw new Error(
+    "The request's body was read, and neither ctx.request.rawBody nor ctx.request.body has it: " +
+      "mount idempotency() inside the body parser, or before whatever reads the body.",
+  );
+}
