@@ -46,6 +46,9 @@ function packageOf(specifier: string): string {
 /** Which of our packages a package may import. What is not named here may import none. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "@idemkit/conformance": ["@idemkit/engine"],
+  "@idemkit/fastify": ["@idemkit/http"],
+  "@idemkit/http": ["@idemkit/engine"],
+  "@idemkit/koa": ["@idemkit/http"],
   "@idemkit/store-mysql": ["@idemkit/engine"],
   "@idemkit/store-postgres": ["@idemkit/engine"],
   "@idemkit/store-redis": ["@idemkit/engine"],

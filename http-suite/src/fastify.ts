@@ -56,6 +56,16 @@ async function surround(
   options: Fastify.FastifyIdempotencyOptions,
 ): Promise<void> {
   const around = plan.around ?? [];
+  const { timeoutMs } = plan;
+  if (timeoutMs !== undefined) {
+    // Fastify's own handlerTimeout ends with a request's body on Node 20.
+    app.addHook("preHandler", async (_request, reply) => {
+      const timer = setTimeout(() => {
+        void reply.code(503).send({ error: "The handler takes too long." });
+      }, timeoutMs);
+      reply.raw.once("close", () => clearTimeout(timer));
+    });
+  }
   if (plan.formatsErrors) {
     app.setErrorHandler((error: Readonly<Record<string, never>>, _request, reply) => {
       const { statusCode = 500, message, problem, headers = {} } = error;
@@ -92,7 +102,6 @@ function declareRoutes(
     url: "/*",
     config: { idempotency: true },
     handler: answer,
-    ...(plan.timeoutMs !== undefined && { handlerTimeout: plan.timeoutMs }),
     ...(plan.authenticates && {
       preHandler: async (request: FastifyRequest) => {
         if (request.headers.authorization === undefined) throw createError(401);

@@ -1,5 +1,7 @@
 import type { OutgoingHeaders, ProtectedRun, StoredBody, StoredResponse } from "@idemkit/http";
 
+import type { FastifyReply } from "fastify";
+
 /** How far the handler has got. One that answers by a callback cannot be seen to end. */
 export type HandlerState = "waiting" | "running" | "settled";
 
@@ -8,6 +10,16 @@ export interface ReplayExchange {
   readonly as: "replay";
   readonly response: StoredResponse & { readonly body: StoredBody };
   readonly before: OutgoingHeaders;
+}
+
+/** A response's status and headers at one moment. */
+export interface Head {
+  readonly status: number;
+  readonly headers: OutgoingHeaders;
+}
+
+export function headOf(reply: FastifyReply): Head {
+  return { status: reply.statusCode, headers: { ...(reply.getHeaders() as OutgoingHeaders) } };
 }
 
 /** A request whose handler runs under its key. */
@@ -19,10 +31,10 @@ export interface RunExchange {
   handler: HandlerState;
   /** Whether its response has reached us. */
   isSeen: boolean;
-  /** Status and headers before somebody's error took the handler's place. */
-  beforeError?: { readonly status: number; readonly headers: OutgoingHeaders };
+  /** Status and headers before somebody's error took the place of the handler's answer. */
+  beforeError?: Head;
   /** What was sent while the handler still ran, so that its outcome is yet to come. */
-  sentEarly?: StoredResponse;
+  sentEarly?: { readonly response: StoredResponse; readonly head: Head };
 }
 
 export type Exchange = ReplayExchange | RunExchange;

@@ -1,30 +1,35 @@
-import { headersSince, type StoredBody } from "@idemkit/http";
+import { headersSince, type StoredBody, typeOf } from "@idemkit/http";
 import type { FastifyReply } from "fastify";
-import type { RunExchange } from "./exchange.ts";
+import { headOf, type RunExchange } from "./exchange.ts";
 import { seenPayload } from "./payload.ts";
 
 /**
  * Writes the outcome of a handler that somebody has answered for, with a time-out say, while it ran. What
- * it has answered in the end is what duplicates get, where that can still be told.
+ * it has answered in the end is what duplicates get, where that can still be told: it has to be a value,
+ * and its status known.
  */
 export async function endLate(
-  exchange: RunExchange,
+  { run, before, beforeError, sentEarly }: RunExchange,
   reply: FastifyReply,
   value: unknown,
 ): Promise<void> {
-  const { run, before, beforeError, sentEarly } = exchange;
-  if (value === undefined || value === reply || beforeError === undefined) {
-    return await run.endUnseen();
-  }
-  // A status that it has set since then is still there.
-  const isSetLate = reply.statusCode !== sentEarly?.status;
-  const status = isSetLate ? reply.statusCode : beforeError.status;
-  const headers = headersSince(before, beforeError.headers, run.headerRules);
+  const now = headOf(reply);
+  // What the handler has set since then is there beside what was sent.
+  const isSetLate = now.status !== sentEarly?.head.status;
+  const status = isSetLate ? now.status : beforeError?.status;
+  if (status === undefined || value === undefined || value === reply) return await run.endUnseen();
+  const early = headersSince(before, beforeError?.headers ?? before, run.headerRules);
+  const late = headersSince(sentEarly?.head.headers ?? before, now.headers, run.headerRules);
+  const headers = [...new Map([...early, ...late])];
   try {
     const body = await bodyOf(reply, value, status, run.maxBody);
     const hasType = headers.some(([name]) => name === "content-type");
-    const type = hasType || body === undefined ? [] : [["content-type", typeOf(body)] as const];
-    await run.end({ status, headers: [...headers, ...type], ...(body && { body }) });
+    const type = hasType || body === undefined ? undefined : typeOf(body);
+    await run.end({
+      status,
+      headers: type === undefined ? headers : [...headers, ["content-type", type]],
+      ...(body && { body }),
+    });
   } catch (error) {
     await run.endThrown(error, headers);
   }
@@ -49,10 +54,4 @@ function isStreaming(value: unknown): boolean {
   return (
     value instanceof ReadableStream || typeof (value as { pipe?: unknown })?.pipe === "function"
   );
-}
-
-/** As Fastify types what has no type. */
-function typeOf({ kind }: StoredBody): string {
-  if (kind === "json") return "application/json; charset=utf-8";
-  return kind === "text" ? "text/plain; charset=utf-8" : "application/octet-stream";
 }

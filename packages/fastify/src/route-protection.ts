@@ -7,7 +7,7 @@ import type {
   RequestPayload,
   RouteHandlerMethod,
 } from "fastify";
-import type { Exchange, ReplayExchange, RunExchange } from "./exchange.ts";
+import { type Exchange, headOf, type ReplayExchange, type RunExchange } from "./exchange.ts";
 import { endLate } from "./late.ts";
 import { payloadOf, seenPayload } from "./payload.ts";
 import { RequestBodies } from "./request-body.ts";
@@ -43,7 +43,7 @@ export class RouteProtection {
       readBody: async () => this.#bodies.of(request),
       report: (error) => request.log.error({ err: error }, "idempotency"),
     });
-    const before = { ...(reply.getHeaders() as OutgoingHeaders) };
+    const { headers: before } = headOf(reply);
     switch (entry.as) {
       case "pass":
         return undefined;
@@ -95,8 +95,7 @@ export class RouteProtection {
   readonly beforeError = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const exchange = this.#exchanges.get(request);
     if (exchange?.as !== "run" || exchange.handler !== "running") return;
-    const headers = { ...(reply.getHeaders() as OutgoingHeaders) };
-    exchange.beforeError = { status: reply.statusCode, headers };
+    exchange.beforeError = headOf(reply);
   };
 
   readonly capture = async (
@@ -141,11 +140,12 @@ async function captured(
     exchange.isSeen = false;
     throw error;
   }
-  const headers = headersSince(before, reply.getHeaders() as OutgoingHeaders, run.headerRules);
+  const head = headOf(reply);
+  const headers = headersSince(before, head.headers, run.headerRules);
   const { body, payload } = seen;
-  const response = { status: reply.statusCode, headers, ...(body !== undefined && { body }) };
+  const response = { status: head.status, headers, ...(body !== undefined && { body }) };
   if (run.isLeftOpenBy(response) && (await isStillRunning(exchange))) {
-    exchange.sentEarly = response;
+    exchange.sentEarly = { response, head };
     return payload;
   }
   await run.end(response);
@@ -169,7 +169,7 @@ async function settled(
     value = await answer;
   } catch (error) {
     exchange.handler = "settled";
-    if (exchange.sentEarly !== undefined) await exchange.run.end(exchange.sentEarly);
+    if (exchange.sentEarly !== undefined) await exchange.run.end(exchange.sentEarly.response);
     throw error;
   } finally {
     withdraw();

@@ -37,4 +37,5 @@ export {
   encodeResponse,
   type StoredBody,
   type StoredResponse,
+  typeOf,
 } from "./stored-response.ts";

@@ -84,3 +84,17 @@ export function headerOf(headers: HeaderList, name: string): string | undefined 
   const value: HeaderValue | undefined = headers.find(([each]) => each === name)?.[1];
   return typeof value === "string" ? value : value?.[0];
 }
+
+/** The Content-Type that frameworks give to a body that has none. */
+export function typeOf({ kind }: StoredBody): string | undefined {
+  switch (kind) {
+    case "json":
+      return "application/json; charset=utf-8";
+    case "text":
+      return "text/plain; charset=utf-8";
+    case "bytes":
+      return "application/octet-stream";
+    default:
+      return undefined;
+  }
+}

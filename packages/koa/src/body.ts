@@ -1,77 +1,67 @@
 import { Readable } from "node:stream";
 import { drain, type StoredBody } from "@idemkit/http";
 import type { Context } from "koa";
-import type { Shield } from "./shield.ts";
+
+/** What is kept of a body, and what is to be sent in place of a stream that was read for that. */
+export interface Seen {
+  readonly body?: StoredBody;
+  readonly instead?: Buffer | Readable;
+}
 
 /**
- * What the handler has answered, as it is kept; or nothing where it is not. Streams are read to their
- * end, and what was read becomes the body.
+ * What a handler has answered, as it is kept; or nothing where it cannot be. Streams are read to their
+ * end.
  *
+ * @param body a stream, if it is one, as the handler has set it
  * @throws what a stream fails with, or a TypeError where JSON cannot carry the body
  */
-export async function bodyOf(
-  ctx: Context,
-  shield: Shield,
-  maxBody: number,
-): Promise<{ readonly body?: StoredBody }> {
-  const stream = shield.lift();
-  const body: unknown = ctx.body;
-  if (stream !== undefined) return await ofStream(ctx, stream, maxBody);
+export async function seenBody(ctx: Context, body: unknown, maxBody: number): Promise<Seen> {
   if (body === undefined) return { body: { kind: "none" } };
   if (body === null) return { body: { kind: "empty" } };
-  if (typeof body === "string")
+  if (typeof body === "string") {
     return within(maxBody, Buffer.byteLength(body), { kind: "text", text: body });
-  if (body instanceof Uint8Array)
+  }
+  if (body instanceof Uint8Array) {
     return within(maxBody, body.length, { kind: "bytes", bytes: body });
-  if (body instanceof ReadableStream)
-    return await ofStream(ctx, Readable.fromWeb(body as never), maxBody);
-  if (body instanceof Blob)
-    return await ofStream(ctx, Readable.fromWeb(body.stream() as never), maxBody);
-  if (body instanceof Response) return await ofWebResponse(ctx, body, maxBody);
+  }
+  const stream = streamOf(body);
+  if (stream === null) return { body: { kind: "empty" } };
+  if (stream !== undefined) return await seenStream(ctx, stream, maxBody);
   const text: string | undefined = JSON.stringify(body);
   if (text === undefined) throw new TypeError("The body is nothing that JSON can carry.");
   return within(maxBody, Buffer.byteLength(text), { kind: "json", text });
 }
 
-async function ofWebResponse(ctx: Context, response: Response, maxBody: number) {
-  if (response.body === null) return { body: { kind: "empty" } as const };
-  return await ofStream(ctx, Readable.fromWeb(response.body as never), maxBody);
-}
-
-async function ofStream(
-  ctx: Context,
-  stream: Readable,
-  maxBody: number,
-): Promise<{ readonly body?: StoredBody }> {
-  if (isEventStream(ctx)) {
-    setBody(ctx, stream);
-    return {};
-  }
-  if (stream.errored) throw stream.errored;
-  const drained = await drain(stream, maxBody);
-  if ("rest" in drained) {
-    setBody(ctx, drained.rest);
-    return {};
-  }
-  setBody(ctx, drained.bytes);
-  return { body: { kind: "bytes", bytes: drained.bytes } };
-}
-
 /** Sets another body for the same response: Koa would change its status and drop its length. */
-function setBody(ctx: Context, body: Buffer | Readable): void {
+export function sendInstead(ctx: Context, body: Buffer | Readable): void {
   const { status, message } = ctx;
-  const length = ctx.response.get("Content-Length");
+  const length = ctx.res.getHeader("content-length");
   ctx.body = body;
   ctx.status = status;
   ctx.message = message;
-  if (length !== "" && !Buffer.isBuffer(body)) ctx.set("Content-Length", length);
+  if (length !== undefined && !Buffer.isBuffer(body)) ctx.set("Content-Length", String(length));
 }
 
-/** Server-sent events have no end that could be waited for. */
-function isEventStream(ctx: Context): boolean {
-  return ctx.response.is("text/event-stream") !== false;
+/** The stream that a body is, `null` for a web response without one. */
+function streamOf(body: unknown): Readable | null | undefined {
+  if (body instanceof Readable) return body;
+  if (body instanceof ReadableStream) return Readable.fromWeb(body as never);
+  if (body instanceof Blob) return Readable.fromWeb(body.stream() as never);
+  if (body instanceof Response) return body.body && Readable.fromWeb(body.body as never);
+  const isOfOldKind = typeof (body as { readonly pipe?: unknown }).pipe === "function";
+  return isOfOldKind ? new Readable().wrap(body as NodeJS.ReadableStream) : undefined;
 }
 
-function within(maxBody: number, bytes: number, body: StoredBody): { readonly body?: StoredBody } {
+async function seenStream(ctx: Context, stream: Readable, maxBody: number): Promise<Seen> {
+  // Server-sent events have no end that could be waited for.
+  if (ctx.response.is("text/event-stream") !== false) return { instead: stream };
+  if (stream.errored) throw stream.errored;
+  const drained = await drain(stream, maxBody);
+  if ("rest" in drained) return { instead: drained.rest };
+  const { bytes } = drained;
+  return { body: { kind: "bytes", bytes }, instead: bytes };
+}
+
+function within(maxBody: number, bytes: number, body: StoredBody): Seen {
   return bytes > maxBody ? {} : { body };
 }

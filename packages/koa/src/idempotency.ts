@@ -8,11 +8,12 @@ import {
   Protection,
   type StoredBody,
   type StoredResponse,
+  typeOf,
 } from "@idemkit/http";
 import type { Context, Middleware, Next } from "koa";
-import { bodyOf } from "./body.ts";
+import { seenBody, sendInstead } from "./body.ts";
 import { readBody } from "./request-body.ts";
-import { shieldBody } from "./shield.ts";
+import { type Shield, shield } from "./shield.ts";
 
 export interface KoaOptions extends HttpOptions<Context> {}
 
@@ -62,23 +63,41 @@ export function idempotency(options: KoaOptions): Middleware<IdempotentState> {
 }
 
 async function run(ctx: Context, next: Next, protectedRun: ProtectedRun): Promise<void> {
-  const before = { ...(ctx.res.getHeaders() as OutgoingHeaders) };
-  const shield = shieldBody(ctx.response);
-  const headers = () =>
-    headersSince(before, ctx.res.getHeaders() as OutgoingHeaders, protectedRun.headerRules);
+  const { headerRules, maxBody } = protectedRun;
+  const headersNow = () => ({ ...(ctx.res.getHeaders() as OutgoingHeaders) });
+  const before = headersNow();
+  const shielded = shield(ctx.response);
   try {
     await next();
     if (ctx.respond === false) return protectedRun.endWith(ctx.res);
     // Somebody has answered while the handler still ran: a time-out, say.
-    if (ctx.headerSent) return await protectedRun.endUnseen();
-    const body = await bodyOf(ctx, shield, protectedRun.maxBody);
-    await protectedRun.end({ status: ctx.status, headers: headers(), ...body });
+    if (ctx.headerSent) return await endLate(ctx, shielded, protectedRun);
+    const stream = shielded.lift();
+    const { body, instead } = await seenBody(ctx, stream ?? ctx.body, maxBody);
+    if (instead !== undefined) sendInstead(ctx, instead);
+    const headers = headersSince(before, headersNow(), headerRules);
+    await protectedRun.end({ status: ctx.status, headers, ...(body && { body }) });
   } catch (error) {
-    await protectedRun.endThrown(error, headers());
+    await protectedRun.endThrown(error, headersSince(before, headersNow(), headerRules));
     throw error;
   } finally {
-    shield.lift()?.destroy();
+    shielded.lift()?.destroy();
   }
+}
+
+/** What a handler has answered too late is its outcome all the same, where all of it can be told. */
+async function endLate(ctx: Context, shielded: Shield, protectedRun: ProtectedRun): Promise<void> {
+  const { status, headers } = shielded.late;
+  if (status === undefined) return await protectedRun.endUnseen();
+  const stream = shielded.lift();
+  const { body } = await seenBody(ctx, stream ?? ctx.body, protectedRun.maxBody);
+  const kept = headersSince({}, headers, protectedRun.headerRules);
+  const type = body && !("content-type" in headers) ? typeOf(body) : undefined;
+  await protectedRun.end({
+    status,
+    headers: type === undefined ? kept : [...kept, ["content-type", type]],
+    ...(body && { body }),
+  });
 }
 
 function send(ctx: Context, { status, headers, body }: Answer): void {
