@@ -25,6 +25,7 @@ async function start(module: typeof Fastify, engine: Engine, plan: Plan): Promis
   } as unknown as Fastify.FastifyIdempotencyOptions;
   app.addHook("onRequest", async (_request, reply) => {
     reply.header("X-Request-Id", Math.random().toString(36));
+    reply.header("X-Outside", Math.random().toString(36));
   });
   await surround(module, app, plan, options);
   app.addContentTypeParser("application/octet-stream", (_request, payload, done) => {
@@ -123,8 +124,7 @@ function exchangeOf(request: FastifyRequest, reply: FastifyReply): Exchange {
     header: (name, value) => void reply.header(name, value),
     cookie: (name, value) => void reply.setCookie(name, value),
     redirect: (url) => reply.redirect(url),
-    // A handler that answers nothing has to say so.
-    send: (body) => (body === undefined || body === null ? reply.send(body) : body),
+    send: (body) => (body === null ? reply.send(null) : body),
     fail: (status, message, members = {}) => {
       throw createError(status, message, members);
     },

@@ -26,6 +26,7 @@ async function start(module: typeof Koa, engine: Engine, plan: Plan): Promise<Ap
   if (plan.formatsErrors) app.use(formatErrors);
   app.use(async (ctx, next) => {
     ctx.set("X-Request-Id", Math.random().toString(36));
+    ctx.set("X-Outside", Math.random().toString(36));
     await next();
   });
   if (around.includes("cors")) app.use(cors(corsHeaders(options)));

@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import type { Engine, Store } from "@idemkit/engine";
+import type { createEngine, Engine, Store } from "@idemkit/engine";
 import type { HttpOptions, IdempotencyState } from "@idemkit/http";
 
 /** A request and its response, in words that each framework has. */
@@ -62,6 +62,8 @@ export interface Lab {
   readonly binding: Binding;
   readonly store: Store;
   readonly engine: Engine;
+  /** Rows that need an engine of their own make it by this. */
+  readonly createEngine: typeof createEngine;
   serve(plan: Plan, engine?: Engine): Promise<App>;
 }
 

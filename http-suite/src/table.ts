@@ -8,14 +8,20 @@ const LEASE_MS = 600;
  * Proves one row on one binding.
  *
  * @param store what the records are kept in
+ * @param makeEngine the engine's own, or a broken one
  * @throws what tells that the rule does not hold
  */
-export async function prove(row: Row, binding: Binding, store: Store = memoryStore()) {
-  const engine = createEngine({ store, leaseMs: LEASE_MS });
+export async function prove(
+  row: Row,
+  binding: Binding,
+  store: Store = memoryStore(),
+  makeEngine: typeof createEngine = createEngine,
+): Promise<void> {
+  const engine = makeEngine({ store, leaseMs: LEASE_MS });
   const apps: App[] = [];
   try {
     await row.prove({
-      ...{ binding, store, engine },
+      ...{ binding, store, engine, createEngine: makeEngine },
       serve: async (plan, own = engine) => {
         const app = await binding.start(own, plan);
         apps.push(app);

@@ -48,7 +48,7 @@ export const clientRows: readonly Row[] = [
     "an outcome without a body is kept for a client that left",
     (exchange) => {
       exchange.status(204);
-      return exchange.send(null);
+      return exchange.send();
     },
     { status: 204, text: "" },
   ),

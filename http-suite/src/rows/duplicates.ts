@@ -1,5 +1,4 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { createEngine } from "@idemkit/engine";
 import { expect } from "vitest";
 import { send } from "../client.ts";
 import type { Row } from "../lab.ts";
@@ -132,24 +131,28 @@ export const duplicateRows: readonly Row[] = [
   },
   {
     title: "a handler keeps its key for as long as it runs",
-    prove: async ({ serve, store }) => {
-      const engine = createEngine({ store, leaseMs: 150, guarantee: "at-least-once" });
+    prove: async ({ serve, store, createEngine }) => {
+      const options = { store, leaseMs: 150, guarantee: "at-least-once" } as const;
+      const { opened, open } = gate();
       const { handler, runs } = counting(async (exchange) => {
-        await pause(900);
+        await opened;
         return exchange.send({ done: true });
       });
-      const { origin } = await serve({ handler }, engine);
+      const { origin } = await serve({ handler }, createEngine(options));
+      // As another process would: it knows only what is in the store.
+      const elsewhere = await serve({ handler }, createEngine(options));
       const first = send(origin, { key: "k" });
+      await until(() => runs() === 1);
       await pause(600);
-      expectProblem(await send(origin, { key: "k" }), 409, "in-progress");
-      expectReplay(await first, await send(origin, { key: "k" }));
+      expectProblem(await send(elsewhere.origin, { key: "k" }), 409, "in-progress");
+      open();
+      expectReplay(await first, await send(elsewhere.origin, { key: "k" }));
       expect(runs()).toBe(1);
-      await engine.close();
     },
   },
   {
     title: "what its process has left open is told to be unknown, and does not run again",
-    prove: async ({ serve, store }) => {
+    prove: async ({ serve, store, createEngine }) => {
       const lost = createEngine({ store, leaseMs: 100 });
       const { handler, runs } = counting(async () => await new Promise(() => undefined));
       const before = await serve({ handler }, lost);

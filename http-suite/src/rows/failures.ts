@@ -1,9 +1,9 @@
 import { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
-import { createEngine, type Engine, type Store } from "@idemkit/engine";
+import type { Engine, Store } from "@idemkit/engine";
 import { expect } from "vitest";
 import { send } from "../client.ts";
-import type { Exchange, Row } from "../lab.ts";
+import type { Exchange, Lab, Row } from "../lab.ts";
 import { counting, expectProblem, expectReplay, row, until } from "./row.ts";
 
 const failing = (status: number, members?: object) => (exchange: Exchange, run: number) =>
@@ -17,7 +17,7 @@ function atLeastOnce(
 ): Row {
   return {
     title,
-    prove: async ({ serve, store }) => {
+    prove: async ({ serve, store, createEngine }) => {
       const engine = createEngine({ store, guarantee: "at-least-once" });
       const { handler, runs } = counting(answer);
       const { origin } = await serve({ handler }, engine);
@@ -52,7 +52,7 @@ function breaking(store: Store): { readonly store: Store; readonly fail: () => v
 }
 
 async function withBrokenStore(
-  { store }: { readonly store: Store },
+  { store, createEngine }: Lab,
   prove: (engine: Engine, fail: () => void) => Promise<void>,
 ): Promise<void> {
   const broken = breaking(store);
