@@ -2,7 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "vitest";
 import { send } from "../client.ts";
 import type { Row } from "../lab.ts";
-import { counting, expectProblem, expectReplay, gate, row, until } from "./row.ts";
+import { counting, expectProblem, expectReplay, gate, row, until, viewOf } from "./row.ts";
 
 const PARALLEL = 50;
 
@@ -132,15 +132,15 @@ export const duplicateRows: readonly Row[] = [
   {
     title: "a handler keeps its key for as long as it runs",
     prove: async ({ serve, store, createEngine }) => {
-      const options = { store, leaseMs: 150, guarantee: "at-least-once" } as const;
+      const options = { leaseMs: 150, guarantee: "at-least-once" } as const;
       const { opened, open } = gate();
       const { handler, runs } = counting(async (exchange) => {
         await opened;
         return exchange.send({ done: true });
       });
-      const { origin } = await serve({ handler }, createEngine(options));
-      // As another process would: it knows only what is in the store.
-      const elsewhere = await serve({ handler }, createEngine(options));
+      const { origin } = await serve({ handler }, createEngine({ ...options, store }));
+      const other = createEngine({ ...options, store: viewOf(store) });
+      const elsewhere = await serve({ handler }, other);
       const first = send(origin, { key: "k" });
       await until(() => runs() === 1);
       await pause(600);

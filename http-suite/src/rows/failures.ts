@@ -1,10 +1,10 @@
 import { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
-import type { Engine, Store } from "@idemkit/engine";
+import type { Engine } from "@idemkit/engine";
 import { expect } from "vitest";
 import { send } from "../client.ts";
 import type { Exchange, Lab, Row } from "../lab.ts";
-import { counting, expectProblem, expectReplay, row, until } from "./row.ts";
+import { counting, expectProblem, expectReplay, row, until, viewOf } from "./row.ts";
 
 const failing = (status: number, members?: object) => (exchange: Exchange, run: number) =>
   exchange.fail(status, `run ${run}`, members);
@@ -30,34 +30,18 @@ function atLeastOnce(
   };
 }
 
-/** A store whose calls fail from a moment on. */
-function breaking(store: Store): { readonly store: Store; readonly fail: () => void } {
-  let hasFailed = false;
-  const proxy = new Proxy(store, {
-    get: (target, name) => {
-      const member: unknown = Reflect.get(target, name);
-      if (typeof member !== "function") return member;
-      return (...args: unknown[]) => {
-        if (hasFailed) throw Object.assign(new Error("refused"), { code: "ECONNREFUSED" });
-        return member.apply(target, args);
-      };
-    },
-  });
-  return {
-    store: proxy,
-    fail: () => {
-      hasFailed = true;
-    },
-  };
-}
-
 async function withBrokenStore(
   { store, createEngine }: Lab,
   prove: (engine: Engine, fail: () => void) => Promise<void>,
 ): Promise<void> {
-  const broken = breaking(store);
-  const engine = createEngine({ store: broken.store, storeTimeoutMs: 200, leaseMs: 600 });
-  await prove(engine, broken.fail);
+  let isBroken = false;
+  const failing = viewOf(store, () => {
+    if (isBroken) throw Object.assign(new Error("refused"), { code: "ECONNREFUSED" });
+  });
+  const engine = createEngine({ store: failing, storeTimeoutMs: 200, leaseMs: 600 });
+  await prove(engine, () => {
+    isBroken = true;
+  });
   await engine.close({ graceMs: 0 });
 }
 

@@ -1,3 +1,4 @@
+import type { Store } from "@idemkit/engine";
 import { expect } from "vitest";
 import { type Received, type Sent, send } from "../client.ts";
 import type { Exchange, Handler, Lab, Plan, Row } from "../lab.ts";
@@ -98,4 +99,23 @@ export function gate<T = void>(): {
     open = resolve;
   });
   return { opened, open: (value) => open(value) };
+}
+
+/**
+ * The same records behind another object: an engine on it knows no more of the other's calls than one
+ * in another process.
+ *
+ * @param before called before each call
+ */
+export function viewOf(store: Store, before: () => void = () => undefined): Store {
+  return new Proxy(store, {
+    get: (target, name) => {
+      const member: unknown = Reflect.get(target, name);
+      if (typeof member !== "function") return member;
+      return (...args: unknown[]) => {
+        before();
+        return member.apply(target, args);
+      };
+    },
+  });
 }
