@@ -44,7 +44,7 @@ export function requestOf(
 ): ClaimRequest {
   const { leaseMs, replayMs: retentionMs, steps } = settings;
   const request = { id, fingerprint, owner, leaseMs, retentionMs, takeOver };
-  return steps ? { ...request, checkpoint: NO_STEPS } : request;
+  return steps ? { checkpoint: NO_STEPS, ...request } : request;
 }
 
 async function ask(

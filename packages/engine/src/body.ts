@@ -30,7 +30,7 @@ export function encodeValue(value: unknown, bytesMax: number): EncodedValue {
   if (value === undefined) return { body: VALUE };
   try {
     // A text of more characters has more bytes as well, and is given up early.
-    const body = VALUE + writeJson(value, { ...RESULT_STYLE, lengthMax: bytesMax });
+    const body = VALUE + writeJson(value, { lengthMax: bytesMax, ...RESULT_STYLE });
     if (Buffer.byteLength(body) - VALUE.length > bytesMax) throw new TooLongError();
     return { body };
   } catch (error) {

@@ -143,8 +143,9 @@ class Work {
 
   async run(fn: LinesFn): Promise<void> {
     const lines = this.#tasks.map(({ line, claim }) => {
+      const { key, payload } = line;
       const { attempt, token } = claim;
-      return { ...line, attempt, token };
+      return { key, payload, attempt, token };
     });
     let results: readonly LineResult<unknown>[];
     try {

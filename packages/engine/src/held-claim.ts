@@ -208,7 +208,8 @@ export class HeldClaim implements ClaimHandle {
   ): Promise<Written> {
     const { client, settings, events } = this.#scope;
     const { replayMs: retentionMs, storeTimeoutMs } = settings;
-    const completion = { ...this.#claim, status, body, retentionMs };
+    const { id, owner, token } = this.#claim;
+    const completion = { id, owner, token, status, body, retentionMs };
     const complete = () => client.complete(completion, storeTimeoutMs);
     // Whoever looks at what failed has to see which steps did.
     const asked = this.#steps === undefined ? complete() : this.#steps.saved().then(complete);

@@ -149,7 +149,7 @@ export class TransactionWork {
   #end(status: Status, body: string, how: Omit<Ended, "completion">): Completion {
     const { id, owner, retentionMs } = this.#request;
     const completion = { id, owner, token: how.claimed.token, status, body, retentionMs };
-    this.#ended = { ...how, completion };
+    this.#ended = { completion, ...how };
     this.#onEnd();
     return completion;
   }

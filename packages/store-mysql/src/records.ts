@@ -65,21 +65,21 @@ export class Records implements Store {
 
   async renew(renewals: readonly Renewal[]): Promise<readonly boolean[]> {
     return await this.#change("renew", sql.RENEW, renewals, (renewal) => ({
-      ...entryOf(renewal),
       lease_ms: renewal.leaseMs,
       revision: renewal.checkpoint?.revision ?? null,
       checkpoint: renewal.checkpoint?.value ?? null,
+      ...entryOf(renewal),
     }));
   }
 
   async complete(completions: readonly Completion[]): Promise<readonly boolean[]> {
     return await this.#change("complete", sql.COMPLETE, completions, (completion) => ({
-      ...entryOf(completion),
       status: completion.status,
       body: completion.body,
       note: completion.note ?? null,
       retention_ms: completion.retentionMs ?? 0,
       if_lapsed: completion.ifLapsed ?? false,
+      ...entryOf(completion),
     }));
   }
 
@@ -217,7 +217,8 @@ function answerOrWrite(
 function newClaim(request: ClaimRequest): Entry {
   const { id, owner, fingerprint, leaseMs, retentionMs, checkpoint } = request;
   return {
-    ...{ ...id, owner, fingerprint, lease_ms: leaseMs, retention_ms: retentionMs },
+    ...{ owner, fingerprint, lease_ms: leaseMs, retention_ms: retentionMs },
+    ...id,
     ...(checkpoint !== undefined && { checkpoint_revision: 0, checkpoint }),
   };
 }

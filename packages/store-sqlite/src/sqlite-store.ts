@@ -269,7 +269,7 @@ function completeOne(statements: Statements, completion: Completion, now: number
   const ifLapsed = Number(completion.ifLapsed ?? false);
   const outcome = { digest: digestOf(id), owner, token, status, body, now };
   return (
-    statements.complete({ ...outcome, note, retentionMs, ifLapsed }) ||
+    statements.complete({ note, retentionMs, ifLapsed, ...outcome }) ||
     statements.isCompleted(outcome)
   );
 }
