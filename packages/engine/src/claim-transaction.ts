@@ -22,13 +22,16 @@ export async function transactUnder(
   onBegun: () => void,
 ): Promise<Came> {
   const { client, events, settings } = scope;
-  const lost = new LeaseLostError({ token });
+  let lost: LeaseLostError | undefined;
   const work = new TransactionWork(scope, request, (tx) => fn(tx));
   try {
     const answer = await work.withEnd((run) => {
       const begun = (tx: unknown, claimed: Claimed) => {
         // A record that was lost and is granted anew is another claim.
-        if (claimed.token !== token) throw lost;
+        if (claimed.token !== token) {
+          lost = new LeaseLostError({ token });
+          throw lost;
+        }
         onBegun();
         return run(tx, claimed);
       };
@@ -36,10 +39,10 @@ export async function transactUnder(
     });
     if (answer.outcome === "blocked") throw new Error("Somebody else holds the record's row.");
     const committed = work.committed(answer);
-    if (committed === undefined) return { as: "lost", error: lost };
+    if (committed === undefined) return { as: "lost", error: new LeaseLostError({ token }) };
     return { as: "committed", value: committed.value };
   } catch (cause) {
-    if (cause === lost) return { as: "lost", error: lost };
+    if (lost !== undefined && cause === lost) return { as: "lost", error: lost };
     if (work.hasThrown(cause)) return { as: "rolled-back", error: cause };
     const error = new StoreError("transact", cause);
     const { digest } = request.id;

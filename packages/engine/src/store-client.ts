@@ -115,15 +115,14 @@ export class StoreClient {
     timeoutMs: number,
   ): Promise<Transacted> {
     return new Promise((resolve, reject) => {
-      const late = new TimedOutError(`No transaction was begun in ${timeoutMs} ms.`);
-      let isLate = false;
+      let late: TimedOutError | undefined;
       const cancel = this.#runtime.schedule(() => {
-        isLate = true;
+        late = new TimedOutError(`No transaction was begun in ${timeoutMs} ms.`);
         reject(late);
       }, timeoutMs);
       const begun = (tx: unknown, claimed: Claimed) => {
         cancel();
-        if (isLate) throw late;
+        if (late !== undefined) throw late;
         return work(tx, claimed);
       };
       this.#transact(request, begun, options).finally(cancel).then(resolve, reject);
