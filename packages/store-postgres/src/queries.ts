@@ -26,7 +26,8 @@ export interface Database extends Queries {
    *
    * @param work gets the transaction as the driver's users know it as well
    * @param how.isolation where it must not be the connection's own
-   * @param how.settings a statement that comes first, together with the beginning where that is possible
+   * @param how.settings statements that come first, together with the beginning where that is possible; what
+   *   they answer is of no interest
    */
   transaction<T>(
     work: (queries: Queries, tx: unknown, attempt: Attempt) => Promise<T>,

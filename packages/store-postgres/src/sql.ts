@@ -269,8 +269,8 @@ export const PURGE = `
 /** How long a statement in a transaction waits for a row that somebody else has locked. */
 const WORK_LOCK_TIMEOUT_MS = 2_000;
 
-/** Bounds a transaction. What is set ends with it. */
+/** Bounds a transaction, in two statements that answer nothing. What is set ends with it. */
 export function boundTransaction(idleMs: number): string {
-  return `SELECT set_config('lock_timeout', '${WORK_LOCK_TIMEOUT_MS}', true),
-    set_config('idle_in_transaction_session_timeout', '${Math.ceil(idleMs)}', true)`;
+  return `SET LOCAL lock_timeout = ${WORK_LOCK_TIMEOUT_MS};
+    SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(idleMs)}`;
 }
