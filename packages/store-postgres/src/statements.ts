@@ -63,12 +63,13 @@ export class Texts {
 
   /**
    * A kept plan is only as good as the table was when it was made, and the worst is one that reads all
-   * of a table that was small then. So the name changes each time the store's age has doubled, or the
-   * number of its claims, and the few plans of the past are left to the connection.
+   * of a table that was small then. So the name changes each time the store's age has grown eightfold, or
+   * the number of its claims, and the few plans of the past are left to the connection. Not more often:
+   * the server plans a new name's first five runs one by one, on each connection.
    */
   get #generation(): string {
     const ageSeconds = (performance.now() - this.#madeAtMs) / MS_PER_SECOND;
-    return `${doublings(ageSeconds)}.${doublings(this.#claims)}`;
+    return `${eightfolds(ageSeconds)}.${eightfolds(this.#claims)}`;
   }
 
   #statement(text: string): { readonly text: string; readonly hash: string } {
@@ -135,9 +136,9 @@ export class Statements {
   }
 }
 
-/** How often one has doubled to become so many. */
-function doublings(count: number): number {
-  return Math.floor(Math.log2(count + 1));
+/** How often one has grown eightfold to become so many. */
+function eightfolds(count: number): number {
+  return Math.floor(Math.log2(count + 1) / 3);
 }
 
 /** The text with its tables in the schema, where there is one. */
