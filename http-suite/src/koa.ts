@@ -1,7 +1,7 @@
 import type { AddressInfo } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Engine } from "@idemkit/engine";
-import type * as Koa from "@idemkit/koa";
+import type * as KoaModule from "@idemkit/koa";
 import { bodyParser } from "@koa/bodyparser";
 import cors from "@koa/cors";
 import createError from "http-errors";
@@ -11,17 +11,30 @@ import conditional from "koa-conditional-get";
 import etag from "koa-etag";
 import type { App, Binding, Exchange, Plan } from "./lab.ts";
 
-/** @param module the binding, or a broken one */
-export function koaBinding(module: typeof Koa): Binding {
-  return { name: "Koa", start: async (engine, plan) => await start(module, engine, plan) };
+/**
+ * @param module the binding, or a broken one
+ * @param Koa the framework, in the version that is to be tried
+ */
+export function koaBinding(
+  module: typeof KoaModule,
+  Koa: typeof Application = Application,
+): Binding {
+  return {
+    name: "Koa",
+    start: async (engine, plan) => await start(module, new Koa(), engine, plan),
+  };
 }
 
-async function start(module: typeof Koa, engine: Engine, plan: Plan): Promise<App> {
+async function start(
+  module: typeof KoaModule,
+  app: Application,
+  engine: Engine,
+  plan: Plan,
+): Promise<App> {
   const { idempotency, idempotencyStatus, corsHeaders } = module;
-  const app = new Application();
   const reported: unknown[] = [];
   app.on("error", (error: unknown) => reported.push(error));
-  const options = { engine, scope: scopeOf, ...plan.options } as Koa.KoaOptions;
+  const options = { engine, scope: scopeOf, ...plan.options } as KoaModule.KoaOptions;
   const around = plan.around ?? [];
   if (plan.formatsErrors) app.use(formatErrors);
   app.use(async (ctx, next) => {

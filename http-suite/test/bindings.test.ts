@@ -2,10 +2,17 @@ import { memoryStore } from "@idemkit/engine";
 import * as fastifyModule from "@idemkit/fastify";
 import * as koaModule from "@idemkit/koa";
 import { migrate, openSqlite, sqliteStore } from "@idemkit/store-sqlite";
+import type Koa from "koa";
+// @ts-expect-error It is typed as the newest is.
+import koa2 from "koa2";
 import { describe, test } from "vitest";
 import { fastifyBinding, koaBinding, prove, TABLE } from "../src/index.ts";
 
-const bindings = [koaBinding(koaModule), fastifyBinding(fastifyModule)];
+const bindings = {
+  "Koa 3": koaBinding(koaModule),
+  "Koa 2.13": koaBinding(koaModule, koa2 as unknown as typeof Koa),
+  "Fastify 5": fastifyBinding(fastifyModule),
+};
 
 const stores = {
   memory: async () => memoryStore(),
@@ -16,9 +23,9 @@ const stores = {
   },
 };
 
-for (const binding of bindings) {
+for (const [name, binding] of Object.entries(bindings)) {
   for (const [storeName, openStore] of Object.entries(stores)) {
-    describe(`${binding.name} on ${storeName}`, () => {
+    describe(`${name} on ${storeName}`, () => {
       for (const [topic, rows] of Object.entries(TABLE)) {
         describe(topic, () => {
           for (const row of rows) {

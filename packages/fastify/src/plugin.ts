@@ -1,5 +1,5 @@
 import { type HttpOptions, type IdempotencyState, Protection } from "@idemkit/http";
-import type { FastifyInstance, FastifyRequest, RouteOptions } from "fastify";
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest, RouteOptions } from "fastify";
 import fastifyPlugin from "fastify-plugin";
 import { RouteProtection } from "./route-protection.ts";
 
@@ -26,7 +26,7 @@ const SEEN = Symbol("idemkit.seen");
  * Runs a request once for each key and gives every duplicate the first response, on routes that ask
  * for it: `config: { idempotency: true }`. Register it before the routes are declared.
  */
-export const idempotency = fastifyPlugin(
+export const idempotency: FastifyPluginAsync<FastifyIdempotencyOptions> = fastifyPlugin(
   async (fastify: FastifyInstance, options: FastifyIdempotencyOptions) => {
     // Checked now, and not when the first route asks for it.
     const protection = new Protection<FastifyRequest>(options);

@@ -1,0 +1,22 @@
+import { createEngine, memoryStore } from "@idemkit/engine";
+import fastify from "fastify";
+import { expectTypeOf, test } from "vitest";
+import { type IdempotencyState, idempotency } from "../src/index.ts";
+
+const engine = createEngine({ store: memoryStore() });
+
+test("the state of a request is typed, and so is what a route may ask for", async () => {
+  const app = fastify();
+  await app.register(idempotency, { engine, scope: (request) => request.ip });
+  app.post("/", { config: { idempotency: { required: false } } }, async (request) => {
+    expectTypeOf(request.idempotency).toEqualTypeOf<IdempotencyState | undefined>();
+    return {};
+  });
+  // @ts-expect-error There is no such option.
+  app.post("/wrong", { config: { idempotency: { require: false } } }, async () => ({}));
+});
+
+test("a plugin with an option of another type does not compile", () => {
+  // @ts-expect-error A scope is a function.
+  void fastify().register(idempotency, { engine, scope: "ada" });
+});

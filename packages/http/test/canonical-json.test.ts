@@ -1,0 +1,100 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { canonicalJson } from "../src/canonical-json.ts";
+
+/** The same value as JSON in another form: members turned round, blanks, escapes. */
+function otherForm(value: unknown): string {
+  if (Array.isArray(value)) return `[ ${value.map(otherForm).join(" ,\n")} ]`;
+  if (typeof value === "object" && value !== null) {
+    const members = Object.entries(value).reverse();
+    return `{\t${members.map(([name, each]) => `${escaped(name)} : ${otherForm(each)}`).join(",")}}`;
+  }
+  return typeof value === "string" ? escaped(value) : JSON.stringify(value);
+}
+
+function escaped(text: string): string {
+  const units = Array.from({ length: text.length }, (_, at) => text.charCodeAt(at));
+  return `"${units.map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`).join("")}"`;
+}
+
+describe("canonical JSON", () => {
+  test("is the same for every form of a value, and reads as that value", () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        const canonical = canonicalJson(JSON.stringify(value));
+        expect(canonical).toBe(canonicalJson(otherForm(value)));
+        expect(JSON.parse(canonical as string)).toEqual(JSON.parse(JSON.stringify(value)));
+      }),
+    );
+  });
+
+  test("is its own canonical form", () => {
+    fc.assert(
+      fc.property(fc.json(), (text) => {
+        const canonical = canonicalJson(text) as string;
+        expect(canonicalJson(canonical)).toBe(canonical);
+      }),
+    );
+  });
+
+  test("exists for what JSON.parse reads, but for members that come twice and deep nesting", () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: fc.constantFrom(...'{}[]",:\\ 0123.eE+-truefalsn\n') }),
+        (text) => {
+          const isJson = reads(text);
+          const hasTwice = /"(.*)".*"\1"/s.test(text);
+          if (!hasTwice) expect(canonicalJson(text) !== undefined).toBe(isJson);
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test("keeps numbers as they were written", () => {
+    expect(canonicalJson('{"b":1.0,"a":[9007199254740993,1e400,-0]}')).toBe(
+      '{"a":[9007199254740993,1e400,-0],"b":1.0}',
+    );
+  });
+
+  test("sorts members whose names are written in another way, and knows them for the same", () => {
+    expect(canonicalJson('{"b":1,"\\u0061":2}')).toBe('{"a":2,"b":1}');
+    expect(canonicalJson('{"a":1,"\\u0061":2}')).toBeUndefined();
+  });
+
+  test("keeps lone surrogates apart, and members named as prototypes are", () => {
+    expect(canonicalJson('"\\ud800"')).not.toBe(canonicalJson('"\\ud801"'));
+    expect(canonicalJson('{"__proto__":1,"constructor":2}')).toBe(
+      '{"__proto__":1,"constructor":2}',
+    );
+  });
+
+  test("does not exist for what is none, or nested too deeply", () => {
+    const none = [
+      "",
+      " ",
+      "{",
+      '{"a"}',
+      "[1,]",
+      "01",
+      "1.",
+      '"\n"',
+      '"\\x"',
+      "nul",
+      "[1] 2",
+      "'a'",
+    ];
+    expect(none.map(canonicalJson)).toEqual(none.map(() => undefined));
+    expect(canonicalJson(`${"[".repeat(202)}${"]".repeat(202)}`)).toBeUndefined();
+    expect(canonicalJson("[".repeat(1_000_000))).toBeUndefined();
+  });
+});
+
+function reads(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
