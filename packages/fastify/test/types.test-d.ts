@@ -15,8 +15,3 @@ test("the state of a request is typed, and so is what a route may ask for", asyn
   // @ts-expect-error There is no such option.
   app.post("/wrong", { config: { idempotency: { require: false } } }, async () => ({}));
 });
-
-test("a plugin with an option of another type does not compile", () => {
-  // @ts-expect-error A scope is a function.
-  void fastify().register(idempotency, { engine, scope: "ada" });
-});
