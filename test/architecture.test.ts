@@ -99,10 +99,20 @@ describe("the dependency rule", () => {
     });
   }
 
-  test("the engine depends on nothing at all", () => {
-    const engine = packages.find(({ manifest }) => manifest.name === "@idemkit/engine");
-    expect(engine?.manifest.dependencies ?? {}).toEqual({});
-    expect(engine?.manifest.peerDependencies ?? {}).toEqual({});
+  for (const name of ["engine", "client"]) {
+    test(`the ${name} depends on nothing at all`, () => {
+      const found = packages.find(({ manifest }) => manifest.name === `@idemkit/${name}`);
+      expect(found?.manifest.name).toBeDefined();
+      expect(found?.manifest.dependencies ?? {}).toEqual({});
+      expect(found?.manifest.peerDependencies ?? {}).toEqual({});
+    });
+  }
+
+  test("the client imports nothing but its own files, as it runs in browsers", () => {
+    const sources = sourcesIn(join(root, "packages/client/src"));
+    expect(sources.length).toBeGreaterThan(0);
+    const foreign = sources.flatMap(importsOf).filter((specifier) => !specifier.startsWith("."));
+    expect(foreign).toEqual([]);
   });
 
   test("the engine takes time, timers and randomness from its runtime alone", () => {

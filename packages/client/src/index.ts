@@ -1,0 +1,11 @@
+export { type Answer, type Client, createClient, type Operation } from "./client.ts";
+export { IdempotencyDeadlineError } from "./errors.ts";
+export type { FetchLike, ResponseLike } from "./fetch.ts";
+export type { KeyFormat } from "./key.ts";
+export type {
+  ClientOptions,
+  Limits,
+  OperationOptions,
+  RetryEvent,
+  RetryReason,
+} from "./options.ts";
