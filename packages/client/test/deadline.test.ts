@@ -146,7 +146,7 @@ describe("the caller's signal", () => {
   });
 
   test("stops a wait that a listener has just heard of", async () => {
-    const { url, seen } = await serve(status(503, { "Retry-After": "20" }));
+    const { url, seen } = await serve(status(503, { "Retry-After": "45" }));
     const controller = new AbortController();
     const client = createClient({ onRetry: () => controller.abort(reason) });
     const init = { ...order, signal: controller.signal };
