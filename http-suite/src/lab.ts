@@ -25,7 +25,7 @@ export interface Exchange {
 
 export type Handler = (exchange: Exchange) => unknown;
 
-export type Surrounding = "compress" | "cookies" | "cors" | "etag";
+type Surrounding = "compress" | "cookies" | "cors" | "etag";
 
 /** What a row wants to be served. */
 export interface Plan {

@@ -3,7 +3,7 @@ import type { OutgoingHeaders, ProtectedRun, StoredBody, StoredResponse } from "
 import type { FastifyReply } from "fastify";
 
 /** How far the handler has got. One that answers by a callback cannot be seen to end. */
-export type HandlerState = "waiting" | "running" | "settled";
+type HandlerState = "waiting" | "running" | "settled";
 
 /** A request whose response is a kept one. */
 export interface ReplayExchange {

@@ -12,6 +12,6 @@ test("the state of a request is typed, and so is what a route may ask for", asyn
     expectTypeOf(request.idempotency).toEqualTypeOf<IdempotencyState | undefined>();
     return {};
   });
-  // @ts-expect-error There is no such option.
-  app.post("/wrong", { config: { idempotency: { require: false } } }, async () => ({}));
+  // @ts-expect-error Whether a key is required is a boolean.
+  app.post("/wrong", { config: { idempotency: { required: "no" } } }, async () => ({}));
 });

@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 
 /** A stream that was read to its end, or what stands for it where it has more bytes than are kept. */
-export type Drained = { readonly bytes: Buffer } | { readonly rest: Readable };
+type Drained = { readonly bytes: Buffer } | { readonly rest: Readable };
 
 /**
  * Reads a stream to its end, whether or not anybody waits for it. Where it has more than `maxBytes`, the

@@ -3,7 +3,7 @@ import type { OutgoingHeaders } from "@idemkit/http";
 import type { Response } from "koa";
 
 /** What a protected handler has answered after somebody else's response went out in its place. */
-export interface Late {
+interface Late {
   readonly status?: number;
   readonly headers: OutgoingHeaders;
 }
