@@ -1,25 +1,22 @@
 import type { OutgoingHeaders, ProtectedRun, StoredBody, StoredResponse } from "@idemkit/http";
-
 import type { FastifyReply } from "fastify";
 
-/** How far the handler has got. One that answers by a callback cannot be seen to end. */
-type HandlerState = "waiting" | "running" | "settled";
+/**
+ * How far the handler has got:
+ * - `waiting`: it has not been called
+ * - `running`: its promise is open
+ * - `sending`: it will answer by `reply.send`, at a moment that cannot be known
+ * - `settled`: it has answered, or failed
+ */
+type HandlerState = "waiting" | "running" | "sending" | "settled";
 
 /** A request whose response is a kept one. */
 export interface ReplayExchange {
   readonly as: "replay";
   readonly response: StoredResponse & { readonly body: StoredBody };
   readonly before: OutgoingHeaders;
-}
-
-/** A response's status and headers at one moment. */
-export interface Head {
-  readonly status: number;
-  readonly headers: OutgoingHeaders;
-}
-
-export function headOf(reply: FastifyReply): Head {
-  return { status: reply.statusCode, headers: { ...(reply.getHeaders() as OutgoingHeaders) } };
+  /** Whether the kept response was put in place. What comes after that is an error on its way out. */
+  isSubstituted: boolean;
 }
 
 /** A request whose handler runs under its key. */
@@ -29,12 +26,27 @@ export interface RunExchange {
   /** The headers that were there before the handler. */
   readonly before: OutgoingHeaders;
   handler: HandlerState;
-  /** Whether its response has reached us. */
-  isSeen: boolean;
-  /** Status and headers before somebody's error took the place of the handler's answer. */
-  beforeError?: Head;
-  /** What was sent while the handler still ran, so that its outcome is yet to come. */
-  sentEarly?: { readonly response: StoredResponse; readonly head: Head };
+  /** Whether the handler itself has sent something, or is being answered for by what it returned. */
+  hasAnswered: boolean;
+  /** Whether somebody else has answered while the handler ran. What it does then is kept all the same. */
+  isAnsweredByOthers: boolean;
+  /** Whether its end was written, or is being written. */
+  isEnded: boolean;
+  /** What the handler itself has set. */
+  readonly own: { status?: number; readonly headers: Record<string, OutgoingHeaders[string]> };
+  /** An answer that says that nothing was done, sent while the handler still ran. */
+  sentEarly?: StoredResponse;
 }
 
 export type Exchange = ReplayExchange | RunExchange;
+
+export function runExchange(run: ProtectedRun, before: OutgoingHeaders): RunExchange {
+  return {
+    ...{ as: "run", run, before, handler: "waiting", own: { headers: {} } },
+    ...{ hasAnswered: false, isAnsweredByOthers: false, isEnded: false },
+  };
+}
+
+export function headersOf(reply: FastifyReply): OutgoingHeaders {
+  return { ...(reply.getHeaders() as OutgoingHeaders) };
+}

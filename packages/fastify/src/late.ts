@@ -1,57 +1,58 @@
-import { headersSince, type StoredBody, typeOf } from "@idemkit/http";
+import { isJson, mediaTypeOf, type StoredBody, typeOf } from "@idemkit/http";
 import type { FastifyReply } from "fastify";
-import { headOf, type RunExchange } from "./exchange.ts";
-import { seenPayload } from "./payload.ts";
+import type { RunExchange } from "./exchange.ts";
+import { isStreaming, isWebResponse, seenPayload } from "./payload.ts";
 
 /**
- * Writes the outcome of a handler that somebody has answered for, with a time-out say, while it ran. What
- * it has answered in the end is what duplicates get, where that can still be told: it has to be a value,
- * and its status known.
+ * Writes what a handler has answered after somebody else had answered for it, with a time-out say. It is
+ * its outcome, and duplicates get it.
  */
 export async function endLate(
-  { run, before, beforeError, sentEarly }: RunExchange,
+  { run, own }: Pick<RunExchange, "own" | "run">,
   reply: FastifyReply,
   value: unknown,
 ): Promise<void> {
-  const now = headOf(reply);
-  // What the handler has set since then is there beside what was sent.
-  const isSetLate = now.status !== sentEarly?.head.status;
-  const status = isSetLate ? now.status : beforeError?.status;
-  if (status === undefined || value === undefined || value === reply) return await run.endUnseen();
-  const early = headersSince(before, beforeError?.headers ?? before, run.headerRules);
-  const late = headersSince(sentEarly?.head.headers ?? before, now.headers, run.headerRules);
-  const headers = [...new Map([...early, ...late])];
   try {
-    const body = await bodyOf(reply, value, status, run.maxBody);
-    const hasType = headers.some(([name]) => name === "content-type");
-    const type = hasType || body === undefined ? undefined : typeOf(body);
+    // It has set nothing that was noticed: what it meant to answer is not known.
+    const isSilent = value === undefined || value === reply;
+    if (isSilent && own.status === undefined) return await run.endUnseen();
+    if (value instanceof Error) {
+      return await run.endThrown(value, run.keptHeaders({}, own.headers));
+    }
+    if (isWebResponse(value)) {
+      own.status = value.status;
+      for (const [name, each] of value.headers) own.headers[name] = each;
+      return await endLate({ run, own }, reply, value.body);
+    }
+    const body = await bodyOf({ run, own }, reply, value);
+    const headers = run.keptHeaders({}, own.headers);
+    const type = body && !("content-type" in own.headers) ? typeOf(body) : undefined;
     await run.end({
-      status,
+      status: own.status ?? 200,
       headers: type === undefined ? headers : [...headers, ["content-type", type]],
       ...(body && { body }),
     });
   } catch (error) {
-    await run.endThrown(error, headers);
+    await run.endThrown(error, run.keptHeaders({}, own.headers));
   }
 }
 
 async function bodyOf(
+  { run, own }: Pick<RunExchange, "own" | "run">,
   reply: FastifyReply,
   value: unknown,
-  status: number,
-  maxBody: number,
 ): Promise<StoredBody | undefined> {
-  const isSerialised =
-    typeof value === "string" || value instanceof Uint8Array || isStreaming(value);
-  if (isSerialised) return (await seenPayload(reply, value, maxBody)).body;
+  if (value === undefined || value === null || value === reply) return { kind: "none" };
+  const type = mediaTypeOf(String(own.headers["content-type"] ?? ""));
+  if (typeof value === "string") {
+    const isTooLarge = Buffer.byteLength(value) > run.maxBody;
+    return isTooLarge ? undefined : { kind: isJson(type) ? "json" : "text", text: value };
+  }
+  if (value instanceof Uint8Array || isStreaming(value)) {
+    return (await seenPayload(reply, value, run.maxBody)).body;
+  }
   // The route's serialiser goes by the status, and the response is out already.
-  reply.raw.statusCode = status;
+  reply.raw.statusCode = own.status ?? 200;
   const text = String(reply.serialize(value));
-  return Buffer.byteLength(text) > maxBody ? undefined : { kind: "json", text };
-}
-
-function isStreaming(value: unknown): boolean {
-  return (
-    value instanceof ReadableStream || typeof (value as { pipe?: unknown })?.pipe === "function"
-  );
+  return Buffer.byteLength(text) > run.maxBody ? undefined : { kind: "json", text };
 }

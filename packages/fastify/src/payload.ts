@@ -8,9 +8,21 @@ export interface Seen {
   readonly payload: unknown;
 }
 
+/** A web `Response` becomes the reply's own status, headers and body. */
+export function unpacked(reply: FastifyReply, payload: unknown): unknown {
+  if (!isWebResponse(payload)) return payload;
+  reply.code(payload.status);
+  for (const [name, value] of payload.headers) reply.header(name, value);
+  return payload.body;
+}
+
+/** As Fastify tells it: it may come from another library's `fetch`. */
+export function isWebResponse(payload: unknown): payload is Response {
+  return Object.prototype.toString.call(payload) === "[object Response]";
+}
+
 /**
- * Looks at what is about to be sent. Streams are read to their end first; a web `Response` becomes the
- * reply's own status, headers and body.
+ * Looks at what is about to be sent. Streams are read to their end first.
  *
  * @throws what a stream fails with
  */
@@ -19,11 +31,6 @@ export async function seenPayload(
   payload: unknown,
   maxBody: number,
 ): Promise<Seen> {
-  if (payload instanceof Response) {
-    reply.code(payload.status);
-    for (const [name, value] of payload.headers) reply.header(name, value);
-    return await seenPayload(reply, payload.body, maxBody);
-  }
   if (payload === undefined || payload === null) return { body: { kind: "none" }, payload };
   if (typeof payload === "string") {
     const kind = isJson(mediaTypeOf(contentTypeOf(reply))) ? "json" : "text";
@@ -41,15 +48,20 @@ export async function seenPayload(
   return { body: { kind: "bytes", bytes: drained.bytes }, payload: drained.bytes };
 }
 
-/** The bytes of a kept body. Bytes are sent as they are: nothing serialises them again. */
-export function payloadOf(body: StoredBody): Buffer | undefined {
+export function isStreaming(value: unknown): boolean {
+  const { pipe, getReader } = value as { readonly pipe?: unknown; readonly getReader?: unknown };
+  return typeof pipe === "function" || typeof getReader === "function";
+}
+
+/** A kept body as it was sent: text or bytes, which nothing serialises again. */
+export function payloadOf(body: StoredBody): string | Buffer | undefined {
   switch (body.kind) {
     case "none":
     case "empty":
       return undefined;
     case "json":
     case "text":
-      return Buffer.from(body.text);
+      return body.text;
     case "bytes":
       return Buffer.from(body.bytes);
   }

@@ -44,18 +44,27 @@ export const idempotency: FastifyPluginAsync<FastifyIdempotencyOptions> = fastif
 );
 
 function protect(route: RouteOptions, protection: Protection<FastifyRequest>): void {
-  const { preParsing, claim, capture, beforeError, handler } = new RouteProtection(
-    protection,
-    route.handler,
-  );
+  checkMethods(route, protection);
+  const { preParsing, claim, capture, handler } = new RouteProtection(protection, route.handler);
   route.config = Object.assign({ ...route.config }, { [SEEN]: true });
   // Behind the route's own authentication, and whatever else may refuse a request.
   route.preParsing = [...listed(route.preParsing), preParsing];
   route.preHandler = [...listed(route.preHandler), claim];
   // Before the route's own, which then work on replays as they have worked on the first response.
   route.onSend = [capture, ...listed(route.onSend)];
-  route.onError = [beforeError, ...listed(route.onError)];
   route.handler = handler;
+}
+
+/** A route that asks for what it cannot get is a mistake. */
+function checkMethods({ method, url }: RouteOptions, protection: Protection<FastifyRequest>): void {
+  const methods = Array.isArray(method) ? method : [method];
+  // Fastify declares it by itself beside GET.
+  if (methods.join() === "HEAD") return;
+  if (methods.some((each) => protection.isFor(each.toUpperCase()))) return;
+  throw new Error(
+    `The route ${url} asks for idempotency, and has the method ${methods.join(", ")} alone, which is ` +
+      "not protected. Name it in `methods`.",
+  );
 }
 
 function listed<T>(hooks: T | readonly T[] | undefined): readonly T[] {

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { headersSince, type OutgoingHeaders, type Protection } from "@idemkit/http";
+import { headersOutOfPlace, type Protection } from "@idemkit/http";
 import type {
   FastifyInstance,
   FastifyReply,
@@ -7,9 +7,16 @@ import type {
   RequestPayload,
   RouteHandlerMethod,
 } from "fastify";
-import { type Exchange, headOf, type ReplayExchange, type RunExchange } from "./exchange.ts";
+import {
+  type Exchange,
+  headersOf,
+  type ReplayExchange,
+  type RunExchange,
+  runExchange,
+} from "./exchange.ts";
 import { endLate } from "./late.ts";
-import { payloadOf, seenPayload } from "./payload.ts";
+import { asHandler, noticeOwnAnswer } from "./own-answer.ts";
+import { payloadOf, type Seen, seenPayload, unpacked } from "./payload.ts";
 import { RequestBodies } from "./request-body.ts";
 
 /** The hooks of a protected route, and its handler, in the order in which Fastify calls them. */
@@ -43,7 +50,6 @@ export class RouteProtection {
       readBody: async () => this.#bodies.of(request),
       report: (error) => request.log.error({ err: error }, "idempotency"),
     });
-    const { headers: before } = headOf(reply);
     switch (entry.as) {
       case "pass":
         return undefined;
@@ -51,19 +57,28 @@ export class RouteProtection {
         return reply
           .code(entry.answer.status)
           .headers(entry.answer.headers)
-          .send(Buffer.from(entry.answer.body));
-      case "replay":
-        request.idempotency = entry.state;
-        this.#exchanges.set(request, { as: "replay", response: entry.response, before });
-        return reply.code(entry.response.status).send(payloadOf(entry.response.body));
+          .send(entry.answer.body);
+      case "replay": {
+        const { response, state } = entry;
+        request.idempotency = state;
+        const before = headersOf(reply);
+        this.#exchanges.set(request, { as: "replay", response, before, isSubstituted: false });
+        return reply.code(response.status).send(payloadOf(response.body));
+      }
       case "rethrow":
         request.idempotency = entry.state;
         reply.header(...this.#protection.replayHeader);
         throw entry.error;
       case "run": {
-        const { run } = entry;
-        request.idempotency = run.state;
-        this.#exchanges.set(request, { as: "run", run, before, handler: "waiting", isSeen: false });
+        // Somebody has answered while the store was asked: Fastify does not call the handler then.
+        if (reply.sent || reply.raw.headersSent) return await entry.run.endUnstarted();
+        request.idempotency = entry.run.state;
+        const exchange = runExchange(entry.run, headersOf(reply));
+        this.#exchanges.set(request, exchange);
+        // Nothing else may tell of a response that was taken away from Fastify.
+        reply.raw.once("close", () => {
+          if (exchange.handler !== "running") endIfTaken(exchange, reply);
+        });
         return undefined;
       }
     }
@@ -74,29 +89,10 @@ export class RouteProtection {
     const protection = this;
     return function (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) {
       const exchange = protection.#exchanges.get(request);
-      if (exchange?.as !== "run") return protection.#handler.call(this, request, reply);
-      exchange.handler = "running";
-      let answer: unknown;
-      try {
-        answer = protection.#handler.call(this, request, reply);
-      } catch (error) {
-        exchange.handler = "settled";
-        throw error;
-      }
-      if (!isThenable(answer)) {
-        exchange.handler = "settled";
-        if (answer === undefined) endIfHijacked(exchange, reply);
-        return answer;
-      }
-      return settled(exchange, reply, answer);
+      const call = () => protection.#handler.call(this, request, reply);
+      return exchange?.as === "run" ? runHandler(exchange, reply, call) : call();
     };
   }
-
-  readonly beforeError = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    const exchange = this.#exchanges.get(request);
-    if (exchange?.as !== "run" || exchange.handler !== "running") return;
-    exchange.beforeError = headOf(reply);
-  };
 
   readonly capture = async (
     request: FastifyRequest,
@@ -105,51 +101,113 @@ export class RouteProtection {
   ): Promise<unknown> => {
     const exchange = this.#exchanges.get(request);
     if (exchange === undefined) return payload;
-    if (exchange.as === "replay") return this.#substitute(exchange, reply);
-    // What comes after the first response is an error on its way out, and no outcome.
-    if (exchange.isSeen) return payload;
-    exchange.isSeen = true;
-    return await captured(exchange, reply, payload);
+    if (exchange.as === "run") return await captured(exchange, reply, payload);
+    if (exchange.isSubstituted) return payload;
+    exchange.isSubstituted = true;
+    return this.#substitute(exchange, reply);
   };
 
   /** Puts the kept response where the first one was captured, so that the rest of the way is the same. */
   #substitute({ response, before }: ReplayExchange, reply: FastifyReply): unknown {
     reply.code(response.status);
-    const names = new Set(response.headers.map(([name]) => name));
-    const rules = { allow: new Set<string>(), deny: new Set<string>() };
-    for (const [name] of headersSince(before, reply.getHeaders() as OutgoingHeaders, rules)) {
-      if (!names.has(name)) reply.removeHeader(name);
+    for (const name of headersOutOfPlace(before, headersOf(reply), response.headers)) {
+      reply.removeHeader(name);
     }
-    for (const [name, value] of response.headers) setHeader(reply, name, value);
+    for (const [name, value] of response.headers) {
+      reply.removeHeader(name).header(name, typeof value === "string" ? value : [...value]);
+    }
     reply.header(...this.#protection.replayHeader);
     return payloadOf(response.body);
   }
 }
 
+function runHandler(exchange: RunExchange, reply: FastifyReply, call: () => unknown): unknown {
+  exchange.handler = "running";
+  noticeOwnAnswer(
+    exchange,
+    reply,
+    (payload) => ownSend(exchange, reply, payload),
+    () => {
+      if (exchange.handler === "running") exchange.handler = answeredBySending(exchange);
+    },
+  );
+  let answer: unknown;
+  try {
+    answer = asHandler(exchange, call);
+  } catch (error) {
+    exchange.handler = "settled";
+    endIfTaken(exchange, reply);
+    throw error;
+  }
+  const isAnsweredBySending = answer === undefined || answer === reply;
+  if (!isAnsweredBySending && isThenable(answer)) return settled(exchange, reply, answer);
+  if (isAnsweredBySending) {
+    exchange.handler = answeredBySending(exchange);
+  } else {
+    exchange.handler = "settled";
+    exchange.hasAnswered = true;
+  }
+  endIfTaken(exchange, reply);
+  return answer;
+}
+
+/** It has returned nothing, or its reply: it is answered by what it has sent, or will send. */
+function answeredBySending({ hasAnswered }: RunExchange): "sending" | "settled" {
+  return hasAnswered ? "settled" : "sending";
+}
+
+/** @returns whether somebody else has answered already, so that nothing is to be sent */
+function ownSend(exchange: RunExchange, reply: FastifyReply, payload: unknown): boolean {
+  exchange.hasAnswered = true;
+  if (exchange.handler === "sending") exchange.handler = "settled";
+  if (!exchange.isAnsweredByOthers || exchange.isEnded) return exchange.isAnsweredByOthers;
+  exchange.isEnded = true;
+  void endLate(exchange, reply, payload);
+  return true;
+}
+
+const NOTHING = { kind: "none" } as const;
+
 async function captured(
   exchange: RunExchange,
   reply: FastifyReply,
-  sent: unknown,
+  given: unknown,
 ): Promise<unknown> {
-  const { run, before } = exchange;
-  let seen: Awaited<ReturnType<typeof seenPayload>>;
+  const sent = unpacked(reply, given);
+  const { run, before, handler } = exchange;
+  // What comes after the first response is an error on its way out, and no outcome.
+  if (exchange.isEnded || exchange.sentEarly !== undefined) return sent;
+  // While a stream is read, somebody else may answer in its place, and change what is the handler's.
+  const status = reply.statusCode;
+  const headers = run.keptHeaders(before, headersOf(reply));
+  const isRunning = handler === "running" || handler === "sending";
+  if (isRunning && !exchange.hasAnswered && run.isLeftOpenBy({ status, headers, body: NOTHING })) {
+    exchange.isAnsweredByOthers = true;
+    return sent;
+  }
+  exchange.isEnded = true;
+  let seen: Seen;
   try {
     seen = await seenPayload(reply, sent, run.maxBody);
   } catch (error) {
     // What Fastify answers to that comes here again.
-    exchange.isSeen = false;
+    exchange.isEnded = false;
     throw error;
   }
-  const head = headOf(reply);
-  const headers = headersSince(before, head.headers, run.headerRules);
   const { body, payload } = seen;
-  const response = { status: head.status, headers, ...(body !== undefined && { body }) };
+  const response = { status, headers, ...(body !== undefined && { body }) };
   if (run.isLeftOpenBy(response) && (await isStillRunning(exchange))) {
-    exchange.sentEarly = { response, head };
+    exchange.isEnded = false;
+    exchange.sentEarly = response;
     return payload;
   }
   await run.end(response);
-  return payload;
+  return reply.sent ? await neverAgain() : payload;
+}
+
+/** Another response is out already: this one goes no further. */
+function neverAgain(): Promise<never> {
+  return new Promise(() => undefined);
 }
 
 /** A handler that has just passed its answer on is done within this turn of the event loop. */
@@ -163,65 +221,60 @@ async function settled(
   reply: FastifyReply,
   answer: PromiseLike<unknown>,
 ): Promise<unknown> {
-  const withdraw = noticeReturned(exchange, reply);
   let value: unknown;
   try {
     value = await answer;
   } catch (error) {
     exchange.handler = "settled";
-    if (exchange.sentEarly !== undefined) await exchange.run.end(exchange.sentEarly.response);
+    await endFailed(exchange, error);
+    endIfTaken(exchange, reply);
     throw error;
-  } finally {
-    withdraw();
   }
+  // It has returned its reply, and answers by that: nothing is known before it does.
+  if (exchange.handler === "sending") return reply;
   exchange.handler = "settled";
-  if (exchange.sentEarly !== undefined) {
-    await endLate(exchange, reply, value);
-    return reply;
+  if (exchange.sentEarly !== undefined && !exchange.isEnded) {
+    exchange.isEnded = true;
+    await exchange.run.end(exchange.sentEarly);
   }
-  if (value !== undefined) return value;
-  // Its response is being written: Fastify must not take the missing value for another one.
-  if (exchange.isSeen) return reply;
-  if (reply.sent) endIfHijacked(exchange, reply);
-  else if (isGone(reply)) await endWithoutClient(exchange, reply);
-  return undefined;
+  if (exchange.isAnsweredByOthers && !exchange.isEnded) {
+    exchange.isEnded = true;
+    await endLate(exchange, reply, value);
+  }
+  endIfTaken(exchange, reply);
+  // Its response is being written: Fastify must not take a missing value for another one.
+  if (exchange.isEnded) return reply;
+  exchange.hasAnswered = true;
+  if (value === undefined && isGone(reply)) await endWithoutClient(exchange, reply);
+  return value;
 }
 
-/** `return reply` waits for the response, and is noticed by that: the handler itself is done. */
-function noticeReturned(exchange: RunExchange, reply: FastifyReply): () => void {
-  const { then } = reply;
-  // biome-ignore lint/suspicious/noThenProperty: replies are thenable, and this is how they are awaited.
-  Object.defineProperty(reply, "then", {
-    configurable: true,
-    value: (...on: Parameters<typeof then>) => {
-      exchange.handler = "settled";
-      return then.apply(reply, on);
-    },
-  });
-  return () => Reflect.deleteProperty(reply, "then");
+/** A failure that comes after an answer was sent: the handler's own stands, and that of others does not. */
+async function endFailed(exchange: RunExchange, error: unknown): Promise<void> {
+  const { run, own, sentEarly, isAnsweredByOthers } = exchange;
+  if (exchange.isEnded || !(isAnsweredByOthers || sentEarly !== undefined)) return;
+  exchange.isEnded = true;
+  if (sentEarly !== undefined) await run.end(sentEarly);
+  else await run.endThrown(error, run.keptHeaders({}, own.headers));
 }
 
-function endIfHijacked(exchange: RunExchange, reply: FastifyReply): void {
-  if (!reply.sent || exchange.isSeen) return;
-  exchange.isSeen = true;
-  exchange.run.endWith(reply.raw);
+/** A handler that has hijacked its reply, or written to the raw response, answers by itself. */
+function endIfTaken(exchange: RunExchange, reply: FastifyReply): void {
+  if (exchange.isEnded || exchange.isAnsweredByOthers || exchange.sentEarly !== undefined) return;
+  if (!reply.sent && !reply.raw.headersSent) return;
+  exchange.isEnded = true;
+  exchange.run.endWith(reply.raw, exchange.before);
 }
 
-/** Fastify sends nothing to a client that has left, unless the handler has answered a value. */
-function isGone({ request, raw }: FastifyReply): boolean {
-  return raw.destroyed || request.raw.destroyed || request.socket?.destroyed !== false;
+/** When Fastify sends nothing for a handler that has answered no value. */
+function isGone({ request }: FastifyReply): boolean {
+  return request.raw.aborted || request.socket?.destroyed !== false;
 }
 
 async function endWithoutClient(exchange: RunExchange, reply: FastifyReply): Promise<void> {
-  exchange.isSeen = true;
-  const after = reply.getHeaders() as OutgoingHeaders;
-  const headers = headersSince(exchange.before, after, exchange.run.headerRules);
+  exchange.isEnded = true;
+  const headers = exchange.run.keptHeaders(exchange.before, headersOf(reply));
   await exchange.run.end({ status: reply.statusCode, headers, body: { kind: "none" } });
-}
-
-function setHeader(reply: FastifyReply, name: string, value: string | readonly string[]): void {
-  reply.removeHeader(name);
-  reply.header(name, typeof value === "string" ? value : [...value]);
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -1,9 +1,15 @@
 /** Deeper nesting is compared by its bytes. */
 const DEPTH_MAX = 200;
 
-const BLANKS = /[ \t\n\r]*/y;
-const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
-const LITERAL = /true|false|null/y;
+const TAB = 0x09;
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+const BLANK = 0x20;
+const BACKSLASH = 0x5c;
+
+const NUMBER = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/;
+/** What ends a number or a word. */
+const ENDS = new Set(Array.from(',]} \t\n\r:"[{', (character) => character.charCodeAt(0)));
 const TO_NORMALISE = /[\\\p{Cc}]/u;
 
 /** Not JSON, or JSON that means different things to different parsers. */
@@ -42,9 +48,9 @@ class Reader {
   /** A value with the blanks around it. */
   #value(depth: number): string {
     if (depth > DEPTH_MAX) throw new NotCanonical();
-    this.#take(BLANKS);
+    this.#skipBlanks();
     const value = this.#bareValue(depth);
-    this.#take(BLANKS);
+    this.#skipBlanks();
     return value;
   }
 
@@ -56,21 +62,18 @@ class Reader {
         return this.#array(depth);
       case '"':
         return this.#string();
-      default: {
-        const token = this.#take(NUMBER) || this.#take(LITERAL);
-        if (token === "") throw new NotCanonical();
-        return token;
-      }
+      default:
+        return this.#numberOrWord();
     }
   }
 
   #object(depth: number): string {
     const members: [name: string, text: string][] = [];
     this.#list("}", () => {
-      this.#take(BLANKS);
+      this.#skipBlanks();
       if (this.#text[this.#at] !== '"') throw new NotCanonical();
       const name = this.#string();
-      this.#take(BLANKS);
+      this.#skipBlanks();
       if (!this.#skip(":")) throw new NotCanonical();
       members.push([name, this.#value(depth + 1)]);
     });
@@ -89,7 +92,7 @@ class Reader {
   /** What stands between a bracket and its end, each part read by `readOne`. */
   #list(end: string, readOne: () => void): void {
     this.#at += 1;
-    this.#take(BLANKS);
+    this.#skipBlanks();
     if (this.#skip(end)) return;
     do readOne();
     while (this.#skip(","));
@@ -115,11 +118,18 @@ class Reader {
     return quote + 1;
   }
 
-  #take(pattern: RegExp): string {
-    pattern.lastIndex = this.#at;
-    const token = pattern.exec(this.#text)?.[0] ?? "";
-    this.#at += token.length;
+  #numberOrWord(): string {
+    const start = this.#at;
+    while (this.#at < this.#text.length && !ENDS.has(this.#text.charCodeAt(this.#at)))
+      this.#at += 1;
+    const token = this.#text.slice(start, this.#at);
+    const isWord = token === "true" || token === "false" || token === "null";
+    if (!isWord && !NUMBER.test(token)) throw new NotCanonical();
     return token;
+  }
+
+  #skipBlanks(): void {
+    while (isBlank(this.#text.charCodeAt(this.#at))) this.#at += 1;
   }
 
   #skip(character: string): boolean {
@@ -129,9 +139,13 @@ class Reader {
   }
 }
 
+function isBlank(code: number): boolean {
+  return code === BLANK || code === LINE_FEED || code === CARRIAGE_RETURN || code === TAB;
+}
+
 /** Whether an odd number of backslashes stands before it. */
 function isEscaped(text: string, at: number): boolean {
   let backslashes = 0;
-  while (text[at - 1 - backslashes] === "\\") backslashes += 1;
+  while (text.charCodeAt(at - 1 - backslashes) === BACKSLASH) backslashes += 1;
   return backslashes % 2 === 1;
 }

@@ -16,7 +16,7 @@ export function corsHeaders(
   const { headers = ["Idempotency-Key"], preset = "ietf" } = options;
   const { replayHeader = PRESETS[preset].replayHeader } = options;
   return {
-    allowHeaders: [...headers],
+    allowHeaders: ["Content-Type", ...headers],
     exposeHeaders: [replayHeader, "Retry-After", "Location", "Link"],
   };
 }

@@ -1,3 +1,5 @@
+export const DISPOSITIONS = ["record", "release", "hold", "stub"] as const;
+
 /**
  * What becomes of a key once its handler has answered:
  * - `record`: duplicates get the response again
@@ -5,7 +7,7 @@
  * - `hold`: nobody knows whether it was done; an operator settles it, and duplicates are told so
  * - `stub`: it was done, but its response cannot be kept; duplicates are told so, and nothing runs
  */
-export type Disposition = "record" | "release" | "hold" | "stub";
+export type Disposition = (typeof DISPOSITIONS)[number];
 
 /** What becomes of a key whose handler has answered 5xx, or threw what nobody expected. */
 export type On5xx = "record" | "release" | "hold";

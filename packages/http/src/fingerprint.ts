@@ -7,9 +7,12 @@ export type RequestBody =
   /** What a parser made of a body whose text it did not keep. Numbers may have lost digits there. */
   | { readonly parsed: unknown };
 
+/** It is hashed by the engine, which refuses what JSON cannot carry: that could hide a difference. */
+type RequestPayload = Readonly<Record<string, unknown>>;
+
 /**
- * What makes a request the same as another one: method, path, query, media type and body, as one text
- * that the engine can take as payload.
+ * What makes a request the same as another one: method, path, query, media type and body, as a payload
+ * for the engine.
  *
  * @param url path and query as the client sent them. The order of members with different names does
  *   not matter, that of those with the same name does
@@ -19,16 +22,10 @@ export function requestFingerprint(request: {
   readonly url: string;
   readonly mediaType: string;
   readonly body: RequestBody;
-}): string {
+}): RequestPayload {
   const { method, url, mediaType, body } = request;
   const [path, query] = splitOnce(url, "?");
-  return JSON.stringify([
-    method,
-    path,
-    sortedQuery(query),
-    mediaType,
-    ...contentOf(body, mediaType),
-  ]);
+  return { method, path, query: sortedQuery(query), mediaType, ...contentOf(body, mediaType) };
 }
 
 /** The media type of a Content-Type, in lower case and without parameters. */
@@ -43,21 +40,29 @@ function splitOnce(text: string, separator: string): readonly [string, string] {
   return at === -1 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** Compared as it was sent: to decode it could make two queries one. */
+/**
+ * Sorted by the names as an application reads them, so that members of one name keep their order. Compared
+ * as it was sent: decoded, two queries could become one.
+ */
 function sortedQuery(query: string): string {
-  const named = query.split("&").map((pair) => ({ name: splitOnce(pair, "=")[0], pair }));
+  const named = query.split("&").map((pair) => ({ name: decoded(splitOnce(pair, "=")[0]), pair }));
   named.sort((one, other) => (one.name < other.name ? -1 : one.name > other.name ? 1 : 0));
   return named.map(({ pair }) => pair).join("&");
 }
 
-function contentOf(body: RequestBody, mediaType: string): readonly [kind: string, digest: string] {
-  if ("parsed" in body) {
-    const text = JSON.stringify(body.parsed) ?? "";
-    return ["parsed", hash("sha256", canonicalJson(text) ?? text, "hex")];
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name.replaceAll("+", " "));
+  } catch {
+    return name;
   }
+}
+
+function contentOf(body: RequestBody, mediaType: string): RequestPayload {
+  if ("parsed" in body) return { parsed: body.parsed };
   const canonical = isJson(mediaType) ? canonicalTextOf(body.raw) : undefined;
-  if (canonical !== undefined) return ["json", hash("sha256", canonical, "hex")];
-  return ["bytes", hash("sha256", body.raw, "hex")];
+  if (canonical !== undefined) return { json: hash("sha256", canonical, "hex") };
+  return { bytes: hash("sha256", body.raw, "hex") };
 }
 
 export function isJson(mediaType: string): boolean {

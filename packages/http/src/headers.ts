@@ -65,6 +65,17 @@ export function headersSince(
   });
 }
 
+/** The names of headers that were set since `before`, of those that are kept, and are not among the kept ones. */
+export function headersOutOfPlace(
+  before: OutgoingHeaders,
+  now: OutgoingHeaders,
+  stored: HeaderList,
+): readonly string[] {
+  const names = new Set(stored.map(([name]) => name));
+  const since = headersSince(before, now, { allow: new Set(), deny: new Set() });
+  return since.map(([name]) => name).filter((name) => !names.has(name));
+}
+
 function isKept(name: string, { allow, deny }: HeaderRules): boolean {
   if (deny.has(name)) return false;
   if (allow.has(name)) return true;

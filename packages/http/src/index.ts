@@ -7,7 +7,7 @@ export {
   type HeaderList,
   type HeaderRules,
   type HeaderValue,
-  headersSince,
+  headersOutOfPlace,
   type OutgoingHeaders,
 } from "./headers.ts";
 export {

@@ -16,6 +16,8 @@ export interface KeyGrammar {
 
 const KEY_BYTES_MAX = 255;
 const VISIBLE_ASCII = /^[\x20-\x7e]*$/;
+/** Optional white space of HTTP: RFC 9110, section 5.6.3. Others trim more, such as what is no ASCII. */
+const OUTER_BLANKS = /^[ \t]+|[ \t]+$/g;
 
 /**
  * The values of a header, one for each line in which it was sent. Node joins such lines to one text,
@@ -52,7 +54,7 @@ export function readKey(lines: readonly string[], grammar: KeyGrammar): KeyReadi
   if (others.length > 0) {
     return { problem: "key-ambiguous", detail: "Expected one key, got more than one header line." };
   }
-  const text = line.trim();
+  const text = line.replaceAll(OUTER_BLANKS, "");
   if (!VISIBLE_ASCII.test(text)) return invalid("Expected printable ASCII characters only.");
   return checkKey(text.startsWith('"') ? quoted(text) : bare(text, grammar), grammar);
 }

@@ -44,7 +44,7 @@ export interface HttpOptions<Req> {
   readonly methods?: readonly string[];
   /**
    * What a duplicate gets while the first request runs: 409; or it waits for so many milliseconds
-   * first; or 202 with the `statusUrl`. Default: `reject`.
+   * first; or 202 with the `statusUrl`. Default: what the engine does, which is `reject`.
    */
   readonly duplicates?: "reject" | "accepted" | { readonly waitMs: number };
   /** Where the status of a key can be asked for. Needed for `duplicates: 'accepted'`. */
@@ -55,7 +55,10 @@ export interface HttpOptions<Req> {
   readonly onStoreError?: "reject" | "bypass";
   /** Marks responses that are replayed. Default: `Idempotency-Replayed`. */
   readonly replayHeader?: string;
-  /** Bodies with more bytes are not kept, nor read for comparison. 0 to 16 MiB. Default: 1 MiB. */
+  /**
+   * Bodies of responses with more bytes are not kept, and no more is read of a request's body where no
+   * parser has. 0 to 16 MiB. Default: 1 MiB. It goes before the engine's `maxResultBytes`.
+   */
   readonly maxBody?: number;
   /** Whether problems are answered, or thrown as a ProblemError. Default: `send`. */
   readonly problems?: "send" | "throw";
@@ -138,7 +141,7 @@ export function httpSettings<Req>(options: HttpOptions<Req>): HttpSettings<Req> 
     isThrowing: oneOf(options, "problems", ["send", "throw"]) === "throw",
     docsUrl: checkedUrl(options.docsUrl) ?? DRAFT_URL,
     format: preset.format,
-    classify: ofType(options, "classify", "function") ?? preset.classify,
+    classify: ofType(options, "classify", "function") ?? presetClassify(options, preset),
     rules: {
       allow: lowerCase([
         ...(headerNames(options, "allow") ?? []),
@@ -150,6 +153,12 @@ export function httpSettings<Req>(options: HttpOptions<Req>): HttpSettings<Req> 
 }
 
 type Options = HttpOptions<never>;
+
+/** What is asked for goes before what a preset would do. */
+function presetClassify({ on5xx }: Options, { classify }: Preset): Options["classify"] {
+  if (on5xx === undefined) return classify;
+  return (response) => (response.status >= 500 ? undefined : classify?.(response));
+}
 
 function checkKnown(options: unknown): void {
   if (typeof options !== "object" || options === null) throw wrong("options", "an object", options);

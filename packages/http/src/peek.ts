@@ -10,9 +10,12 @@ export async function peekBody(
   request: IncomingMessage,
   maxBytes: number,
 ): Promise<Buffer | undefined> {
+  // Reading what is empty would end it, and frameworks take that for the end of the connection.
+  if (!hasBody(request)) return Buffer.alloc(0);
   const chunks: Buffer[] = [];
   let size = 0;
   while (size <= maxBytes) {
+    if (request.destroyed && !request.complete) throw new ClientLeftError();
     const chunk = request.read() as Buffer | null;
     if (chunk !== null) {
       chunks.push(chunk);
@@ -29,6 +32,17 @@ export async function peekBody(
   return size > maxBytes ? undefined : bytes;
 }
 
+/** RFC 9112, section 6.3. */
+function hasBody({ headers }: IncomingMessage): boolean {
+  const { "content-length": length = "0" } = headers;
+  return headers["transfer-encoding"] !== undefined || Number(length) > 0;
+}
+
+class ClientLeftError extends Error {
+  override readonly name = "ClientLeftError";
+  override readonly message = "The client left before its request was read.";
+}
+
 function nextReadable(request: IncomingMessage): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (error?: Error) => {
@@ -37,7 +51,7 @@ function nextReadable(request: IncomingMessage): Promise<void> {
       else reject(error);
     };
     const onReadable = () => settle();
-    const onClose = () => settle(new Error("The client left before its request was read."));
+    const onClose = () => settle(new ClientLeftError());
     request.on("readable", onReadable).on("error", settle).on("close", onClose);
   });
 }

@@ -174,7 +174,9 @@ export class ProblemError extends Error {
     this.code = problem.code;
     this.status = status;
     this.statusCode = status;
-    this.headers = headers;
+    // Whoever formats the error knows the type of what it makes of it.
+    const { "content-type": _, ...others } = headers;
+    this.headers = others;
     this.problem = problem;
   }
 }

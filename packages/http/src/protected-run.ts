@@ -1,27 +1,27 @@
 import type { ServerResponse } from "node:http";
 import type { ClaimHandle, Written } from "@idemkit/engine";
-import { type Disposition, dispositionOf } from "./disposition.ts";
-import type { HeaderList } from "./headers.ts";
-import type { HttpSettings } from "./options.ts";
+import { DISPOSITIONS, type Disposition, dispositionOf } from "./disposition.ts";
+import { type HeaderList, headersSince, type OutgoingHeaders } from "./headers.ts";
+import type { HttpSettings, ResponseFacts } from "./options.ts";
+import type { Report } from "./report.ts";
 import { type Decision, type IdempotencyState, type OfKey, runningState } from "./state.ts";
 import { encodeResponse, type StoredResponse } from "./stored-response.ts";
 import { describedError, statusOfError } from "./thrown.ts";
 
-/** A request whose handler runs under its key. Exactly one of its ends is to be called, once. */
+/**
+ * A request whose handler runs under its key. Exactly one of its ends is to be called, once. None of
+ * them throws: whatever becomes of the record, the answer is real and has to be sent. What fails is
+ * reported.
+ */
 export class ProtectedRun {
   /** What the handler gets. */
   readonly state: IdempotencyState;
   readonly #settings: HttpSettings<never>;
   readonly #claim: ClaimHandle;
-  readonly #report: (error: unknown) => void;
+  readonly #report: Report;
   #decision: Decision | undefined;
 
-  constructor(
-    settings: HttpSettings<never>,
-    ofKey: OfKey,
-    claim: ClaimHandle,
-    report: (error: unknown) => void,
-  ) {
+  constructor(settings: HttpSettings<never>, ofKey: OfKey, claim: ClaimHandle, report: Report) {
     this.#settings = settings;
     this.#claim = claim;
     this.#report = report;
@@ -30,32 +30,21 @@ export class ProtectedRun {
     });
   }
 
-  /** Which headers of an answer may be kept. */
-  get headerRules() {
-    return this.#settings.rules;
-  }
-
   /** The most bytes of a body that are kept. */
   get maxBody(): number {
     return this.#settings.maxBody;
   }
 
-  /** Whether the key would be given back, or left open, for such a response. */
-  isLeftOpenBy(response: StoredResponse): boolean {
-    const disposition = this.#dispositionOf(response.status, response, undefined);
-    return disposition === "release" || response.status >= 500;
+  /** Which of the headers that were set since `before` are kept. */
+  keptHeaders(before: OutgoingHeaders, after: OutgoingHeaders): HeaderList {
+    return headersSince(before, after, this.#settings.rules);
   }
 
-  /**
-   * Writes what the handler has answered, before it is sent. Whatever becomes of that, the answer is
-   * real and has to be sent: it never throws, and what fails is reported.
-   *
-   * @param response without a body where that could not be kept
-   */
+  /** Writes what the handler has answered, before it is sent. Without a body it could not be kept. */
   async end(response: StoredResponse): Promise<void> {
-    const disposition = this.#dispositionOf(response.status, response, undefined);
-    const { body: _, ...stub } = response;
-    await this.#write(disposition, {
+    const { body, ...stub } = response;
+    const facts = { ...stub, isWhole: body !== undefined };
+    await this.#write(this.#dispositionOf(facts), {
       record: () => this.#claim.complete(encodeResponse(response)),
       stub: () => this.#claim.complete(encodeResponse(stub)),
       hold: () => this.#claim.hold(encodeResponse(response)),
@@ -63,12 +52,24 @@ export class ProtectedRun {
   }
 
   /**
-   * The same for a handler that is done, and whose response was sent without having been seen.
+   * Writes what the handler has thrown: the error is its outcome, and duplicates get it to be answered
+   * by the same error handling.
    *
-   * @param status where it is known
+   * @param headers those that it had set until then
    */
-  async endUnseen(status?: number): Promise<void> {
-    const stub = { status: status ?? 0, headers: [] };
+  async endThrown(error: unknown, headers: HeaderList): Promise<void> {
+    const status = statusOfError(error);
+    const fail = () => this.#claim.fail(describedError(error, headers));
+    await this.#write(this.#dispositionOf({ status, headers, isWhole: true, error }), {
+      record: fail,
+      stub: fail,
+      hold: () => this.#claim.hold(error),
+    });
+  }
+
+  /** Writes that the handler is done, and that its response went out unseen: it does not run again. */
+  async endUnseen(seen: Partial<StoredResponse> = {}): Promise<void> {
+    const stub = { status: seen.status ?? 0, headers: seen.headers ?? [] };
     const keep = () => this.#claim.complete(encodeResponse(stub));
     const hold = () => this.#claim.hold(encodeResponse(stub));
     const decision = this.#decision === "record" ? undefined : this.#decision;
@@ -79,44 +80,43 @@ export class ProtectedRun {
    * The same for a handler that answers by itself, behind the framework's back: its response may take
    * longer than it does.
    */
-  endWith(raw: ServerResponse): void {
-    const end = () => void this.endUnseen(raw.headersSent ? raw.statusCode : undefined);
+  endWith(raw: ServerResponse, before: OutgoingHeaders): void {
+    const end = () => {
+      const headers = this.keptHeaders(before, raw.getHeaders() as OutgoingHeaders);
+      void this.endUnseen(raw.headersSent ? { status: raw.statusCode, headers } : {});
+    };
     if (raw.headersSent || raw.closed) end();
     else raw.once("close", end);
   }
 
-  /**
-   * The same for what the handler has thrown: the error is its outcome, and duplicates get it to be
-   * answered by the same error handling.
-   *
-   * @param headers those that it had set until then
-   */
-  async endThrown(error: unknown, headers: HeaderList): Promise<void> {
-    const status = statusOfError(error);
-    const body = { kind: "none" } as const;
-    const fail = () => this.#claim.fail(describedError(error, headers));
-    await this.#write(this.#dispositionOf(status, { status, headers, body }, error), {
-      record: fail,
-      stub: fail,
-      hold: () => this.#claim.hold(error),
-    });
+  /** Gives the key back: the handler was not even started. */
+  async endUnstarted(): Promise<void> {
+    await this.#attempt(() => this.#claim.release());
   }
 
-  #dispositionOf(status: number, { headers, body }: StoredResponse, error: unknown): Disposition {
-    const { classify } = this.#settings;
-    const isWhole = body !== undefined;
+  /** Whether such a response says that nothing was done, or may say so. */
+  isLeftOpenBy(response: StoredResponse): boolean {
+    const { body, ...facts } = response;
+    const disposition = this.#dispositionOf({ ...facts, isWhole: body !== undefined });
+    return disposition === "release" || response.status >= 500;
+  }
+
+  #dispositionOf(facts: ResponseFacts): Disposition {
+    const { isWhole, status } = facts;
     if (this.#decision === "record") return isWhole ? "record" : "stub";
     if (this.#decision !== undefined) return this.#decision;
-    const facts = { status, headers, isWhole, ...(error !== undefined && { error }) };
-    const own = this.#asked(() => classify?.(facts));
-    if (own === "record" && !isWhole) return "stub";
-    return own ?? dispositionOf(status, isWhole, this.#on5xx);
+    const asked = this.#classified(facts);
+    if (asked === "record" && !isWhole) return "stub";
+    return asked ?? dispositionOf(status, isWhole, this.#on5xx);
   }
 
-  /** A `classify` that throws has decided nothing. */
-  #asked(ask: () => Disposition | undefined): Disposition | undefined {
+  /** A `classify` that throws, or answers what is none, has decided nothing. */
+  #classified(facts: ResponseFacts): Disposition | undefined {
+    const { classify } = this.#settings;
     try {
-      return ask();
+      const asked = classify?.(facts);
+      if (asked === undefined || DISPOSITIONS.includes(asked)) return asked;
+      throw new TypeError(`classify: expected ${DISPOSITIONS.join(", ")} or undefined.`);
     } catch (error) {
       this.#report(error);
       return undefined;
@@ -132,8 +132,12 @@ export class ProtectedRun {
     disposition: Disposition,
     ends: Readonly<Record<Exclude<Disposition, "release">, () => Promise<Written>>>,
   ): Promise<void> {
+    const release = () => this.#claim.release();
+    await this.#attempt(disposition === "release" ? release : ends[disposition]);
+  }
+
+  async #attempt(end: () => Promise<Written>): Promise<void> {
     try {
-      const end = disposition === "release" ? () => this.#claim.release() : ends[disposition];
       const { recorded, error } = await end();
       if (!recorded && error !== undefined) this.#report(error);
     } catch (error) {

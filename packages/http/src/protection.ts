@@ -22,6 +22,7 @@ import {
   retryAfter,
 } from "./problems.ts";
 import { ProtectedRun } from "./protected-run.ts";
+import { guarded, type Report } from "./report.ts";
 import { type IdempotencyState, type OfKey, replayedState } from "./state.ts";
 import {
   decodeResponse,
@@ -42,7 +43,7 @@ export interface RequestFacts {
   /** Its body, read where nobody has yet; or nothing where that has more bytes than `maxBody`. */
   readonly readBody: (maxBody: number) => Promise<RequestBody | undefined>;
   /** Tells the application of what failed behind an answer. */
-  readonly report: (error: unknown) => void;
+  readonly report: Report;
 }
 
 /** What is to be done with a request. */
@@ -92,7 +93,8 @@ export class Protection<Req> {
    * @throws ProblemError instead of an answer, with `problems: 'throw'`; whatever the options'
    *   functions throw; InvalidScopeError where `scope` has answered none
    */
-  async enter(request: Req, facts: RequestFacts): Promise<Entry> {
+  async enter(request: Req, told: RequestFacts): Promise<Entry> {
+    const facts = { ...told, report: guarded(told.report) };
     const { engine, scope: scopeOf, required, maxBody } = this.#settings;
     const reading = await this.#readKey(request, facts);
     if ("problem" in reading) {
@@ -104,9 +106,9 @@ export class Protection<Req> {
     if (mediaType.startsWith("multipart/")) return this.#problem("content-type-unsupported");
     const body = await facts.readBody(maxBody);
     if (body === undefined) return this.#problem("content-too-large");
-    const fingerprint = requestFingerprint({ ...facts, mediaType, body });
+    const payload = requestFingerprint({ ...facts, mediaType, body });
     try {
-      const begun = await engine.begin(ofKey.scope, ofKey.key, fingerprint);
+      const begun = await engine.begin(ofKey.scope, ofKey.key, payload);
       if (begun.kind === "replay") return this.#replay(ofKey, begun);
       return { as: "run", run: new ProtectedRun(this.#settings, ofKey, begun.claim, facts.report) };
     } catch (error) {
@@ -117,7 +119,10 @@ export class Protection<Req> {
   async #readKey(request: Req, { rawHeaders }: RequestFacts): Promise<KeyReading> {
     const { key: keyOf, grammar } = this.#settings;
     if (keyOf === undefined) return readKey(headerLines(rawHeaders, this.#headerNames), grammar);
-    const key = await keyOf(request);
+    const key: unknown = await keyOf(request);
+    if (key !== undefined && typeof key !== "string") {
+      throw new TypeError(`key: expected a string or undefined, got ${typeof key}.`);
+    }
     return key === undefined ? readKey([], grammar) : checkKey({ key }, grammar);
   }
 

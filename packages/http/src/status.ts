@@ -1,4 +1,9 @@
-import { type InspectedRecord, StoreError } from "@idemkit/engine";
+import {
+  EngineClosedError,
+  type InspectedRecord,
+  InvalidKeyError,
+  StoreError,
+} from "@idemkit/engine";
 import { checkKey, type KeyReading, readKey } from "./key.ts";
 import { type HttpOptions, type HttpSettings, httpSettings } from "./options.ts";
 import {
@@ -9,6 +14,7 @@ import {
   problemOf,
   retryAfter,
 } from "./problems.ts";
+import { guarded, type Report } from "./report.ts";
 import { decodeResponse, headerOf, type StoredResponse } from "./stored-response.ts";
 import { statusOfError } from "./thrown.ts";
 
@@ -49,7 +55,7 @@ export class StatusEndpoint<Req> {
    * @param key as it stands in the URL, decoded
    * @param report tells the application of a store that has failed
    */
-  async answer(request: Req, key: string, report: (error: unknown) => void): Promise<Answer> {
+  async answer(request: Req, key: string, report: Report): Promise<Answer> {
     const { engine, scope, grammar } = this.#settings;
     const reading: KeyReading = key.startsWith('"')
       ? readKey([key], grammar)
@@ -59,8 +65,9 @@ export class StatusEndpoint<Req> {
     try {
       record = await engine.inspect(await scope(request), reading.key);
     } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      report(error);
+      if (error instanceof InvalidKeyError) return this.#problem("key-invalid");
+      if (!(error instanceof StoreError || error instanceof EngineClosedError)) throw error;
+      guarded(report)(error);
       return this.#problem("store-unavailable", { retryAfterMs: POLL_AFTER_MS });
     }
     // A key that was given back is as good as new.

@@ -5,7 +5,7 @@ const HEADERS_MEMBER = "idempotentResponseHeaders";
 
 /** The status with which frameworks answer an error: its own, if it has one, or 500. */
 export function statusOfError(error: unknown): number {
-  const { status, statusCode } = read(error);
+  const { status, statusCode } = answeredBy(error);
   return [status, statusCode].find(isErrorStatus) ?? 500;
 }
 
@@ -19,16 +19,17 @@ function isErrorStatus(status: unknown): status is number {
  */
 export function describedError(error: unknown, headers: HeaderList): unknown {
   if (!(error instanceof Error)) return error;
-  const { status, statusCode, expose } = read(error);
-  return Object.defineProperties(
-    Object.assign(new Error(error.message), error, {
-      ...(status !== undefined && { status }),
-      ...(statusCode !== undefined && { statusCode }),
-      ...(expose !== undefined && { expose }),
-      [HEADERS_MEMBER]: headers,
-    }),
-    { name: { value: error.name }, stack: { value: error.stack } },
-  );
+  try {
+    return Object.defineProperties(
+      Object.assign(new Error(error.message), error, answeredBy(error), {
+        [HEADERS_MEMBER]: headers,
+      }),
+      { name: { value: error.name }, stack: { value: error.stack } },
+    );
+  } catch {
+    // Its members throw themselves. The engine describes it as far as that goes.
+    return error;
+  }
 }
 
 /** Takes the headers that {@link describedError} has put there off the error again. */
@@ -39,10 +40,21 @@ export function takeHeaders(error: unknown): HeaderList {
   return headers;
 }
 
-function read(error: unknown): {
+/** Frameworks ask errors alone, and no other thing that was thrown. Whoever's getter throws has none. */
+function answeredBy(error: unknown): {
   readonly status?: unknown;
   readonly statusCode?: unknown;
   readonly expose?: unknown;
 } {
-  return typeof error === "object" && error !== null ? error : {};
+  try {
+    if (!(error instanceof Error)) return {};
+    const { status, statusCode, expose } = error as ReturnType<typeof answeredBy>;
+    return {
+      ...(status !== undefined && { status }),
+      ...(statusCode !== undefined && { statusCode }),
+      ...(expose !== undefined && { expose }),
+    };
+  } catch {
+    return {};
+  }
 }

@@ -21,7 +21,7 @@ export async function seenBody(ctx: Context, body: unknown, maxBody: number): Pr
   if (typeof body === "string") {
     return within(maxBody, Buffer.byteLength(body), { kind: "text", text: body });
   }
-  if (body instanceof Uint8Array) {
+  if (Buffer.isBuffer(body)) {
     return within(maxBody, body.length, { kind: "bytes", bytes: body });
   }
   const stream = streamOf(body);
@@ -29,7 +29,16 @@ export async function seenBody(ctx: Context, body: unknown, maxBody: number): Pr
   if (stream !== undefined) return await seenStream(ctx, stream, maxBody);
   const text: string | undefined = JSON.stringify(body);
   if (text === undefined) throw new TypeError("The body is nothing that JSON can carry.");
-  return within(maxBody, Buffer.byteLength(text), { kind: "json", text });
+  return within(maxBody, Buffer.byteLength(text), {
+    kind: isReadBack(text) ? "json" : "text",
+    text,
+  });
+}
+
+/** A replay gives outer middleware an object again, where that makes the same text. */
+function isReadBack(text: string): boolean {
+  const value: unknown = JSON.parse(text);
+  return typeof value === "object" && value !== null && JSON.stringify(value) === text;
 }
 
 /** Sets another body for the same response: Koa would change its status and drop its length. */

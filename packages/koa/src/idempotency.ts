@@ -1,7 +1,6 @@
 import {
   type Answer,
   type HttpOptions,
-  headersSince,
   type IdempotencyState,
   type OutgoingHeaders,
   type ProtectedRun,
@@ -13,7 +12,7 @@ import {
 import type { Context, Middleware, Next } from "koa";
 import { seenBody, sendInstead } from "./body.ts";
 import { readBody } from "./request-body.ts";
-import { type Shield, shield } from "./shield.ts";
+import { Shield } from "./shield.ts";
 
 export interface KoaOptions extends HttpOptions<Context> {}
 
@@ -34,6 +33,7 @@ export function idempotency(options: KoaOptions): Middleware<IdempotentState> {
   const protection = new Protection<Context>(options);
   return async function idempotency(ctx, next) {
     if (!protection.isFor(ctx.method)) return await next();
+    if (underWay.has(ctx)) throw new Error("idempotency() is mounted twice around one handler.");
     const report = (error: unknown) => ctx.app.emit("error", error, ctx);
     const entry = await protection.enter(ctx, {
       method: ctx.method,
@@ -62,42 +62,61 @@ export function idempotency(options: KoaOptions): Middleware<IdempotentState> {
   };
 }
 
+/** Two protections of one request would record each other's answers. */
+const underWay = new WeakSet<Context>();
+
 async function run(ctx: Context, next: Next, protectedRun: ProtectedRun): Promise<void> {
-  const { headerRules, maxBody } = protectedRun;
-  const headersNow = () => ({ ...(ctx.res.getHeaders() as OutgoingHeaders) });
-  const before = headersNow();
-  const shielded = shield(ctx.response);
+  const before = headersNow(ctx);
+  const kept = () => protectedRun.keptHeaders(before, headersNow(ctx));
+  const shield = new Shield(ctx.response);
+  underWay.add(ctx);
   try {
-    await next();
-    if (ctx.respond === false) return protectedRun.endWith(ctx.res);
-    // Somebody has answered while the handler still ran: a time-out, say.
-    if (ctx.headerSent) return await endLate(ctx, shielded, protectedRun);
-    const stream = shielded.lift();
-    const { body, instead } = await seenBody(ctx, stream ?? ctx.body, maxBody);
-    if (instead !== undefined) sendInstead(ctx, instead);
-    const headers = headersSince(before, headersNow(), headerRules);
-    await protectedRun.end({ status: ctx.status, headers, ...(body && { body }) });
+    await shield.run(next);
+    if (ctx.respond === false) return protectedRun.endWith(ctx.res, before);
+    if (ctx.headerSent) return await endSent(ctx, shield, protectedRun, before);
+    const stream = shield.lift();
+    // They are the handler's now. While a stream is read, somebody else may answer in its place.
+    const head = { status: ctx.status, headers: kept() };
+    const { body, instead } = await seenBody(ctx, stream ?? ctx.body, protectedRun.maxBody);
+    if (instead !== undefined && !ctx.headerSent) sendInstead(ctx, instead);
+    await protectedRun.end({ ...head, ...(body && { body }) });
   } catch (error) {
-    await protectedRun.endThrown(error, headersSince(before, headersNow(), headerRules));
+    await protectedRun.endThrown(error, kept());
     throw error;
   } finally {
-    shielded.lift()?.destroy();
+    underWay.delete(ctx);
+    shield.lift()?.destroy();
   }
 }
 
-/** What a handler has answered too late is its outcome all the same, where all of it can be told. */
-async function endLate(ctx: Context, shielded: Shield, protectedRun: ProtectedRun): Promise<void> {
-  const { status, headers } = shielded.late;
-  if (status === undefined) return await protectedRun.endUnseen();
-  const stream = shielded.lift();
-  const { body } = await seenBody(ctx, stream ?? ctx.body, protectedRun.maxBody);
-  const kept = headersSince({}, headers, protectedRun.headerRules);
-  const type = body && !("content-type" in headers) ? typeOf(body) : undefined;
+/** The outcome of a handler that is done, where a response is on its way already. */
+async function endSent(
+  ctx: Context,
+  shield: Shield,
+  protectedRun: ProtectedRun,
+  before: OutgoingHeaders,
+): Promise<void> {
+  const { own } = shield;
+  const stream = shield.lift();
+  const hasAnswered = own.status !== undefined || "body" in own;
+  if (!ctx.res.writableEnded || !hasAnswered) {
+    // The handler has sent the headers by itself, and perhaps all of it.
+    if (stream !== undefined) sendInstead(ctx, stream);
+    return protectedRun.endWith(ctx.res, before);
+  }
+  // Somebody has answered while it ran, with a time-out say. What it has set is its outcome.
+  const { body } = await seenBody(ctx, stream ?? own.body, protectedRun.maxBody);
+  const headers = protectedRun.keptHeaders({}, own.headers);
+  const type = body && !("content-type" in own.headers) ? typeOf(body) : undefined;
   await protectedRun.end({
-    status,
-    headers: type === undefined ? kept : [...kept, ["content-type", type]],
+    status: own.status ?? (own.body === null || own.body === undefined ? 204 : 200),
+    headers: type === undefined ? headers : [...headers, ["content-type", type]],
     ...(body && { body }),
   });
+}
+
+function headersNow(ctx: Context): OutgoingHeaders {
+  return { ...(ctx.res.getHeaders() as OutgoingHeaders) };
 }
 
 function send(ctx: Context, { status, headers, body }: Answer): void {
@@ -115,9 +134,10 @@ function replay(
   ctx.set(...replayHeader);
   const value = bodyToSend(body);
   if (value !== undefined) {
+    const hasType = ctx.res.hasHeader("content-type");
     ctx.body = value;
     // Koa guesses a type where there is none, and there was none.
-    if (!headers.some(([name]) => name === "content-type")) ctx.remove("Content-Type");
+    if (!hasType) ctx.remove("Content-Type");
   }
   // Setting a body may have changed the status.
   ctx.status = status;

@@ -11,13 +11,20 @@ import type { Context } from "koa";
 export async function readBody(ctx: Context, maxBody: number): Promise<RequestBody | undefined> {
   const { rawBody, body } = ctx.request as { readonly rawBody?: unknown; readonly body?: unknown };
   if (typeof rawBody === "string" || rawBody instanceof Uint8Array) return { raw: rawBody };
-  if (!ctx.req.readableDidRead && ctx.req instanceof IncomingMessage) {
+  const { readableDidRead } = ctx.req;
+  if (!readableDidRead && ctx.req instanceof IncomingMessage) {
     const bytes = await peekBody(ctx.req, maxBody);
     return bytes && { raw: bytes };
   }
-  if (body !== undefined) return { parsed: body };
+  if (!readableDidRead && isHttp2WithoutBody(ctx)) return { raw: "" };
+  if (readableDidRead && body !== undefined) return { parsed: body };
   throw new Error(
-    "The request's body was read, and neither ctx.request.rawBody nor ctx.request.body has it: " +
-      "mount idempotency() inside the body parser, or before whatever reads the body.",
+    "The request's body cannot be compared: ctx.request.rawBody is missing. Mount idempotency() inside " +
+      "a body parser that keeps it. Only with HTTP/1.1 a body may also be unread.",
   );
+}
+
+function isHttp2WithoutBody({ req }: Context): boolean {
+  const { stream } = req as { readonly stream?: { readonly endAfterHeaders?: boolean } };
+  return stream?.endAfterHeaders === true;
 }

@@ -1,68 +1,95 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { Readable } from "node:stream";
 import type { OutgoingHeaders } from "@idemkit/http";
-import type { Response } from "koa";
+import type { Next, Response } from "koa";
 
-/** What a protected handler has answered after somebody else's response went out in its place. */
-interface Late {
-  readonly status?: number;
-  readonly headers: OutgoingHeaders;
+/** What the handler itself has set, whatever others have sent in its place. */
+interface Own {
+  status?: number;
+  readonly headers: Record<string, OutgoingHeaders[string]>;
+  /** Missing where it has set none. */
+  body?: unknown;
 }
 
-/** What stands between a protected handler and the fate of its connection. */
-export interface Shield {
-  readonly late: Late;
-  /** Gives the response back to Koa, and answers the stream that is its body, if it is one. */
-  lift(): Readable | undefined;
-}
+const handlers = new AsyncLocalStorage<Shield>();
 
 /**
+ * Stands between a protected handler and the fate of its connection.
+ *
  * Koa destroys a stream that is the body when the connection ends, so that a client that leaves would
  * cut off what is still to be kept. Until it is lifted, streams are held here, and Koa gets an empty
  * one, for what it does to status and headers.
  *
- * Koa also ignores what is set once a response went out, such as that of a time-out. Here it is kept.
+ * A time-out around the handler sets the same response as the handler does, and once it was sent, Koa
+ * ignores what is set. What the handler sets is therefore told apart, and kept.
  */
-export function shield(response: Response): Shield {
-  const koa: object = Object.getPrototypeOf(response);
-  const late: { status?: number; readonly headers: Record<string, OutgoingHeaders[string]> } = {
-    headers: {},
-  };
-  let stream: Readable | undefined;
-  const setBody = (value: unknown) => {
-    if (value === stream && stream !== undefined) return;
-    if (stream !== undefined && !isStream(value)) stream.destroy();
-    stream = isStream(value) ? value : undefined;
+export class Shield {
+  readonly own: Own = { headers: {} };
+  readonly #response: Response;
+  #stream: Readable | undefined;
+
+  constructor(response: Response) {
+    this.#response = response;
+    const koa: object = Object.getPrototypeOf(response);
+    define(response, "body", {
+      get: () => this.#stream ?? Reflect.get(koa, "body", response),
+      set: (value: unknown) => this.#setBody(koa, value),
+    });
+    define(response, "status", {
+      get: () => Reflect.get(koa, "status", response) as unknown,
+      set: (status: unknown) => {
+        if (this.#isOwn) this.own.status = status as number;
+        Reflect.set(koa, "status", status, response);
+      },
+    });
+    define(response, "set", {
+      value: (...args: readonly unknown[]) => {
+        if (this.#isOwn) this.#setHeaders(args);
+        Reflect.apply(Reflect.get(koa, "set") as Response["set"], response, args);
+      },
+      writable: true,
+    });
+  }
+
+  /** Runs the handler, so that what it sets is known for its own. */
+  async run(next: Next): Promise<void> {
+    await handlers.run(this, next);
+  }
+
+  /** Gives the response back to Koa, and answers the stream that is its body, if it is one. */
+  lift(): Readable | undefined {
+    const stream = this.#stream;
+    this.#stream = undefined;
+    for (const name of ["body", "status", "set"]) Reflect.deleteProperty(this.#response, name);
+    return stream;
+  }
+
+  get #isOwn(): boolean {
+    return handlers.getStore() === this;
+  }
+
+  #setBody(koa: object, value: unknown): void {
+    if (this.#isOwn) this.own.body = value;
+    const held = this.#stream;
+    if (held !== undefined && held === value) return;
+    if (held !== undefined && !isStream(value)) held.destroy();
+    this.#stream = isStream(value) ? value : undefined;
     // Without a listener an error would end the process. It is met again when the stream is read.
-    stream?.on("error", () => undefined);
-    Reflect.set(koa, "body", stream === undefined ? value : Readable.from([]), response);
-  };
-  const setStatus = (status: number) => {
-    if (response.headerSent) late.status = status;
-    Reflect.set(koa, "status", status, response);
-  };
-  const set: Response["set"] = (...args: unknown[]) => {
-    const [name, value] = args;
-    if (response.headerSent && typeof name === "string") {
-      late.headers[name.toLowerCase()] = value as OutgoingHeaders[string];
+    this.#stream?.on("error", () => undefined);
+    const toKoa = this.#stream === undefined ? value : Readable.from([]);
+    Reflect.set(koa, "body", toKoa, this.#response);
+  }
+
+  #setHeaders([name, value]: readonly unknown[]): void {
+    const headers = typeof name === "string" ? { [name]: value } : (name as object);
+    for (const [each, own] of Object.entries(headers)) {
+      this.own.headers[each.toLowerCase()] = own as OutgoingHeaders[string];
     }
-    Reflect.apply(Reflect.get(koa, "set") as Response["set"], response, args);
-  };
-  define(response, "body", () => stream ?? Reflect.get(koa, "body", response), setBody);
-  define(response, "status", () => Reflect.get(koa, "status", response) as number, setStatus);
-  Object.defineProperty(response, "set", { configurable: true, value: set });
-  return {
-    late,
-    lift: () => {
-      const held = stream;
-      stream = undefined;
-      for (const name of ["body", "status", "set"]) Reflect.deleteProperty(response, name);
-      return held;
-    },
-  };
+  }
 }
 
-function define<T>(of: object, name: string, get: () => T, set: (value: T) => void): void {
-  Object.defineProperty(of, name, { configurable: true, enumerable: true, get, set });
+function define(of: object, name: string, descriptor: PropertyDescriptor): void {
+  Object.defineProperty(of, name, { configurable: true, enumerable: true, ...descriptor });
 }
 
 function isStream(value: unknown): value is Readable {
