@@ -62,7 +62,8 @@ async function surround(
     // Fastify's own handlerTimeout ends with a request's body on Node 20.
     app.addHook("preHandler", async (_request, reply) => {
       const timer = setTimeout(() => {
-        void reply.code(503).send({ error: "The handler takes too long." });
+        const body = JSON.stringify({ error: "The handler takes too long." });
+        void reply.code(503).type("application/json").send(body);
       }, timeoutMs);
       reply.raw.once("close", () => clearTimeout(timer));
     });

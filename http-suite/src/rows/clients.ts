@@ -35,6 +35,62 @@ function leaving(
   };
 }
 
+/** A stream that gives its parts one by one, with a pause before each. */
+function slowly(parts: readonly string[], pauseMs: number): Readable {
+  async function* each() {
+    for (const part of parts) {
+      await pause(pauseMs);
+      yield Buffer.from(part);
+    }
+  }
+  return Readable.from(each(), { objectMode: false });
+}
+
+interface LateAnswer {
+  readonly status: number;
+  readonly text: string;
+  readonly location?: string;
+}
+
+/** A row whose handler answers after somebody else has answered 503 for it. */
+function late(what: string, answer: (exchange: Exchange) => unknown, expected: LateAnswer): Row {
+  return {
+    title: `what is answered too late is the outcome: ${what}`,
+    prove: async ({ serve }) => {
+      const { handler, runs } = counting(answer);
+      const { origin } = await serve({ handler, timeoutMs: 100, options: { on5xx: "release" } });
+      expect((await send(origin, { key: "k" })).status).toBe(503);
+      await until(async () => (await send(origin, { key: "k" })).status !== 409);
+      const { location, ...response } = expected;
+      const again = await send(origin, { key: "k" });
+      expect(again).toMatchObject({ ...response, isReplayed: true });
+      expect(again.headers.location).toBe(location);
+      expect(runs()).toBe(1);
+    },
+  };
+}
+
+const lateAnswers: readonly (readonly [string, (exchange: Exchange) => unknown, LateAnswer])[] = [
+  [
+    "a body alone",
+    async (exchange) => {
+      await pause(400);
+      return exchange.send({ done: true });
+    },
+    { status: 200, text: '{"done":true}' },
+  ],
+  [
+    "a status from before, and headers",
+    async (exchange) => {
+      exchange.status(201);
+      await pause(400);
+      exchange.header("Location", "/orders/1");
+      return exchange.send("done");
+    },
+    { status: 201, text: "done", location: "/orders/1" },
+  ],
+];
+
 export const clientRows: readonly Row[] = [
   leaving(
     "the outcome is kept for a client that left",
@@ -134,6 +190,24 @@ export const clientRows: readonly Row[] = [
       expect((await send(origin, { key: "k" })).status).toBe(503);
       await until(async () => (await send(origin, { key: "k" })).status !== 409);
       expect(runs()).toBe(2);
+    },
+  },
+  ...lateAnswers.map(([what, answer, expected]) => late(what, answer, expected)),
+  {
+    title: "a stream that outlasts its time is the outcome with its own status and type",
+    prove: async ({ serve }) => {
+      const { handler, runs } = counting((exchange) => {
+        exchange.status(201);
+        exchange.header("Content-Type", "text/csv");
+        return exchange.send(slowly(["receipt ", "done"], 250));
+      });
+      const { origin } = await serve({ handler, timeoutMs: 100, options: { on5xx: "release" } });
+      expect((await send(origin, { key: "k" })).status).toBe(503);
+      await until(async () => (await send(origin, { key: "k" })).status !== 409);
+      const again = await send(origin, { key: "k" });
+      expect(again).toMatchObject({ status: 201, text: "receipt done", isReplayed: true });
+      expect(again.headers["content-type"]).toBe("text/csv");
+      expect(runs()).toBe(1);
     },
   },
   row(

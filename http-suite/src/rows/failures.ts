@@ -188,6 +188,33 @@ export const failureRows: readonly Row[] = [
     },
   ),
   row(
+    "a classify that decides nothing, or fails, leaves it to the table",
+    {
+      options: {
+        classify: (() => {
+          throw new Error("misconfigured");
+        }) as never,
+      },
+    },
+    async ({ post, runs, reported }) => {
+      const first = await post({ key: "k" });
+      expectReplay(first, await post({ key: "k" }));
+      expect(runs()).toBe(1);
+      expect(reported).not.toEqual([]);
+    },
+  ),
+  row(
+    "a classify that answers what is none leaves it to the table",
+    {
+      options: { classify: (async () => "release") as never },
+    },
+    async ({ post, runs }) => {
+      const first = await post({ key: "k" });
+      expectReplay(first, await post({ key: "k" }));
+      expect(runs()).toBe(1);
+    },
+  ),
+  row(
     "a stream that fails is a failure of the handler",
     {
       answer: (exchange) =>

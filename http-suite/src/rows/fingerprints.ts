@@ -25,6 +25,11 @@ const other: readonly (readonly [string, Sent, Sent])[] = [
     { path: "/o?a=1&a=2" },
     { path: "/o?a=2&a=1" },
   ],
+  [
+    "members of one name, written in two ways, in another order",
+    { path: "/o?a=1&%61=2" },
+    { path: "/o?%61=2&a=1" },
+  ],
   ["another method", { method: "POST" }, { method: "PATCH" }],
   [
     "numbers that parsers take for equal",

@@ -13,6 +13,7 @@ const refused: readonly (readonly [string, string | readonly string[], string])[
   ["something behind the string", '"a" b', "key-invalid"],
   ["letters beyond ASCII", "caf\u00e9", "key-invalid"],
   ["letters beyond ASCII in a string", '"caf\u00e9"', "key-invalid"],
+  ["a blank beyond ASCII at its end", "k\u00a0", "key-invalid"],
   ["blanks only", '"   "', "key-invalid"],
   ["an empty string", '""', "key-invalid"],
   ["an empty value", "", "key-invalid"],

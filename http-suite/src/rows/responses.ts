@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "vitest";
 import type { Exchange, Row } from "../lab.ts";
-import { expectProblem, expectReplay, row } from "./row.ts";
+import { expectProblem, expectReplay, row, until } from "./row.ts";
 
 /** A handler that answers a status, with a body where it may have one. */
 function answering(status: number) {
@@ -250,6 +250,7 @@ export const responseRows: readonly Row[] = [
     {
       answer: async (exchange) => {
         const raw = exchange.hijack();
+        raw.setHeader("Location", "/jobs/1");
         raw.writeHead(202, { "content-type": "text/plain" });
         await pause(20);
         raw.end("raw");
@@ -258,7 +259,26 @@ export const responseRows: readonly Row[] = [
     async ({ post, runs }) => {
       expect(await post({ key: "k" })).toMatchObject({ status: 202, text: "raw" });
       await pause(50);
-      expectProblem(await post({ key: "k" }), 409, "response-not-stored");
+      const second = await post({ key: "k" });
+      expectProblem(second, 409, "response-not-stored");
+      expect(second.json).toMatchObject({ originalStatus: 202, location: "/jobs/1" });
+      expect(runs()).toBe(1);
+    },
+  ),
+  row(
+    "a handler that writes by itself and then fails ends its key",
+    {
+      answer: (exchange) => {
+        exchange.hijack().end("raw");
+        throw new Error("late");
+      },
+    },
+    async ({ post, runs }) => {
+      expect((await post({ key: "k" })).text).toBe("raw");
+      await until(async () => {
+        const answer = await post({ key: "k" });
+        return answer.isReplayed || !answer.text.includes("in-progress");
+      });
       expect(runs()).toBe(1);
     },
   ),

@@ -123,3 +123,96 @@ describe("the Fastify plugin", () => {
 function freshEngine() {
   return createEngine({ store: memoryStore() });
 }
+
+describe("a Fastify handler that answers by a callback", () => {
+  test("keeps its key beyond a time-out, and what it sends then is its outcome", async () => {
+    const app = fastify();
+    let runs = 0;
+    const engine = createEngine({ store: memoryStore(), guarantee: "at-least-once" });
+    await app.register(idempotency, { engine, scope: () => "ada" });
+    app.addHook("preHandler", async (_request, reply) => {
+      const timer = setTimeout(() => void reply.code(503).send({ late: true }), 50);
+      reply.raw.once("close", () => clearTimeout(timer));
+    });
+    app.post("/", { config: { idempotency: true } }, (_request, reply) => {
+      runs += 1;
+      setTimeout(() => void reply.code(201).send({ run: runs }), 250);
+    });
+    expect((await app.inject(post("/"))).statusCode).toBe(503);
+    expect((await app.inject(post("/"))).statusCode).toBe(409);
+    await expect.poll(async () => (await app.inject(post("/"))).statusCode).toBe(201);
+    expect((await app.inject(post("/"))).json()).toEqual({ run: 1 });
+    expect(runs).toBe(1);
+    await app.close();
+  });
+
+  test("is waited for after it has returned its reply, though the client has left", async () => {
+    const app = fastify();
+    let runs = 0;
+    await app.register(idempotency, { ...options, engine: freshEngine() });
+    app.post("/", { config: { idempotency: true } }, async (_request, reply) => {
+      runs += 1;
+      setTimeout(() => void reply.code(201).send({ real: true }), 300);
+      return reply;
+    });
+    const origin = await app.listen({ port: 0, host: "127.0.0.1" });
+    const sent = { method: "POST", headers: { "idempotency-key": "k" } };
+    await expect(fetch(origin, { ...sent, signal: AbortSignal.timeout(100) })).rejects.toThrow();
+    expect((await fetch(origin, sent)).status).toBe(409);
+    await expect.poll(async () => (await fetch(origin, sent)).status).toBe(201);
+    expect(runs).toBe(1);
+    await app.close();
+  });
+
+  test("is done when it has taken its reply away from Fastify", async () => {
+    const app = fastify();
+    await app.register(idempotency, { ...options, engine: freshEngine() });
+    app.post("/value", { config: { idempotency: true } }, async (_request, reply) =>
+      reply.hijack().raw.end("x"),
+    );
+    app.post("/later", { config: { idempotency: true } }, (_request, reply) => {
+      reply.hijack();
+      setTimeout(() => reply.raw.end("x"), 20);
+    });
+    app.post("/raw", { config: { idempotency: true } }, async (_request, reply) => {
+      reply.raw.writeHead(200, { "content-type": "text/event-stream" });
+      reply.raw.end("data: 1\n\n");
+    });
+    const origin = await app.listen({ port: 0, host: "127.0.0.1" });
+    for (const url of ["/value", "/later", "/raw"]) {
+      const sent = { method: "POST", headers: { "idempotency-key": url } };
+      await (await fetch(`${origin}${url}`, sent)).text();
+      const code = async () => {
+        const answer = (await (await fetch(`${origin}${url}`, sent)).json()) as { code: string };
+        return answer.code;
+      };
+      await expect.poll(code).toBe("response-not-stored");
+    }
+    await app.close();
+  });
+
+  test("is not protected by a route whose methods are not", async () => {
+    const app = fastify();
+    await app.register(idempotency, { ...options, engine: freshEngine() });
+    const declare = () => app.put("/", { config: { idempotency: true } }, async () => ({}));
+    expect(declare).toThrow(/asks for idempotency, and has the method PUT alone/);
+    await app.close();
+  });
+});
+
+describe("a Fastify replay", () => {
+  test("goes through hooks that expect text, and so does a problem", async () => {
+    const app = fastify();
+    await app.register(idempotency, { ...options, engine: freshEngine() });
+    app.addHook("onSend", async (_request, _reply, payload) =>
+      (payload as string).replace("secret", "hidden"),
+    );
+    app.post("/", { config: { idempotency: true } }, async () => ({ word: "secret" }));
+    const first = await app.inject(post("/"));
+    const second = await app.inject(post("/"));
+    expect([first.json(), second.json()]).toEqual([{ word: "hidden" }, { word: "hidden" }]);
+    const other = await app.inject({ ...post("/"), payload: { a: 2 } });
+    expect(other.json()).toMatchObject({ code: "key-reused" });
+    await app.close();
+  });
+});
