@@ -101,6 +101,17 @@ export const surroundingRows: readonly Row[] = [
     },
   ),
   row(
+    "the type of a problem has one fragment, where the documentation has one too",
+    {
+      options: { docsUrl: "https://docs.example/api?v=2#keys" },
+    },
+    async ({ post }) => {
+      const answer = await post({});
+      expect(answer.json).toMatchObject({ type: "https://docs.example/api?v=2#key-missing" });
+      expect(answer.headers.link).toBe('<https://docs.example/api?v=2#keys>; rel="describedby"');
+    },
+  ),
+  row(
     "the stripe preset answers as Stripe does",
     { options: { preset: "stripe" } },
     async ({ post, runs }) => {

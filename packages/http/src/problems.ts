@@ -137,7 +137,7 @@ export function problemOf(
 ): Problem {
   const kind = KINDS[code];
   return {
-    type: `${docsUrl}#${code}`,
+    type: typeOf(code, docsUrl),
     title: kind.title,
     status: kind.status,
     detail: detail ?? kind.detail,
@@ -146,6 +146,13 @@ export function problemOf(
     ...(originalStatus !== undefined && { originalStatus }),
     ...(location !== undefined && { location }),
   };
+}
+
+/** The documentation's own fragment makes place for that of the problem: a URL has one at most. */
+function typeOf(code: ProblemCode, docsUrl: string): string {
+  const url = new URL(docsUrl);
+  url.hash = code;
+  return url.href;
 }
 
 /** application/problem+json, RFC 9457. */
