@@ -1,4 +1,4 @@
-import { describeOperation } from "@idemkit/http";
+import { describeOperation, type OperationDescription } from "@idemkit/http";
 import type { FastifySchema, RouteOptions } from "fastify";
 import type { FastifyIdempotencyOptions } from "./plugin.ts";
 
@@ -43,6 +43,24 @@ function merged(schema: FastifySchema, options: FastifyIdempotencyOptions): Fast
       properties: { ...headers.properties, ...Object.fromEntries(properties) },
       required: [...(headers.required ?? []), ...required],
     },
-    response: { ...responses, ...(schema.response as object | undefined) },
+    response: { ...inSwagger(responses), ...(schema.response as object | undefined) },
   };
+}
+
+/** `@fastify/swagger` takes a response's headers as schemas, and makes OpenAPI's form of them. */
+function inSwagger(responses: OperationDescription["responses"]) {
+  return Object.fromEntries(
+    Object.entries(responses).map(([status, { headers, ...response }]) => [
+      status,
+      headers === undefined ? response : { ...response, headers: schemasOf(headers) },
+    ]),
+  );
+}
+
+function schemasOf(headers: unknown) {
+  return Object.fromEntries(
+    Object.entries(headers as Record<string, { readonly schema: object }>).map(
+      ([name, { schema, ...described }]) => [name, { ...schema, ...described }],
+    ),
+  );
 }

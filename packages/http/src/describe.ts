@@ -1,4 +1,5 @@
 import { type HttpOptions, httpSettings } from "./options.ts";
+import { DRAFT_URL, type ProblemCode, type ProblemFormat, problemOf } from "./problems.ts";
 
 /** Parts of an OpenAPI 3.1 operation, to be merged into that of a protected route. */
 export interface OperationDescription {
@@ -26,19 +27,32 @@ const RETRY_AFTER = {
   schema: { type: "integer", minimum: 1 },
 } as const;
 
+const ACCEPTED = {
+  description: "The first request with this key still runs.",
+  headers: {
+    "Retry-After": RETRY_AFTER,
+    Location: { description: "Where its status is told.", schema: { type: "string" } },
+  },
+} as const;
+
+const ASKED_AGAIN: ReadonlySet<ProblemCode> = new Set(["in-progress", "store-unavailable"]);
+
+/** What may be answered in place of the route's own responses, in the order of the checks. */
+const REFUSALS: readonly (readonly [code: ProblemCode, description: string])[] = [
+  ["key-missing", "The key is missing or cannot be read."],
+  ["content-type-unsupported", "The media type is one whose repetitions cannot be recognised."],
+  ["content-too-large", "The content is larger than what can be compared."],
+  ["key-reused", "The key was first used for another request."],
+  [
+    "in-progress",
+    "The first request with this key still runs, its outcome is unknown, or its response was not kept.",
+  ],
+  ["store-unavailable", "Idempotency cannot be ensured at the moment. Nothing was done."],
+];
+
 /** What a protected route asks for and may answer, for its OpenAPI description. */
 export function describeOperation<Req>(options: HttpOptions<Req>): OperationDescription {
   const { headerNames, required, grammar, isAccepting, format, docsUrl } = httpSettings(options);
-  const problem = (status: number, description: string, headers?: object) => {
-    const { contentType } = format({
-      ...{ type: docsUrl, title: "", status, detail: "", code: "key-invalid", retryable: false },
-    });
-    const schema = contentType === "application/problem+json" ? PROBLEM_SCHEMA : { type: "object" };
-    return { description, content: { [contentType]: { schema } }, ...(headers && { headers }) };
-  };
-  const reused = format({
-    ...{ type: docsUrl, title: "", status: 422, detail: "", code: "key-reused", retryable: false },
-  }).status;
   return {
     parameters: headerNames.map((name) => ({
       name,
@@ -52,26 +66,20 @@ export function describeOperation<Req>(options: HttpOptions<Req>): OperationDesc
         ...(grammar.keyFormat && { pattern: grammar.keyFormat.source }),
       },
     })),
-    responses: {
-      400: problem(400, "The key is missing or cannot be read."),
-      409: problem(
-        409,
-        "The first request with this key still runs, its outcome is unknown, or its response was not kept.",
-        { "Retry-After": RETRY_AFTER },
-      ),
-      [reused]: problem(reused, "The key was first used for another request."),
-      503: problem(503, "Idempotency cannot be ensured at the moment. Nothing was done.", {
-        "Retry-After": RETRY_AFTER,
-      }),
-      ...(isAccepting && {
-        202: {
-          description: "The first request with this key still runs.",
-          headers: {
-            "Retry-After": RETRY_AFTER,
-            Location: { description: "Where its status is told.", schema: { type: "string" } },
-          },
-        },
-      }),
-    },
+    responses: { ...refusals(format), ...(isAccepting && { 202: ACCEPTED }) },
   };
+}
+
+function refusals(format: ProblemFormat): OperationDescription["responses"] {
+  const responses: Record<string, Readonly<Record<string, unknown>>> = {};
+  for (const [code, text] of REFUSALS) {
+    const { status, contentType } = format(problemOf(code, DRAFT_URL));
+    // With some presets two refusals have the same status.
+    const before = responses[status]?.description;
+    const description = before === undefined ? text : `${before} Or: ${text}`;
+    const schema = contentType === "application/problem+json" ? PROBLEM_SCHEMA : { type: "object" };
+    const headers = ASKED_AGAIN.has(code) && { headers: { "Retry-After": RETRY_AFTER } };
+    responses[status] = { description, content: { [contentType]: { schema } }, ...headers };
+  }
+  return responses;
 }
