@@ -33,7 +33,7 @@ export function idempotency(options: KoaOptions): Middleware<IdempotentState> {
   const protection = new Protection<Context>(options);
   return async function idempotency(ctx, next) {
     if (!protection.isFor(ctx.method)) return await next();
-    if (underWay.has(ctx)) throw new Error("idempotency() is mounted twice around one handler.");
+    refuseTwice(ctx.state.idempotency);
     const report = (error: unknown) => ctx.app.emit("error", error, ctx);
     const entry = await protection.enter(ctx, {
       method: ctx.method,
@@ -62,14 +62,20 @@ export function idempotency(options: KoaOptions): Middleware<IdempotentState> {
   };
 }
 
-/** Two protections of one request would record each other's answers. */
-const underWay = new WeakSet<Context>();
+/** The inner one would meet the claim of the outer one, and its 409 would be kept as the outcome. */
+function refuseTwice(outer: IdempotencyState | undefined): void {
+  if (outer === undefined) return;
+  outer.release();
+  throw new Error(
+    "This request is protected twice: mount idempotency() once on the way to a handler, for the whole " +
+      "app or for its route.",
+  );
+}
 
 async function run(ctx: Context, next: Next, protectedRun: ProtectedRun): Promise<void> {
   const before = headersNow(ctx);
   const kept = () => protectedRun.keptHeaders(before, headersNow(ctx));
   const shield = new Shield(ctx.response);
-  underWay.add(ctx);
   try {
     await shield.run(next);
     if (ctx.respond === false) return protectedRun.endWith(ctx.res, before);
@@ -84,7 +90,6 @@ async function run(ctx: Context, next: Next, protectedRun: ProtectedRun): Promis
     await protectedRun.endThrown(error, kept());
     throw error;
   } finally {
-    underWay.delete(ctx);
     shield.lift()?.destroy();
   }
 }

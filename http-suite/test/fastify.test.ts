@@ -1,0 +1,52 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { createEngine, memoryStore } from "@idemkit/engine";
+import { idempotency } from "@idemkit/fastify";
+import fastify, { type FastifyInstance } from "fastify";
+import { expect, onTestFinished, test } from "vitest";
+import { send } from "../src/index.ts";
+import { until } from "../src/rows/row.ts";
+
+async function serving(app: FastifyInstance): Promise<string> {
+  onTestFinished(async () => {
+    app.server.closeAllConnections();
+    await app.close();
+  });
+  return await app.listen({ port: 0, host: "127.0.0.1" });
+}
+
+const options = () => ({ engine: createEngine({ store: memoryStore() }), scope: () => "ada" });
+
+test("a handlerTimeout of Fastify's own answers a request without a body, and its late outcome is kept", async () => {
+  const app = fastify({ handlerTimeout: 100 }) as unknown as FastifyInstance;
+  await app.register(idempotency, options());
+  let runs = 0;
+  app.post("/orders", { config: { idempotency: true } }, async (_request, reply) => {
+    runs += 1;
+    await pause(400);
+    reply.code(201);
+    return { run: runs };
+  });
+  const origin = await serving(app);
+  expect((await send(origin, { key: "k", body: null })).status).toBe(503);
+  await until(async () => (await send(origin, { key: "k", body: null })).status !== 409);
+  const late = await send(origin, { key: "k", body: null });
+  expect(late).toMatchObject({ status: 201, json: { run: 1 }, isReplayed: true });
+  expect(runs).toBe(1);
+});
+
+test("a route that was declared before the plugin refuses its requests", async () => {
+  const app = fastify() as unknown as FastifyInstance;
+  app.post("/early", { config: { idempotency: true } }, async () => "early");
+  await app.register(idempotency, options());
+  const origin = await serving(app);
+  const answer = await send(origin, { key: "k", path: "/early" });
+  expect(answer.status).toBe(500);
+  expect(answer.text).toContain("declared before the plugin was loaded");
+});
+
+test("the plugin is not registered where it already is", async () => {
+  const app = fastify() as unknown as FastifyInstance;
+  await app.register(idempotency, options());
+  const again = Promise.resolve(app.register(idempotency, options()));
+  await expect(again).rejects.toThrow("already been added");
+});

@@ -1,0 +1,22 @@
+import { createEngine, memoryStore } from "@idemkit/engine";
+import { type IdempotentState, idempotency } from "@idemkit/koa";
+import Koa from "koa";
+import { expect, test } from "vitest";
+import { send } from "../src/index.ts";
+import { listening } from "./listening.ts";
+
+test("a request that is protected twice is refused as a mistake, and its key is not used up", async () => {
+  const engine = createEngine({ store: memoryStore() });
+  const protect = () => idempotency({ engine, scope: () => "ada" });
+  const app = new Koa<IdempotentState>();
+  const reported: unknown[] = [];
+  app.on("error", (error: unknown) => reported.push(error));
+  app.use(protect()).use(protect());
+  app.use((ctx) => {
+    ctx.body = { done: true };
+  });
+  const origin = await listening(app.callback());
+  expect((await send(origin, { key: "k" })).status).toBe(500);
+  expect(String(reported[0])).toContain("mount idempotency() once");
+  expect(await engine.inspect("ada", "k")).toMatchObject({ state: "released" });
+});
