@@ -1,6 +1,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { setTimeout as pause } from "node:timers/promises";
 import { openSqlite } from "@idemkit/store-sqlite";
 import { expect, onTestFinished, test } from "vitest";
 import { type Service, startService } from "../src/service.ts";
@@ -103,6 +106,25 @@ test("an order whose response was not recorded is found by the next attempt", as
   expect(again.headers.get("idempotency-replayed")).toBeNull();
   expect(await again.json()).toMatchObject({ id: 1 });
   expect(stockOf(path)).toBe(3);
+});
+
+test("a request that has begun is answered before the service ends", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "idemkit-koa-orders-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const service = await startService(join(folder, "orders.db"), 0);
+  const body = JSON.stringify(mugs);
+  const socket = connect(service.port, "127.0.0.1");
+  const answered = text(socket);
+  socket.write(
+    `POST /orders HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ann-token\r\n` +
+      `Idempotency-Key: k\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`,
+  );
+  await pause(100);
+  const closed = service.close(5_000);
+  await pause(100);
+  socket.write(body);
+  expect(await answered).toMatch(/^HTTP\/1\.1 201 /);
+  await closed;
 });
 
 test("orders of somebody else are not there", async () => {
