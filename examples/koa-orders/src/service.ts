@@ -7,6 +7,7 @@ import { createApp } from "./app.ts";
 import { Orders } from "./orders.ts";
 
 const PURGE_EVERY_MS = 3_600_000;
+const IDLE_CHECK_MS = 50;
 
 export interface Service {
   readonly port: number;
@@ -36,7 +37,10 @@ export async function startService(path: string, port: number): Promise<Service>
       clearInterval(purging);
       const closed = once(server, "close");
       server.close();
+      // A connection that has got its answer would wait for another request.
+      const idling = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
       await Promise.race([closed, pause(graceMs, undefined, { ref: false })]);
+      clearInterval(idling);
       // Its store needs the handle until it is closed.
       await engine.close({ graceMs: 1_000 });
       server.closeAllConnections();
