@@ -55,7 +55,7 @@ describe("the TypeScript in the documents", () => {
       (error: { readonly stdout: string }) => error,
     );
     expect(stdout).toBe("");
-  });
+  }, 120_000);
 
   for (const { name, path, source } of blocks) {
     test.concurrent(`runs and prints what it says: ${name}`, async ({ onTestFinished }) => {
