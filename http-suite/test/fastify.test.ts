@@ -16,7 +16,7 @@ async function serving(app: FastifyInstance): Promise<string> {
 
 const options = () => ({ engine: createEngine({ store: memoryStore() }), scope: () => "ada" });
 
-test("a handlerTimeout of Fastify's own answers a request without a body, and its late outcome is kept", async () => {
+test("the late outcome of a request is kept that Fastify's handlerTimeout has answered", async () => {
   const app = fastify({ handlerTimeout: 100 }) as unknown as FastifyInstance;
   await app.register(idempotency, options());
   let runs = 0;

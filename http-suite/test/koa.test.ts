@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { send } from "../src/index.ts";
 import { listening } from "./listening.ts";
 
-test("a request that is protected twice is refused as a mistake, and its key is not used up", async () => {
+test("a request that is protected twice is a mistake, and does not use its key up", async () => {
   const engine = createEngine({ store: memoryStore() });
   const protect = () => idempotency({ engine, scope: () => "ada" });
   const app = new Koa<IdempotentState>();

@@ -9,8 +9,8 @@ import { orderIn, quantityIn } from "./requests.ts";
 
 /** The order API, from the outside to the inside: errors, authentication, body, validation, key. */
 export function createApp(engine: Engine, orders: Orders): Koa<State> {
-  // One scope for all routes: a key that is used for another route is refused, and one status endpoint
-  // knows all keys of a customer.
+  // One scope for all routes: a key that is used for another route is refused, and one status
+  // endpoint knows all keys of a customer.
   const scope = (ctx: Context) => [ctx.state.customer as string, "orders"];
   const protect = idempotency({ engine, scope });
   const router = new Router<State>();

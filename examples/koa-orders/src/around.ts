@@ -14,8 +14,8 @@ const CUSTOMERS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * Answers every error as a problem of RFC 9457. It is outside of all others, so that a failure that is
- * replayed looks as it did the first time.
+ * Answers every error as a problem of RFC 9457. It is outside of all others, so that a failure
+ * that is replayed looks as it did the first time.
  */
 export async function formatErrors(ctx: Context, next: Next): Promise<void> {
   try {
@@ -41,7 +41,7 @@ export async function authenticate(ctx: Context, next: Next): Promise<void> {
   await next();
 }
 
-/** Gives the errors of the orders their status: this is what is recorded, and what duplicates get. */
+/** Gives the errors of the orders their status: this is recorded, and what duplicates get. */
 export async function translateErrors(ctx: Context, next: Next): Promise<void> {
   try {
     await next();

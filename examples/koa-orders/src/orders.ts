@@ -47,8 +47,8 @@ export class Orders {
   /**
    * Takes the stock and creates the order, both or neither.
    *
-   * @param operation the same on every attempt: the process may die when this has been committed and
-   *   its response has not been recorded, and another attempt then finds its order here
+   * @param operation the same on every attempt: the process may die when this has been committed
+   *   and its response has not been recorded, and another attempt then finds its order here
    * @throws OutOfStockError
    */
   place(customer: string, { sku, quantity }: Omit<Order, "id">, operation: string): Order {
@@ -61,7 +61,8 @@ export class Orders {
   }
 
   /**
-   * Sets the quantity of an order. To do it again changes nothing, unless others have changed it since.
+   * Sets the quantity of an order. To do it again changes nothing, unless others have changed it
+   * since.
    *
    * @returns nothing where the customer has no such order
    * @throws OutOfStockError
@@ -88,7 +89,7 @@ export class Orders {
     if (changes === 0) throw new OutOfStockError(`There are not ${quantity} of ${sku} in stock.`);
   }
 
-  /** Immediate, so that nothing read at its start can be written by another process before its end. */
+  /** Immediate, so that nothing that it has read is written by another process before its end. */
   #transact<T>(work: () => T): T {
     return this.#db.transaction(work).immediate();
   }

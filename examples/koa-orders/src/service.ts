@@ -24,8 +24,8 @@ export interface Service {
 export async function startService(path: string, port: number): Promise<Service> {
   const db = openSqlite(path);
   await migrate(db);
-  // To place an order again finds the order, and to change it again counts as the last change. So work
-  // whose process died may be run again by the next attempt, and need not wait for an operator.
+  // To place an order again finds the order, and to change it again counts as the last change. So
+  // work whose process died may be run again by the next attempt, and need not wait for an operator.
   const engine = createEngine({ store: sqliteStore(db), guarantee: "at-least-once" });
   const server = createApp(engine, new Orders(db)).listen(port, "127.0.0.1");
   await once(server, "listening");

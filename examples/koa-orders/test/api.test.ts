@@ -83,7 +83,7 @@ test("a key is used for one route only", async () => {
   expect(other.status).toBe(422);
 });
 
-test("a change is done once, and an earlier one that is repeated does not undo a later one", async () => {
+test("a change that is repeated does not undo a later one", async () => {
   const { send, path } = await api();
   await send("POST", "/orders", { key: "k-1", body: mugs });
   await send("PATCH", "/orders/1", { key: "k-2", body: { quantity: 4 } });
@@ -117,7 +117,8 @@ test("a request that has begun is answered before the service ends", async () =>
   const answered = text(socket);
   socket.write(
     `POST /orders HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ann-token\r\n` +
-      `Idempotency-Key: k\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`,
+      `Idempotency-Key: k\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${body.length}\r\n\r\n`,
   );
   await pause(100);
   const closed = service.close(5_000);
