@@ -140,6 +140,21 @@ export const surroundingRows: readonly Row[] = [
     },
   ),
   row(
+    "the stripe preset gives the key back after 5xx where it is told to",
+    {
+      options: { preset: "stripe", on5xx: "release" },
+      answer: (exchange) => {
+        exchange.status(503);
+        return exchange.send({});
+      },
+    },
+    async ({ post, runs }) => {
+      await post({ key: "k" });
+      expect((await post({ key: "k" })).headers["idempotent-replayed"]).toBeUndefined();
+      expect(runs()).toBe(2);
+    },
+  ),
+  row(
     "a response that an operator has settled is replayed",
     {
       answer: (exchange) => {
