@@ -1,3 +1,11 @@
+export {
+  CUTS,
+  type CutExchange,
+  type CuttingProxy,
+  drawFates,
+  type Fate,
+  startCuttingProxy,
+} from "./cutting-proxy.ts";
 export { DISAGREEMENTS, killLoop, workUntilKilled } from "./kill-loop.ts";
 export type { TestServer } from "./local-server.ts";
 export { startMariaDb, startMysql } from "./mysql.ts";
