@@ -1,0 +1,41 @@
+import { openPayments } from "./open.ts";
+
+const USAGE = `Serves the payment API until it is told to stop. Settings, by environment:
+
+PAYMENTS_DATABASE    the path of a SQLite file (payments.db)
+PAYMENTS_PORT        where it listens; 0 for any that is free (8080)
+PAYMENTS_ACCOUNTS    tokens with their accounts (sk_test_ann=ann,sk_test_bob=bob)
+PAYMENTS_LEASE_MS    how long a request of a dead process keeps its key (15000)
+PAYMENTS_NETWORK_MS  how long the card network takes (50)
+`;
+
+/** @throws TypeError where it is no whole number */
+function wholeNumber(name: string, byDefault: number): number {
+  const text = process.env[name] ?? String(byDefault);
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new TypeError(`${name}: expected a whole number, got ${text}.\n\n${USAGE}`);
+}
+
+function accounts(): ReadonlyMap<string, string> {
+  const { PAYMENTS_ACCOUNTS: text = "sk_test_ann=ann,sk_test_bob=bob" } = process.env;
+  return new Map(
+    text.split(",").map((pair) => {
+      const [token = "", account = ""] = pair.split("=", 2);
+      if (token !== "" && account !== "") return [token, account];
+      throw new TypeError(`PAYMENTS_ACCOUNTS: expected token=account, got ${pair}.\n\n${USAGE}`);
+    }),
+  );
+}
+
+const { app } = await openPayments({
+  database: process.env.PAYMENTS_DATABASE ?? "payments.db",
+  accounts: accounts(),
+  leaseMs: wholeNumber("PAYMENTS_LEASE_MS", 15_000),
+  networkMs: wholeNumber("PAYMENTS_NETWORK_MS", 50),
+});
+const origin = await app.listen({ port: wholeNumber("PAYMENTS_PORT", 8080), host: "127.0.0.1" });
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  // What runs is answered and recorded first.
+  process.once(signal, () => void app.close());
+}
+process.stdout.write(`Listening on ${origin}\n`);
