@@ -45,6 +45,7 @@ function splitOnce(text: string, separator: string): readonly [string, string] {
  * as it was sent: decoded, two queries could become one.
  */
 function sortedQuery(query: string): string {
+  if (!query.includes("&")) return query;
   const named = query.split("&").map((pair) => ({ name: decoded(splitOnce(pair, "=")[0]), pair }));
   named.sort((one, other) => (one.name < other.name ? -1 : one.name > other.name ? 1 : 0));
   return named.map(({ pair }) => pair).join("&");

@@ -57,12 +57,15 @@ export function headersSince(
   rules: HeaderRules,
 ): HeaderList {
   const ofConnection = namesIn(after.connection);
-  return Object.entries(after).flatMap(([name, value]) => {
+  const list: [string, HeaderValue][] = [];
+  for (const name of Object.keys(after)) {
+    const value = after[name];
+    if (value === undefined || isSame(before[name], value)) continue;
     const lowerName = name.toLowerCase();
-    if (value === undefined || isSame(before[name], value)) return [];
-    if (ofConnection.has(lowerName) || !isKept(lowerName, rules)) return [];
-    return [[lowerName, kept(value)]];
-  });
+    if (ofConnection.has(lowerName) || !isKept(lowerName, rules)) continue;
+    list.push([lowerName, kept(value)]);
+  }
+  return list;
 }
 
 /** The names of headers that were set since `before`, of those that are kept, and are not among the kept ones. */
@@ -87,11 +90,18 @@ function kept(value: number | string | readonly string[]): HeaderValue {
 }
 
 function isSame(one: OutgoingHeaders[string], other: OutgoingHeaders[string]): boolean {
-  return one !== undefined && JSON.stringify(one) === JSON.stringify(other);
+  if (one === undefined || typeof one !== typeof other) return false;
+  // Most are strings, and only lists have to be written out to be compared.
+  return (
+    one === other || (typeof one === "object" && JSON.stringify(one) === JSON.stringify(other))
+  );
 }
+
+const NO_NAMES: ReadonlySet<string> = new Set();
 
 /** What `Connection` names is hop by hop as well. */
 function namesIn(connection: OutgoingHeaders[string]): ReadonlySet<string> {
-  const names = String(connection ?? "").split(",");
+  if (connection === undefined) return NO_NAMES;
+  const names = String(connection).split(",");
   return new Set(names.map((name) => name.trim().toLowerCase()));
 }

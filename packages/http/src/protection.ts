@@ -106,7 +106,8 @@ export class Protection<Req> {
     if (mediaType.startsWith("multipart/")) return this.#problem("content-type-unsupported");
     const body = await facts.readBody(maxBody);
     if (body === undefined) return this.#problem("content-too-large");
-    const payload = requestFingerprint({ ...facts, mediaType, body });
+    const { method, url } = facts;
+    const payload = requestFingerprint({ method, url, mediaType, body });
     try {
       const begun = await engine.begin(ofKey.scope, ofKey.key, payload);
       if (begun.kind === "replay") return this.#replay(ofKey, begun);

@@ -27,8 +27,14 @@ export function runningState(
   claim: ClaimHandle,
   decide: (decision: Decision) => void,
 ): IdempotencyState {
+  const { token, attempt } = claim;
+  // Not spread: an object that is put together takes several times as long to make.
   return {
-    ...{ key, scope, replayed: false, token: claim.token, attempt: claim.attempt },
+    key,
+    scope,
+    replayed: false,
+    token,
+    attempt,
     get signal() {
       return claim.signal;
     },
@@ -49,9 +55,19 @@ export function replayedState(
   const nothingRuns = () => {
     throw new Error("This request is a duplicate: nothing runs, and there is nothing to decide.");
   };
+  let signal: AbortSignal | undefined;
   return {
-    ...{ key, scope, replayed: true, token, attempt, deriveKey },
-    signal: new AbortController().signal,
+    key,
+    scope,
+    replayed: true,
+    token,
+    attempt,
+    deriveKey,
+    // Hardly anybody asks, and one for all would gather listeners.
+    get signal() {
+      signal ??= new AbortController().signal;
+      return signal;
+    },
     step: async () => nothingRuns(),
     record: nothingRuns,
     release: nothingRuns,
