@@ -2,9 +2,11 @@ export {
   type CorsHeaders,
   corsHeaders,
   describeOperation,
+  encodeResponse,
   type HttpOptions,
   type IdempotencyState,
   ProblemError,
+  type StoredResponse,
 } from "@idemkit/http";
 export { type FastifyIdempotencyOptions, idempotency, type RouteIdempotency } from "./plugin.ts";
 export { type FastifyStatusOptions, idempotencyStatus } from "./status.ts";

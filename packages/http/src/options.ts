@@ -172,7 +172,8 @@ function checkedEngine(engine: Engine, duplicates: Options["duplicates"]): Engin
   if (typeof (engine as Partial<Engine> | undefined)?.begin !== "function") {
     throw wrong("engine", "what createEngine answers", engine);
   }
-  const own = engine.with({ maxResultBytes: RESULT_BYTES_MAX });
+  // A request is compared whole: what the engine leaves out of payloads names members of others.
+  const own = engine.with({ maxResultBytes: RESULT_BYTES_MAX, exclude: [] });
   if (duplicates === undefined) return own;
   return own.with({ duplicates: duplicates === "accepted" ? "reject" : duplicates });
 }

@@ -2,9 +2,11 @@ export {
   type CorsHeaders,
   corsHeaders,
   describeOperation,
+  encodeResponse,
   type HttpOptions,
   type IdempotencyState,
   ProblemError,
+  type StoredResponse,
 } from "@idemkit/http";
 export { type IdempotentState, idempotency, type KoaOptions } from "./idempotency.ts";
 export { idempotencyStatus, type KoaStatusOptions } from "./status.ts";

@@ -1,0 +1,119 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { createClient, IdempotencyDeadlineError } from "@idemkit/client";
+import { createEngine } from "@idemkit/engine";
+import * as fastifyModule from "@idemkit/fastify";
+import * as koaModule from "@idemkit/koa";
+import { migrate, openSqlite, sqliteStore } from "@idemkit/store-sqlite";
+import { drawFates, startCuttingProxy } from "@idemkit/test-servers";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { fastifyBinding, koaBinding } from "../src/index.ts";
+
+const OPERATIONS = 150;
+const CALLERS = 8;
+const SEED = Number(process.env.HTTP_SUITE_SEED ?? 7);
+
+/** Runs as many at a time as there are callers. */
+async function each(count: number, run: (index: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  const caller = async () => {
+    while (next < count) {
+      const index = next;
+      next += 1;
+      await run(index);
+    }
+  };
+  await Promise.all(Array.from({ length: CALLERS }, caller));
+}
+
+for (const binding of [koaBinding(koaModule), fastifyBinding(fastifyModule)]) {
+  describe(`@idemkit/client with ${binding.name}, on a network that resets, delays and drops`, () => {
+    test("runs each operation once, and gets its outcome", async () => {
+      const db = openSqlite(":memory:");
+      await migrate(db);
+      const engine = createEngine({ store: sqliteStore(db) });
+      const runs = new Map<number, number>();
+      const app = await binding.start(engine, {
+        handler: async (exchange) => {
+          const { operation } = exchange.body as { readonly operation: number };
+          runs.set(operation, (runs.get(operation) ?? 0) + 1);
+          // Some take longer than the client waits for one attempt.
+          await pause(operation % 10 === 0 ? 450 : operation % 7);
+          exchange.status(201);
+          return exchange.send({ operation, run: runs.get(operation) });
+        },
+      });
+      const proxy = await startCuttingProxy(app.origin, drawFates(SEED, 0.4, OPERATIONS));
+      onTestFinished(async () => {
+        await proxy.stop();
+        await app.close();
+        await engine.close();
+      });
+      let retries = 0;
+      const client = createClient({
+        deadlineMs: 25_000,
+        attemptTimeoutMs: 300,
+        onRetry: () => {
+          retries += 1;
+        },
+      });
+      let replays = 0;
+      await each(OPERATIONS, async (operation) => {
+        const answer = await client.fetch(`${proxy.url}/orders`, {
+          method: "POST",
+          headers: { "content-type": "application/json", "x-user": "ada" },
+          body: JSON.stringify({ operation }),
+        });
+        if (answer.replayed) replays += 1;
+        // Half of an answer may arrive: then the same key gets it whole.
+        const body = await answer.response.json().catch(async () => {
+          const again = await client.fetch(
+            `${app.origin}/orders`,
+            {
+              method: "POST",
+              headers: { "content-type": "application/json", "x-user": "ada" },
+              body: JSON.stringify({ operation }),
+            },
+            { key: answer.key },
+          );
+          expect(again.replayed).toBe(true);
+          return await again.response.json();
+        });
+        expect([answer.response.status, body]).toEqual([201, { operation, run: 1 }]);
+      });
+      expect([...runs.values()]).toEqual(Array.from({ length: OPERATIONS }, () => 1));
+      expect(retries).toBeGreaterThan(20);
+      expect(replays).toBeGreaterThan(10);
+    }, 120_000);
+
+    test("a key that its deadline left open gets the outcome later, in another process", async () => {
+      const db = openSqlite(":memory:");
+      await migrate(db);
+      const engine = createEngine({ store: sqliteStore(db) });
+      let runs = 0;
+      const app = await binding.start(engine, {
+        handler: async (exchange) => {
+          runs += 1;
+          await pause(600);
+          return exchange.send({ runs });
+        },
+      });
+      onTestFinished(async () => {
+        await app.close();
+        await engine.close();
+      });
+      const init = {
+        method: "POST",
+        headers: { "content-type": "application/json", "x-user": "ada" },
+        body: "{}",
+      };
+      const operation = createClient({ deadlineMs: 300, attemptTimeoutMs: 100 }).operation();
+      const saved = JSON.stringify(operation);
+      await expect(operation.fetch(`${app.origin}/orders`, init)).rejects.toThrow(
+        IdempotencyDeadlineError,
+      );
+      const later = createClient().operation(JSON.parse(saved) as { key: string });
+      const { response, replayed } = await later.fetch(`${app.origin}/orders`, init);
+      expect([await response.json(), replayed, runs]).toEqual([{ runs: 1 }, true, 1]);
+    });
+  });
+}
