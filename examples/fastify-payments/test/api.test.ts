@@ -158,7 +158,15 @@ test("the OpenAPI document tells of the key where it is needed", async () => {
   expect(posted?.parameters).toMatchObject([
     { name: "Idempotency-Key", in: "header", required: true },
   ]);
-  expect(Object.keys(posted?.responses ?? {})).toEqual(["200", "400", "402", "409", "503"]);
+  expect(Object.keys(posted?.responses ?? {})).toEqual([
+    "200",
+    "400",
+    "402",
+    "409",
+    "413",
+    "415",
+    "503",
+  ]);
   expect(posted?.responses["409"]?.headers["Retry-After"]).toMatchObject({
     schema: { type: "integer", minimum: 1 },
   });
