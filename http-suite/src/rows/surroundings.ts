@@ -121,6 +121,7 @@ export const surroundingRows: readonly Row[] = [
       const other = await post({ key: "k", body: { other: 1 } });
       expect(other.status).toBe(400);
       expect(other.json).toMatchObject({ error: { type: "idempotency_error" } });
+      expect(other.headers["stripe-should-retry"]).toBe("false");
       expect(runs()).toBe(1);
     },
   ),

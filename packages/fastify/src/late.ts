@@ -1,4 +1,4 @@
-import { isJson, mediaTypeOf, type StoredBody, typeOf } from "@idemkit/http";
+import { isJson, mediaTypeOf, type StoredBody } from "@idemkit/http";
 import type { FastifyReply } from "fastify";
 import type { RunExchange } from "./exchange.ts";
 import { isStreaming, isWebResponse, seenPayload } from "./payload.ts";
@@ -25,13 +25,7 @@ export async function endLate(
       return await endLate({ run, own }, reply, value.body);
     }
     const body = await bodyOf({ run, own }, reply, value);
-    const headers = run.keptHeaders({}, own.headers);
-    const type = body && !("content-type" in own.headers) ? typeOf(body) : undefined;
-    await run.end({
-      status: own.status ?? 200,
-      headers: type === undefined ? headers : [...headers, ["content-type", type]],
-      ...(body && { body }),
-    });
+    await run.endLate({ status: own.status ?? 200, headers: own.headers }, body);
   } catch (error) {
     await run.endThrown(error, run.keptHeaders({}, own.headers));
   }

@@ -37,5 +37,4 @@ export {
   encodeResponse,
   type StoredBody,
   type StoredResponse,
-  typeOf,
 } from "./stored-response.ts";

@@ -10,24 +10,22 @@ export interface Preset {
 }
 
 /** Stripe's bodies have an `error` with a type, and for some problems a code. */
-const stripeError: ProblemFormat = ({ code, status, detail }: Problem) => {
+const stripeError: ProblemFormat = ({ code, status, detail, retryable }: Problem) => {
   const error = (type: string, known?: string) => ({
     error: { type, ...(known !== undefined && { code: known }), message: detail },
   });
-  const contentType = "application/json";
+  // Without it, their clients repeat every 409.
+  const headers = { "stripe-should-retry": String(retryable) };
+  const common = { status, contentType: "application/json", headers };
   switch (code) {
     case "key-reused":
-      return { status: 400, contentType, body: error("idempotency_error") };
+      return { ...common, status: 400, body: error("idempotency_error") };
     case "in-progress":
-      return {
-        status,
-        contentType,
-        body: error("invalid_request_error", "idempotency_key_in_use"),
-      };
+      return { ...common, body: error("invalid_request_error", "idempotency_key_in_use") };
     case "store-unavailable":
-      return { status, contentType, body: error("api_error") };
+      return { ...common, body: error("api_error") };
     default:
-      return { status, contentType, body: error("invalid_request_error", code) };
+      return { ...common, body: error("invalid_request_error", code) };
   }
 };
 

@@ -46,6 +46,8 @@ export type ProblemFormat = (problem: Problem) => {
   readonly status: number;
   readonly contentType: string;
   readonly body: unknown;
+  /** Beyond those that every problem has. */
+  readonly headers?: Readonly<Record<string, string>>;
 };
 
 interface Kind {
@@ -199,13 +201,14 @@ export function answerOf(
   docsUrl: string,
   retryAfterMs: number | undefined,
 ): Answer {
-  const { status, contentType, body } = format(problem);
+  const { status, contentType, body, headers } = format(problem);
   return {
     status,
     headers: {
       "content-type": contentType,
       "cache-control": "no-store",
       link: `<${docsUrl}>; rel="describedby"`,
+      ...headers,
       ...(retryAfterMs !== undefined && { "retry-after": retryAfter(retryAfterMs) }),
     },
     body: JSON.stringify(body),

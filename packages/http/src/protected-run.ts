@@ -5,7 +5,7 @@ import { type HeaderList, headersSince, type OutgoingHeaders } from "./headers.t
 import type { HttpSettings, ResponseFacts } from "./options.ts";
 import type { Report } from "./report.ts";
 import { type Decision, type IdempotencyState, type OfKey, runningState } from "./state.ts";
-import { encodeResponse, type StoredResponse } from "./stored-response.ts";
+import { encodeResponse, type StoredBody, type StoredResponse, typeOf } from "./stored-response.ts";
 import { describedError, statusOfError } from "./thrown.ts";
 
 /**
@@ -64,6 +64,24 @@ export class ProtectedRun {
       record: fail,
       stub: fail,
       hold: () => this.#claim.hold(error),
+    });
+  }
+
+  /**
+   * Writes what the handler has answered after somebody else's response was out.
+   *
+   * @param own what it has set itself; frameworks add a type only to what they send
+   */
+  async endLate(
+    own: { readonly status: number; readonly headers: OutgoingHeaders },
+    body: StoredBody | undefined,
+  ): Promise<void> {
+    const headers = this.keptHeaders({}, own.headers);
+    const type = body && !("content-type" in own.headers) ? typeOf(body) : undefined;
+    await this.end({
+      status: own.status,
+      headers: type === undefined ? headers : [...headers, ["content-type", type]],
+      ...(body && { body }),
     });
   }
 

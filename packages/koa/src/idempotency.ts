@@ -7,7 +7,6 @@ import {
   Protection,
   type StoredBody,
   type StoredResponse,
-  typeOf,
 } from "@idemkit/http";
 import type { Context, Middleware, Next } from "koa";
 import { seenBody, sendInstead } from "./body.ts";
@@ -111,13 +110,9 @@ async function endSent(
   }
   // Somebody has answered while it ran, with a time-out say. What it has set is its outcome.
   const { body } = await seenBody(ctx, stream ?? own.body, protectedRun.maxBody);
-  const headers = protectedRun.keptHeaders({}, own.headers);
-  const type = body && !("content-type" in own.headers) ? typeOf(body) : undefined;
-  await protectedRun.end({
-    status: own.status ?? (own.body === null || own.body === undefined ? 204 : 200),
-    headers: type === undefined ? headers : [...headers, ["content-type", type]],
-    ...(body && { body }),
-  });
+  const isEmpty = own.body === null || own.body === undefined;
+  const status = own.status ?? (isEmpty ? 204 : 200);
+  await protectedRun.endLate({ status, headers: own.headers }, body);
 }
 
 function headersNow(ctx: Context): OutgoingHeaders {
