@@ -48,5 +48,5 @@ test("the plugin is not registered where it already is", async () => {
   const app = fastify() as unknown as FastifyInstance;
   await app.register(idempotency, options());
   const again = Promise.resolve(app.register(idempotency, options()));
-  await expect(again).rejects.toThrow("already been added");
+  await expect(again).rejects.toThrow("registered already");
 });

@@ -30,11 +30,14 @@ export const idempotency: FastifyPluginAsync<FastifyIdempotencyOptions> = fastif
   async (fastify: FastifyInstance, options: FastifyIdempotencyOptions) => {
     // Checked now, and not when the first route asks for it.
     const protection = new Protection<FastifyRequest>(options);
+    if (fastify.hasRequestDecorator("idempotency")) {
+      throw new Error("idempotency is registered already. Register it once, at the root.");
+    }
     fastify.decorateRequest("idempotency", undefined);
     fastify.addHook("onRoute", (route) => {
       const wanted = route.config?.idempotency;
       if (wanted === undefined || wanted === false) return;
-      protect(route, wanted === true ? protection : new Protection({ ...options, ...wanted }));
+      protect(route, wanted === true ? protection : protectionOf(route, options, wanted));
     });
     fastify.addHook("onRequest", async ({ routeOptions: { config, url } }) => {
       if (config?.idempotency && !(SEEN in config)) throw declaredTooEarly(url);
@@ -42,6 +45,20 @@ export const idempotency: FastifyPluginAsync<FastifyIdempotencyOptions> = fastif
   },
   { fastify: "5.x", name: "@idemkit/fastify" },
 );
+
+/** @throws TypeError that names the route */
+function protectionOf(
+  { url }: RouteOptions,
+  options: FastifyIdempotencyOptions,
+  own: Partial<FastifyIdempotencyOptions>,
+): Protection<FastifyRequest> {
+  try {
+    if (typeof own === "object") return new Protection({ ...options, ...own });
+    throw new TypeError(`expected true, false or options, got ${JSON.stringify(own)}.`);
+  } catch (error) {
+    throw new TypeError(`The route ${url}, config.idempotency: ${(error as Error).message}`);
+  }
+}
 
 function protect(route: RouteOptions, protection: Protection<FastifyRequest>): void {
   checkMethods(route, protection);

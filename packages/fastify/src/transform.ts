@@ -43,8 +43,15 @@ function merged(schema: FastifySchema, options: FastifyIdempotencyOptions): Fast
       properties: { ...headers.properties, ...Object.fromEntries(properties) },
       required: [...(headers.required ?? []), ...required],
     },
-    response: { ...inSwagger(responses), ...(schema.response as object | undefined) },
+    response: { ...inSwagger(responses), ...successOf(schema) },
   };
+}
+
+/** What a route describes itself, or what swagger says of one that describes nothing. */
+function successOf({ response }: FastifySchema): object {
+  const own = (response ?? {}) as object;
+  const hasSuccess = Object.keys(own).some((status) => /^(?:[23]|default)/.test(status));
+  return hasSuccess ? own : { 200: { description: "Default Response" }, ...own };
 }
 
 /** `@fastify/swagger` takes a response's headers as schemas, and makes OpenAPI's form of them. */

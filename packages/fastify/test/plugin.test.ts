@@ -216,3 +216,34 @@ describe("a Fastify replay", () => {
     await app.close();
   });
 });
+
+describe("a mistake in the set-up is told where it is made", () => {
+  test.each([
+    ["yes", "The route /x, config.idempotency: expected true, false or options"],
+    [{ require: false }, "The route /x, config.idempotency: require: no such option"],
+  ])("config.idempotency: %j", async (wrong, message) => {
+    const app = fastify();
+    await app.register(idempotency, { ...options, engine: freshEngine() });
+    const declare = () =>
+      app.post("/x", { config: { idempotency: wrong as never } }, async () => 1);
+    expect(declare).toThrow(message);
+    await app.close();
+  });
+
+  test("the plugin is registered once", async () => {
+    const app = fastify();
+    await app.register(idempotency, { ...options, engine: freshEngine() });
+    const again = app.register(idempotency, { ...options, engine: freshEngine() });
+    await expect(again.ready()).rejects.toThrow("Register it once, at the root.");
+  });
+
+  test("a scope that answers nothing asks for authentication", async () => {
+    const app = fastify();
+    await app.register(idempotency, { engine: freshEngine(), scope: () => "" });
+    app.post("/", { config: { idempotency: true } }, async () => ({}));
+    const answer = await app.inject(post("/"));
+    expect(answer.statusCode).toBe(500);
+    expect(answer.json()).toMatchObject({ message: expect.stringContaining("Is authentication") });
+    await app.close();
+  });
+});

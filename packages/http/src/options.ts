@@ -111,10 +111,14 @@ const NAMES = [
 /**
  * Checks options and fills them in.
  *
+ * @param others options that the caller has taken for itself
  * @throws TypeError that says which option is wrong, what was expected and what came
  */
-export function httpSettings<Req>(options: HttpOptions<Req>): HttpSettings<Req> {
-  checkKnown(options);
+export function httpSettings<Req>(
+  options: HttpOptions<Req>,
+  others: readonly string[] = [],
+): HttpSettings<Req> {
+  checkKnown(options, [...others, ...NAMES]);
   const presetName = oneOf(options, "preset", Object.keys(PRESETS) as PresetName[]) ?? "ietf";
   const preset: Preset = PRESETS[presetName];
   const duplicates = checkedDuplicates(options);
@@ -160,11 +164,11 @@ function presetClassify({ on5xx }: Options, { classify }: Preset): Options["clas
   return (response) => (response.status >= 500 ? undefined : classify?.(response));
 }
 
-function checkKnown(options: unknown): void {
+function checkKnown(options: unknown, known: readonly string[]): void {
   if (typeof options !== "object" || options === null) throw wrong("options", "an object", options);
   for (const name of Object.keys(options)) {
-    if ((NAMES as readonly string[]).includes(name)) continue;
-    throw new TypeError(`${name}: no such option. Expected one of ${NAMES.join(", ")}.`);
+    if (known.includes(name)) continue;
+    throw new TypeError(`${name}: no such option. Expected one of ${known.join(", ")}.`);
   }
 }
 

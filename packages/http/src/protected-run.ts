@@ -5,7 +5,7 @@ import { type HeaderList, headersSince, type OutgoingHeaders } from "./headers.t
 import type { HttpSettings, ResponseFacts } from "./options.ts";
 import type { Report } from "./report.ts";
 import { type Decision, type IdempotencyState, type OfKey, runningState } from "./state.ts";
-import { encodeResponse, type StoredBody, type StoredResponse, typeOf } from "./stored-response.ts";
+import { keptOf, type StoredBody, type StoredResponse, typeOf } from "./stored-response.ts";
 import { describedError, statusOfError } from "./thrown.ts";
 
 /**
@@ -45,9 +45,9 @@ export class ProtectedRun {
     const { body, ...stub } = response;
     const facts = { ...stub, isWhole: body !== undefined };
     await this.#write(this.#dispositionOf(facts), {
-      record: () => this.#claim.complete(encodeResponse(response)),
-      stub: () => this.#claim.complete(encodeResponse(stub)),
-      hold: () => this.#claim.hold(encodeResponse(response)),
+      record: () => this.#claim.complete(keptOf(response)),
+      stub: () => this.#claim.complete(keptOf(stub)),
+      hold: () => this.#claim.hold(keptOf(response)),
     });
   }
 
@@ -88,8 +88,8 @@ export class ProtectedRun {
   /** Writes that the handler is done, and that its response went out unseen: it does not run again. */
   async endUnseen(seen: Partial<StoredResponse> = {}): Promise<void> {
     const stub = { status: seen.status ?? 0, headers: seen.headers ?? [] };
-    const keep = () => this.#claim.complete(encodeResponse(stub));
-    const hold = () => this.#claim.hold(encodeResponse(stub));
+    const keep = () => this.#claim.complete(keptOf(stub));
+    const hold = () => this.#claim.hold(keptOf(stub));
     const decision = this.#decision === "record" ? undefined : this.#decision;
     await this.#write(decision ?? "stub", { record: keep, stub: keep, hold });
   }

@@ -3,6 +3,7 @@ import {
   EngineClosedError,
   InProgressError,
   InvalidKeyError,
+  InvalidScopeError,
   OutcomeUnknownError,
   ReplayedError,
   ResultUnavailableError,
@@ -163,6 +164,7 @@ export class Protection<Req> {
       if (this.#settings.isBypassing && error instanceof StoreError) return { as: "pass" };
       return this.#problem("store-unavailable", { retryAfterMs: STORE_RETRY_AFTER_MS });
     }
+    if (error instanceof InvalidScopeError) throw unauthenticated(error);
     throw error;
   }
 
@@ -200,6 +202,13 @@ export class Protection<Req> {
 
 /** A store that has failed is asked again by the next request anyway. */
 const STORE_RETRY_AFTER_MS = 1_000;
+
+function unauthenticated({ message }: InvalidScopeError): InvalidScopeError {
+  return new InvalidScopeError(
+    "`scope(request)` has to answer who was authenticated, such as a user's id. Is authentication " +
+      `mounted before? It answered something else: ${message}`,
+  );
+}
 
 function withHeader(answer: Answer, name: string, value: string): Answer {
   return { ...answer, headers: { ...answer.headers, [name]: value } };

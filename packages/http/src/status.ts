@@ -47,7 +47,7 @@ export class StatusEndpoint<Req> {
 
   /** @throws TypeError for an option that is none */
   constructor({ includeBody = false, ...options }: StatusOptions<Req>) {
-    this.#settings = httpSettings(options);
+    this.#settings = httpSettings(options, ["includeBody"]);
     this.#includeBody = includeBody;
   }
 

@@ -1,3 +1,4 @@
+import { validateHeaderName, validateHeaderValue } from "node:http";
 import type { HeaderList, HeaderValue } from "./headers.ts";
 
 /**
@@ -32,8 +33,40 @@ interface Kept {
 /**
  * The value that stands for a response in its record: for the engine's `settle` and `reconcile`, where
  * an outcome that somebody found out is to be given to duplicates.
+ *
+ * @param response its status is 200 to 599; without a body it is a stub
+ * @throws TypeError for what could not be sent: a decision stands, and cannot be mended afterwards
  */
-export function encodeResponse({ status, headers, body }: StoredResponse): Kept {
+export function encodeResponse(response: StoredResponse): Kept {
+  const { status, headers, body } = response;
+  if (!Number.isInteger(status) || status < 200 || status > 599) {
+    throw new TypeError(`status: expected a number from 200 to 599, got ${String(status)}.`);
+  }
+  if (!Array.isArray(headers)) throw new TypeError("headers: expected a list of [name, value].");
+  for (const [name, value] of headers as HeaderList) {
+    validateHeaderName(name);
+    for (const each of [value].flat()) validateHeaderValue(name, each);
+  }
+  if (body !== undefined) checkBody(body);
+  return keptOf(response);
+}
+
+function checkBody(body: StoredBody): void {
+  if (decodeBody(encodeBody(body)) === undefined) {
+    const expected =
+      "{ kind: 'json' or 'text', text }, { kind: 'bytes', bytes } or { kind: 'none' }";
+    throw new TypeError(`body: expected ${expected}.`);
+  }
+  if (body.kind !== "json") return;
+  try {
+    JSON.parse(body.text);
+  } catch {
+    throw new TypeError("body.text: expected JSON, as its kind is 'json'.");
+  }
+}
+
+/** As {@link encodeResponse}, for what a framework was about to send. */
+export function keptOf({ status, headers, body }: StoredResponse): Kept {
   const kept = { httpResponse: 1, status, headers } as const;
   return body === undefined ? kept : { ...kept, body: encodeBody(body) };
 }
