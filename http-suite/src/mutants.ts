@@ -231,8 +231,8 @@ const FASTIFY: readonly Mutant[] = [
   },
   {
     name: "a 503 ends the claim while its handler runs",
-    file: "fastify/src/route-protection.ts",
-    from: "    exchange.isAnsweredByOthers = true;\n    return sent;\n",
+    file: "fastify/src/capture.ts",
+    from: "    exchange.isAnsweredByOthers = true;\n    return given;\n",
     to: "",
     caughtBy: "a handler whose time is over keeps its key until it is done, and does not run again",
   },
@@ -245,7 +245,7 @@ const FASTIFY: readonly Mutant[] = [
   },
   {
     name: "a client that left takes an empty outcome along",
-    file: "fastify/src/route-protection.ts",
+    file: "fastify/src/handler.ts",
     from: "if (value === undefined && isGone(reply)) await endWithoutClient(exchange, reply);",
     to: "",
     caughtBy: "an outcome without a body is kept for a client that left",
@@ -253,8 +253,8 @@ const FASTIFY: readonly Mutant[] = [
   {
     name: "a replay has the headers that Fastify gives it",
     file: "fastify/src/route-protection.ts",
-    from: "for (const [name, value] of response.headers) {",
-    to: "for (const [name, value] of []) {",
+    from: "for (const [name, value] of response.headers) setHeader(reply, name, value);",
+    to: "",
     caughtBy: "a body is kept: HTML",
   },
 ];

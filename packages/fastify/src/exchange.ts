@@ -10,6 +10,12 @@ import type { FastifyReply } from "fastify";
  */
 type HandlerState = "waiting" | "running" | "sending" | "settled";
 
+/** A response's status and headers at one moment. */
+export interface Head {
+  readonly status: number;
+  readonly headers: OutgoingHeaders;
+}
+
 /** A request whose response is a kept one. */
 export interface ReplayExchange {
   readonly as: "replay";
@@ -28,13 +34,19 @@ export interface RunExchange {
   handler: HandlerState;
   /** Whether the handler itself has sent something, or is being answered for by what it returned. */
   hasAnswered: boolean;
+  /** Whether the handler waits for its reply, or has returned it, to answer by it. */
+  isAwaited: boolean;
+  /** Whether the handler has asked for the raw response: it may have written to it. */
+  hasRaw: boolean;
+  /** Whether somebody else has begun to answer: status and headers may be theirs from then on. */
+  isDisturbed: boolean;
   /** Whether somebody else has answered while the handler ran. What it does then is kept all the same. */
   isAnsweredByOthers: boolean;
   /** Whether its end was written, or is being written. */
   isEnded: boolean;
   /** What the handler itself has set. */
   readonly own: { status?: number; readonly headers: Record<string, OutgoingHeaders[string]> };
-  /** An answer that says that nothing was done, sent while the handler still ran. */
+  /** An answer that gives the key back, sent while the handler still ran. */
   sentEarly?: StoredResponse;
 }
 
@@ -43,10 +55,11 @@ export type Exchange = ReplayExchange | RunExchange;
 export function runExchange(run: ProtectedRun, before: OutgoingHeaders): RunExchange {
   return {
     ...{ as: "run", run, before, handler: "waiting", own: { headers: {} } },
-    ...{ hasAnswered: false, isAnsweredByOthers: false, isEnded: false },
+    ...{ hasAnswered: false, isAwaited: false, hasRaw: false },
+    ...{ isDisturbed: false, isAnsweredByOthers: false, isEnded: false },
   };
 }
 
-export function headersOf(reply: FastifyReply): OutgoingHeaders {
-  return { ...(reply.getHeaders() as OutgoingHeaders) };
+export function headOf(reply: FastifyReply): Head {
+  return { status: reply.statusCode, headers: { ...(reply.getHeaders() as OutgoingHeaders) } };
 }

@@ -8,27 +8,34 @@ import { isStreaming, isWebResponse, seenPayload } from "./payload.ts";
  * its outcome, and duplicates get it.
  */
 export async function endLate(
-  { run, own }: Pick<RunExchange, "own" | "run">,
+  exchange: Pick<RunExchange, "own" | "run">,
   reply: FastifyReply,
   value: unknown,
 ): Promise<void> {
+  const { run, own } = exchange;
   try {
     // It has set nothing that was noticed: what it meant to answer is not known.
-    const isSilent = value === undefined || value === reply;
-    if (isSilent && own.status === undefined) return await run.endUnseen();
-    if (value instanceof Error) {
-      return await run.endThrown(value, run.keptHeaders({}, own.headers));
-    }
+    if (value === undefined && own.status === undefined) return await run.endUnseen();
+    if (value instanceof Error) return await endLateError(exchange, value);
     if (isWebResponse(value)) {
       own.status = value.status;
       for (const [name, each] of value.headers) own.headers[name] = each;
-      return await endLate({ run, own }, reply, value.body);
+      return await endLate(exchange, reply, value.body);
     }
-    const body = await bodyOf({ run, own }, reply, value);
+    const body = await bodyOf(exchange, reply, value);
     await run.endLate({ status: own.status ?? 200, headers: own.headers }, body);
   } catch (error) {
-    await run.endThrown(error, run.keptHeaders({}, own.headers));
+    await endLateError(exchange, error);
   }
+}
+
+/** As Fastify does: an error without a status has that of the reply, where it is one of errors. */
+export async function endLateError(
+  { run, own }: Pick<RunExchange, "own" | "run">,
+  error: unknown,
+): Promise<void> {
+  const status = own.status !== undefined && own.status >= 400 ? own.status : undefined;
+  await run.endThrown(error, run.keptHeaders({}, own.headers), status);
 }
 
 async function bodyOf(
@@ -36,17 +43,20 @@ async function bodyOf(
   reply: FastifyReply,
   value: unknown,
 ): Promise<StoredBody | undefined> {
-  if (value === undefined || value === null || value === reply) return { kind: "none" };
+  if (value === undefined || value === null) return { kind: "none" };
   const type = mediaTypeOf(String(own.headers["content-type"] ?? ""));
   if (typeof value === "string") {
     const isTooLarge = Buffer.byteLength(value) > run.maxBody;
     return isTooLarge ? undefined : { kind: isJson(type) ? "json" : "text", text: value };
   }
   if (value instanceof Uint8Array || isStreaming(value)) {
-    return (await seenPayload(reply, value, run.maxBody)).body;
+    const { body, payload } = await seenPayload(reply, value, run.maxBody);
+    // Nobody will read what is left of it.
+    if (body === undefined) (payload as { destroy?: () => void }).destroy?.();
+    return body;
   }
-  // The route's serialiser goes by the status, and the response is out already.
-  reply.raw.statusCode = own.status ?? 200;
-  const text = String(reply.serialize(value));
+  const status = String(own.status ?? 200);
+  const serialize = reply.getSerializationFunction(status) ?? JSON.stringify;
+  const text = serialize(value as Record<string, unknown>);
   return Buffer.byteLength(text) > run.maxBody ? undefined : { kind: "json", text };
 }

@@ -1,3 +1,6 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { EventEmitter } from "node:events";
+import { setTimeout as pause } from "node:timers/promises";
 import swagger from "@fastify/swagger";
 import { createEngine, memoryStore } from "@idemkit/engine";
 import fastify, { type FastifyPluginAsync } from "fastify";
@@ -213,6 +216,128 @@ describe("a Fastify replay", () => {
     expect([first.json(), second.json()]).toEqual([{ word: "hidden" }, { word: "hidden" }]);
     const other = await app.inject({ ...post("/"), payload: { a: 2 } });
     expect(other.json()).toMatchObject({ code: "key-reused" });
+    await app.close();
+  });
+});
+
+describe("a Fastify response on its way", () => {
+  /** Hooks that take their time, and somebody who answers the first request while they do. */
+  async function slowly(status: number, delayMs: number) {
+    const app = fastify();
+    const engine = createEngine({ store: memoryStore() });
+    await app.register(idempotency, { engine, scope: () => "ada" });
+    app.addHook("onSend", async (_request, _reply, payload) => {
+      await pause(80);
+      return payload;
+    });
+    let isFirst = true;
+    app.addHook("preHandler", async (_request, reply) => {
+      if (!isFirst) return;
+      isFirst = false;
+      const timer = setTimeout(() => void reply.code(status).send({ late: true }), delayMs);
+      reply.raw.once("close", () => clearTimeout(timer));
+    });
+    return app;
+  }
+
+  test.each([408, 503])("is the outcome, though %i is set meanwhile", async (status) => {
+    const app = await slowly(status, 60);
+    let runs = 0;
+    app.post("/", { config: { idempotency: true } }, async (_request, reply) => {
+      runs += 1;
+      await pause(30);
+      return reply.code(201).send({ real: runs });
+    });
+    await app.inject(post("/"));
+    await expect.poll(async () => (await app.inject(post("/"))).statusCode).toBe(201);
+    expect((await app.inject(post("/"))).json()).toEqual({ real: 1 });
+    expect(runs).toBe(1);
+    await app.close();
+  });
+
+  test("is whole for a client that left", async () => {
+    const app = await slowly(503, 10_000);
+    app.post("/", { config: { idempotency: true } }, async (_request, reply) => {
+      await pause(150);
+      return reply.code(201).send({ id: "ch-1" });
+    });
+    const origin = await app.listen({ port: 0, host: "127.0.0.1" });
+    const sent = { method: "POST", headers: { "idempotency-key": "k" } };
+    await expect(fetch(origin, { ...sent, signal: AbortSignal.timeout(50) })).rejects.toThrow();
+    await expect.poll(async () => (await fetch(origin, sent)).status).toBe(201);
+    expect(await (await fetch(origin, sent)).json()).toEqual({ id: "ch-1" });
+    await app.close();
+  });
+
+  test("is the first one where the handler sends another, or fails after that", async () => {
+    const app = fastify();
+    await app.register(idempotency, { ...options, engine: freshEngine() });
+    app.post("/throws", { config: { idempotency: true } }, async (_request, reply) => {
+      void reply.code(201).send({ a: 1 });
+      throw new Error("late");
+    });
+    app.post("/twice", { config: { idempotency: true } }, async (_request, reply) => {
+      void reply.code(201).send({ a: 1 });
+      void reply.send({ b: 2 });
+    });
+    for (const url of ["/throws", "/twice"]) {
+      const first = await app.inject(post(url, url));
+      const second = await app.inject(post(url, url));
+      expect([first.json(), second.json()]).toEqual([{ a: 1 }, { a: 1 }]);
+    }
+    await app.close();
+  });
+
+  test("may be sent from a context of somebody else's", async () => {
+    const app = fastify();
+    const jobs = new EventEmitter();
+    const other = new AsyncLocalStorage<string>();
+    const timer = other.run("other", () => setInterval(() => jobs.emit("tick"), 10));
+    await app.register(idempotency, { ...options, engine: freshEngine() });
+    app.post("/:status", { config: { idempotency: true } }, (request, reply) => {
+      const { status } = request.params as { readonly status: string };
+      jobs.once("tick", () => void reply.code(Number(status)).send({ status }));
+    });
+    for (const status of [201, 503]) {
+      const first = await app.inject(post(`/${status}`, `${status}`));
+      const second = await app.inject(post(`/${status}`, `${status}`));
+      expect([first.statusCode, second.statusCode]).toEqual([status, status]);
+      expect(second.headers["idempotency-replayed"]).toBe("true");
+    }
+    clearInterval(timer);
+    await app.close();
+  });
+
+  test("gives the key back at once where it says so, however it is sent", async () => {
+    const app = fastify();
+    let runs = 0;
+    await app.register(idempotency, { ...options, engine: freshEngine() });
+    app.post("/", { config: { idempotency: true } }, async (_request, reply) => {
+      runs += 1;
+      return reply.code(429).send({ runs });
+    });
+    for (const run of [1, 2, 3]) {
+      expect((await app.inject(post("/"))).json()).toEqual({ runs: run });
+    }
+    await app.close();
+  });
+
+  test("that gives the key back does so when the handler is done", async () => {
+    const app = fastify();
+    let [now, most] = [0, 0];
+    const engine = createEngine({ store: memoryStore(), guarantee: "at-least-once" });
+    await app.register(idempotency, { engine, scope: () => "ada" });
+    app.post("/", { config: { idempotency: true } }, async (_request, reply) => {
+      now += 1;
+      most = Math.max(most, now);
+      await reply.code(503).send({ busy: true });
+      await pause(150);
+      now -= 1;
+    });
+    expect((await app.inject(post("/"))).statusCode).toBe(503);
+    expect((await app.inject(post("/"))).statusCode).toBe(409);
+    await expect.poll(async () => (await app.inject(post("/"))).statusCode).toBe(503);
+    expect(most).toBe(1);
     await app.close();
   });
 });

@@ -56,10 +56,11 @@ export class ProtectedRun {
    * by the same error handling.
    *
    * @param headers those that it had set until then
+   * @param otherwise the status of an error that has none
    */
-  async endThrown(error: unknown, headers: HeaderList): Promise<void> {
-    const status = statusOfError(error);
-    const fail = () => this.#claim.fail(describedError(error, headers));
+  async endThrown(error: unknown, headers: HeaderList, otherwise = 500): Promise<void> {
+    const status = statusOfError(error, otherwise);
+    const fail = () => this.#claim.fail(describedError(error, headers, status));
     await this.#write(this.#dispositionOf({ status, headers, isWhole: true, error }), {
       record: fail,
       stub: fail,
@@ -112,11 +113,14 @@ export class ProtectedRun {
     await this.#attempt(() => this.#claim.release());
   }
 
-  /** Whether such a response says that nothing was done, or may say so. */
-  isLeftOpenBy(response: StoredResponse): boolean {
-    const { body, ...facts } = response;
-    const disposition = this.#dispositionOf({ ...facts, isWhole: body !== undefined });
-    return disposition === "release" || response.status >= 500;
+  /** Leaves it to an operator: nobody knows whether the handler is done. */
+  async endOpen(): Promise<void> {
+    await this.#attempt(() => this.#claim.hold(undefined));
+  }
+
+  /** Whether such a response would give the key back. */
+  isGivenBackBy({ body, ...facts }: StoredResponse): boolean {
+    return this.#dispositionOf({ ...facts, isWhole: body !== undefined }) === "release";
   }
 
   #dispositionOf(facts: ResponseFacts): Disposition {

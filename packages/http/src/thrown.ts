@@ -3,10 +3,10 @@ import type { HeaderList } from "./headers.ts";
 /** Where the headers stand that were set before the error was thrown. */
 const HEADERS_MEMBER = "idempotentResponseHeaders";
 
-/** The status with which frameworks answer an error: its own, if it has one, or 500. */
-export function statusOfError(error: unknown): number {
+/** The status with which frameworks answer an error: its own, if it has one. */
+export function statusOfError(error: unknown, otherwise = 500): number {
   const { status, statusCode } = answeredBy(error);
-  return [status, statusCode].find(isErrorStatus) ?? 500;
+  return [status, statusCode].find(isErrorStatus) ?? otherwise;
 }
 
 function isErrorStatus(status: unknown): status is number {
@@ -17,11 +17,12 @@ function isErrorStatus(status: unknown): status is number {
  * An error with all that frameworks answer it by, as own members: those of `http-errors` are on a
  * prototype, which no record keeps.
  */
-export function describedError(error: unknown, headers: HeaderList): unknown {
+export function describedError(error: unknown, headers: HeaderList, status: number): unknown {
   if (!(error instanceof Error)) return error;
   try {
     return Object.defineProperties(
       Object.assign(new Error(error.message), error, answeredBy(error), {
+        ...(status !== statusOfError(error) && { statusCode: status }),
         [HEADERS_MEMBER]: headers,
       }),
       { name: { value: error.name }, stack: { value: error.stack } },

@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import {
   type Answer,
   type HttpOptions,
@@ -100,16 +101,18 @@ async function endSent(
   protectedRun: ProtectedRun,
   before: OutgoingHeaders,
 ): Promise<void> {
-  const { own } = shield;
+  const { own, hasWritten } = shield;
   const stream = shield.lift();
-  const hasAnswered = own.status !== undefined || "body" in own;
-  if (!ctx.res.writableEnded || !hasAnswered) {
+  if (hasWritten) {
     // The handler has sent the headers by itself, and perhaps all of it.
     if (stream !== undefined) sendInstead(ctx, stream);
     return protectedRun.endWith(ctx.res, before);
   }
   // Somebody has answered while it ran, with a time-out say. What it has set is its outcome.
-  const { body } = await seenBody(ctx, stream ?? own.body, protectedRun.maxBody);
+  if (own.status === undefined && !("body" in own)) return await protectedRun.endUnseen();
+  const { body, instead } = await seenBody(ctx, own.body, protectedRun.maxBody);
+  // Nobody will read what is left of a stream.
+  if (instead instanceof Readable) instead.destroy();
   const isEmpty = own.body === null || own.body === undefined;
   const status = own.status ?? (isEmpty ? 204 : 200);
   await protectedRun.endLate({ status, headers: own.headers }, body);

@@ -27,18 +27,27 @@ export class Shield {
   readonly own: Own = { headers: {} };
   readonly #response: Response;
   #stream: Readable | undefined;
+  /** Whether the body that Koa has now was set by somebody else. */
+  #isOthers = false;
+  #isSettingBody = false;
+  #hasWritten = false;
 
   constructor(response: Response) {
     this.#response = response;
     const koa: object = Object.getPrototypeOf(response);
     define(response, "body", {
-      get: () => this.#stream ?? Reflect.get(koa, "body", response),
+      get: () => {
+        const held = this.#isOthers ? undefined : this.#stream;
+        return held ?? Reflect.get(koa, "body", response);
+      },
       set: (value: unknown) => this.#setBody(koa, value),
     });
     define(response, "status", {
       get: () => Reflect.get(koa, "status", response) as unknown,
       set: (status: unknown) => {
-        if (this.#isOwn) this.own.status = status as number;
+        // Koa gives a body a status, but only where none was set.
+        const isGuess = this.#isSettingBody && this.own.status !== undefined;
+        if (this.#isOwn && !isGuess) this.own.status = status as number;
         Reflect.set(koa, "status", status, response);
       },
     });
@@ -49,6 +58,21 @@ export class Shield {
       },
       writable: true,
     });
+    const { res } = response;
+    const { writeHead } = res;
+    // Whatever else is written begins with it.
+    define(res, "writeHead", {
+      value: (...args: Parameters<typeof writeHead>) => {
+        this.#hasWritten ||= this.#isOwn;
+        return Reflect.apply(writeHead, res, args) as unknown;
+      },
+      writable: true,
+    });
+  }
+
+  /** Whether the handler has written to the raw response, behind Koa's back. */
+  get hasWritten(): boolean {
+    return this.#hasWritten;
   }
 
   /** Runs the handler, so that what it sets is known for its own. */
@@ -61,7 +85,8 @@ export class Shield {
     const stream = this.#stream;
     this.#stream = undefined;
     for (const name of ["body", "status", "set"]) Reflect.deleteProperty(this.#response, name);
-    return stream;
+    Reflect.deleteProperty(this.#response.res, "writeHead");
+    return this.#isOthers ? undefined : stream;
   }
 
   get #isOwn(): boolean {
@@ -69,7 +94,12 @@ export class Shield {
   }
 
   #setBody(koa: object, value: unknown): void {
-    if (this.#isOwn) this.own.body = value;
+    this.#isOthers = !this.#isOwn;
+    if (this.#isOthers) {
+      Reflect.set(koa, "body", value, this.#response);
+      return;
+    }
+    this.own.body = value;
     const held = this.#stream;
     if (held !== undefined && held === value) return;
     if (held !== undefined && !isStream(value)) held.destroy();
@@ -77,7 +107,9 @@ export class Shield {
     // Without a listener an error would end the process. It is met again when the stream is read.
     this.#stream?.on("error", () => undefined);
     const toKoa = this.#stream === undefined ? value : Readable.from([]);
+    this.#isSettingBody = true;
     Reflect.set(koa, "body", toKoa, this.#response);
+    this.#isSettingBody = false;
   }
 
   #setHeaders([name, value]: readonly unknown[]): void {
