@@ -36,6 +36,8 @@ export interface RunExchange {
   hasAnswered: boolean;
   /** Whether the handler waits for its reply, or has returned it, to answer by it. */
   isAwaited: boolean;
+  /** Whether the handler was told that its reply was sent, so that it will not send any more. */
+  isToldSent: boolean;
   /** Whether the handler has asked for the raw response: it may have written to it. */
   hasRaw: boolean;
   /** Whether somebody else has begun to answer: status and headers may be theirs from then on. */
@@ -55,7 +57,8 @@ export type Exchange = ReplayExchange | RunExchange;
 export function runExchange(run: ProtectedRun, before: OutgoingHeaders): RunExchange {
   return {
     ...{ as: "run", run, before, handler: "waiting", own: { headers: {} } },
-    ...{ hasAnswered: false, isAwaited: false, hasRaw: false },
+    ...{ hasAnswered: false, isAwaited: false, isToldSent: false },
+    ...{ hasRaw: false },
     ...{ isDisturbed: false, isAnsweredByOthers: false, isEnded: false },
   };
 }

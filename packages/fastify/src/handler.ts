@@ -18,7 +18,7 @@ export function runHandler(
     reply,
     () => returned,
     (payload) => ownSend(exchange, reply, payload),
-    () => taken(exchange),
+    () => taken(exchange, reply),
   );
   const settle = (value: unknown) => {
     exchange.handler = "settled";
@@ -72,9 +72,10 @@ function ownSend(exchange: RunExchange, reply: FastifyReply, payload: unknown): 
 }
 
 /** The handler has taken its reply away from Fastify. */
-function taken(exchange: RunExchange): void {
+function taken(exchange: RunExchange, { raw }: FastifyReply): void {
   exchange.hasRaw = true;
-  if (!exchange.isAnsweredByOthers || exchange.isEnded) return;
+  const isOver = exchange.isAnsweredByOthers || raw.closed;
+  if (!isOver || exchange.isEnded) return;
   exchange.isEnded = true;
   void exchange.run.endUnseen();
 }
@@ -108,7 +109,14 @@ async function settled(
     return reply;
   }
   // It has returned its reply, and answers by that: nothing is known before it does.
-  if (value === own || (value === undefined && exchange.isAwaited)) {
+  const isAnsweredBySending = value === own || (value === undefined && exchange.isAwaited);
+  if (isAnsweredBySending && exchange.isToldSent) {
+    exchange.handler = "settled";
+    exchange.isEnded = true;
+    await exchange.run.endUnseen();
+    return reply;
+  }
+  if (isAnsweredBySending) {
     exchange.handler = "sending";
     endAfterGrace(exchange, reply);
     return reply;

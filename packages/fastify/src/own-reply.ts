@@ -86,6 +86,11 @@ export function ownReply(
       if (!onSend(payload)) sendAs(true, payload);
       return proxy;
     },
+    callNotFound: () => {
+      if (exchange.isAnsweredByOthers) onTaken();
+      else Reflect.apply(reply.callNotFound, proxy, []);
+      return proxy;
+    },
     hijack: () => {
       reply.hijack();
       onTaken();
@@ -96,6 +101,7 @@ export function ownReply(
     get: (target, name, receiver) => {
       if (Object.hasOwn(overrides, name)) return overrides[name as keyof typeof overrides];
       if (name === "raw") exchange.hasRaw = true;
+      if (name === "sent") exchange.isToldSent ||= target.sent;
       if (name === "then") {
         return (...on: Parameters<FastifyReply["then"]>) => {
           exchange.isAwaited = true;
