@@ -19,6 +19,7 @@ export function runHandler(
     () => returned,
     (payload) => ownSend(exchange, reply, payload),
     () => taken(exchange, reply),
+    () => toldSent(exchange),
   );
   const settle = (value: unknown) => {
     exchange.handler = "settled";
@@ -71,6 +72,16 @@ function ownSend(exchange: RunExchange, reply: FastifyReply, payload: unknown): 
   return true;
 }
 
+/** A handler that answers by `reply.send` will not do so any more, if it does not at once. */
+function toldSent(exchange: RunExchange): void {
+  exchange.isToldSent = true;
+  setImmediate(() => {
+    if (exchange.handler !== "sending" || exchange.isEnded) return;
+    exchange.isEnded = true;
+    void exchange.run.endUnseen();
+  });
+}
+
 /** The handler has taken its reply away from Fastify. */
 function taken(exchange: RunExchange, { raw }: FastifyReply): void {
   exchange.hasRaw = true;
@@ -110,7 +121,8 @@ async function settled(
   }
   // It has returned its reply, and answers by that: nothing is known before it does.
   const isAnsweredBySending = value === own || (value === undefined && exchange.isAwaited);
-  if (isAnsweredBySending && exchange.isToldSent) {
+  const isGivenUp = exchange.isToldSent || (exchange.hasRaw && reply.raw.closed);
+  if (isAnsweredBySending && isGivenUp) {
     exchange.handler = "settled";
     exchange.isEnded = true;
     await exchange.run.endUnseen();

@@ -29,6 +29,7 @@ interface Returned {
  * @param returned what the handler has returned, or thrown, once it has
  * @param onSend called where the handler sends something. If it answers true, nothing is to be sent
  * @param onTaken called where the handler takes the response away from Fastify
+ * @param onToldSent called where the handler asks whether its reply was sent, and it was
  */
 export function ownReply(
   exchange: RunExchange,
@@ -36,6 +37,7 @@ export function ownReply(
   returned: () => Returned | undefined,
   onSend: (payload: unknown) => boolean,
   onTaken: () => void,
+  onToldSent: () => void,
 ): FastifyReply {
   const { own } = exchange;
   const { send } = reply;
@@ -101,7 +103,7 @@ export function ownReply(
     get: (target, name, receiver) => {
       if (Object.hasOwn(overrides, name)) return overrides[name as keyof typeof overrides];
       if (name === "raw") exchange.hasRaw = true;
-      if (name === "sent") exchange.isToldSent ||= target.sent;
+      if (name === "sent" && target.sent) onToldSent();
       if (name === "then") {
         return (...on: Parameters<FastifyReply["then"]>) => {
           exchange.isAwaited = true;

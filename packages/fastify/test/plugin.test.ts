@@ -3,7 +3,7 @@ import { EventEmitter } from "node:events";
 import { setTimeout as pause } from "node:timers/promises";
 import swagger from "@fastify/swagger";
 import { createEngine, memoryStore } from "@idemkit/engine";
-import fastify, { type FastifyPluginAsync } from "fastify";
+import fastify, { type FastifyPluginAsync, type RouteHandlerMethod } from "fastify";
 import { describe, expect, test } from "vitest";
 import { idempotency, idempotencyTransform } from "../src/index.ts";
 
@@ -343,25 +343,34 @@ describe("a Fastify response on its way", () => {
 });
 
 describe("a Fastify handler that finds its reply sent", () => {
-  test.each(["returns it", "is not found", "takes it"])("and %s ends its key", async (what) => {
-    const app = fastify();
-    await app.register(idempotency, { ...options, engine: freshEngine() });
-    app.addHook("preHandler", async (_request, reply) => {
-      const timer = setTimeout(() => void reply.code(503).send({ late: true }), 30);
-      reply.raw.once("close", () => clearTimeout(timer));
-    });
-    app.post("/", { config: { idempotency: true } }, async (_request, reply) => {
-      await pause(100);
-      if (what === "is not found") reply.callNotFound();
-      else if (what === "takes it") reply.hijack();
-      else if (!reply.sent) return { real: true };
-      return reply;
-    });
-    expect((await app.inject(post("/"))).statusCode).toBe(503);
-    const code = async () => (await app.inject(post("/"))).json<{ code: string }>().code;
-    await expect.poll(code).toBe("response-not-stored");
-    await app.close();
-  });
+  test.each(["returns it", "is not found", "takes it", "stops"])(
+    "and %s ends its key",
+    async (what) => {
+      const app = fastify();
+      await app.register(idempotency, { ...options, engine: freshEngine() });
+      app.addHook("preHandler", async (_request, reply) => {
+        const timer = setTimeout(() => void reply.code(503).send({ late: true }), 30);
+        reply.raw.once("close", () => clearTimeout(timer));
+      });
+      const stops: RouteHandlerMethod = (_request, reply) => {
+        setTimeout(() => {
+          if (!reply.sent) void reply.send({ real: true });
+        }, 100);
+      };
+      const returns: RouteHandlerMethod = async (_request, reply) => {
+        await pause(100);
+        if (what === "is not found") reply.callNotFound();
+        else if (what === "takes it") reply.hijack();
+        else if (!reply.sent) return { real: true };
+        return reply;
+      };
+      app.post("/", { config: { idempotency: true } }, what === "stops" ? stops : returns);
+      expect((await app.inject(post("/"))).statusCode).toBe(503);
+      const code = async () => (await app.inject(post("/"))).json<{ code: string }>().code;
+      await expect.poll(code).toBe("response-not-stored");
+      await app.close();
+    },
+  );
 });
 
 describe("a mistake in the set-up is told where it is made", () => {
