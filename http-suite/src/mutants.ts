@@ -201,8 +201,8 @@ const KOA: readonly Mutant[] = [
   {
     name: "a thrown failure gives the key back",
     file: "koa/src/idempotency.ts",
-    from: "    await protectedRun.endThrown(error, kept());\n",
-    to: "    protectedRun.state.release();\n    await protectedRun.endUnseen();\n",
+    from: "else await protectedRun.endThrown(error, kept());\n",
+    to: "else {\n      protectedRun.state.release();\n      await protectedRun.endUnseen();\n    }\n",
     caughtBy: "a failure that the framework answers is replayed",
   },
   {

@@ -87,11 +87,18 @@ async function run(ctx: Context, next: Next, protectedRun: ProtectedRun): Promis
     if (instead !== undefined && !ctx.headerSent) sendInstead(ctx, instead);
     await protectedRun.end({ ...head, ...(body && { body }) });
   } catch (error) {
-    await protectedRun.endThrown(error, kept());
+    if (isTooLate(ctx, shield, error)) await protectedRun.endUnseen();
+    else await protectedRun.endThrown(error, kept());
     throw error;
   } finally {
     shield.lift()?.destroy();
   }
+}
+
+/** What a handler could not set any more, as somebody else has answered, says nothing of what it has done. */
+function isTooLate(ctx: Context, { hasWritten }: Shield, error: unknown): boolean {
+  const { code } = (error ?? {}) as { readonly code?: unknown };
+  return ctx.headerSent && !hasWritten && code === "ERR_HTTP_HEADERS_SENT";
 }
 
 /** The outcome of a handler that is done, where a response is on its way already. */

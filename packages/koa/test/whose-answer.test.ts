@@ -93,6 +93,16 @@ describe("whose answer it is, with Koa", () => {
     expect([await post(), runs()]).toEqual([{ status: 201, text: '{"real":true}' }, 1]);
   });
 
+  test("a cookie that comes too late does not make the handler run again", async () => {
+    const { post, runs } = await served(async (ctx) => {
+      await pause(200);
+      ctx.cookies.set("session", "ada");
+    }, tooLate);
+    expect((await post()).status).toBe(503);
+    await expect.poll(async () => (await post()).text).toContain("response-not-stored");
+    expect(runs()).toBe(1);
+  });
+
   test("what the handler writes to the raw response is not kept, whatever status it has set", async () => {
     const { post, runs } = await served((ctx) => {
       ctx.status = 201;
