@@ -246,7 +246,7 @@ const FASTIFY: readonly Mutant[] = [
   {
     name: "a client that left takes an empty outcome along",
     file: "fastify/src/handler.ts",
-    from: "if (value === undefined && isGone(reply)) await endWithoutClient(exchange, reply);",
+    from: "if (value === undefined && isGone(reply)) await endWithoutClient(exchange);",
     to: "",
     caughtBy: "an outcome without a body is kept for a client that left",
   },

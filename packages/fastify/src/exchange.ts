@@ -26,43 +26,86 @@ export interface ReplayExchange {
 }
 
 /** A request whose handler runs under its key. */
-export interface RunExchange {
-  readonly as: "run";
+export class RunExchange {
+  readonly as = "run";
   readonly run: ProtectedRun;
+  /** The reply that everybody has but the handler. */
+  readonly reply: FastifyReply;
+  /** The reply with which the handler's answer goes through the hooks. What others send has theirs. */
+  readonly carrier: FastifyReply;
+  readonly #send: FastifyReply["send"];
   /** The headers that were there before the handler. */
   readonly before: OutgoingHeaders;
-  handler: HandlerState;
+  handler: HandlerState = "waiting";
+  /** What the handler has returned or thrown, which Fastify sends for it. */
+  returned: { readonly value: unknown } | undefined;
   /** Whether the handler itself has sent something, or is being answered for by what it returned. */
-  hasAnswered: boolean;
+  hasAnswered = false;
   /** Whether the handler waits for its reply, or has returned it, to answer by it. */
-  isAwaited: boolean;
+  isAwaited = false;
   /** Whether the handler was told that its reply was sent, so that it will not send any more. */
-  isToldSent: boolean;
+  isToldSent = false;
   /** Whether the handler has asked for the raw response: it may have written to it. */
-  hasRaw: boolean;
+  hasRaw = false;
+  /** What the response was like when the handler's answer was sent. */
+  sentHead: Head | undefined;
   /** Whether somebody else has begun to answer: status and headers may be theirs from then on. */
-  isDisturbed: boolean;
+  isDisturbed = false;
   /** Whether somebody else has answered while the handler ran. What it does then is kept all the same. */
-  isAnsweredByOthers: boolean;
-  /** Whether its end was written, or is being written. */
-  isEnded: boolean;
+  isAnsweredByOthers = false;
+  /** Whether its end was written, or is being written, or is about to be. */
+  isEnded = false;
   /** What the handler itself has set. */
-  readonly own: { status?: number; readonly headers: Record<string, OutgoingHeaders[string]> };
+  readonly own: { status?: number; readonly headers: Record<string, OutgoingHeaders[string]> } = {
+    headers: {},
+  };
   /** An answer that gives the key back, sent while the handler still ran. */
-  sentEarly?: StoredResponse;
+  sentEarly: StoredResponse | undefined;
+
+  constructor(run: ProtectedRun, reply: FastifyReply) {
+    this.run = run;
+    this.reply = reply;
+    this.before = headOf(reply).headers;
+    this.#send = reply.send;
+    // What is made of an error on its way, by an error handler say, goes on in its place.
+    const send = (payload: unknown) => this.send(payload);
+    this.carrier = new Proxy(reply, {
+      get: (target, name, receiver) =>
+        name === "send" ? send : Reflect.get(target, name, receiver),
+    });
+  }
+
+  /** Sends what the handler has answered. */
+  send(payload: unknown): FastifyReply {
+    this.sentHead = headOf(this.reply);
+    return this.#send.call(this.carrier, payload);
+  }
+
+  /** Sends what others answer, or Fastify for the handler. */
+  sendForOthers(payload: unknown): FastifyReply {
+    const { returned } = this;
+    const isReturned =
+      returned !== undefined && (returned.value === payload || returned.value instanceof Error);
+    if (isReturned) return this.send(payload);
+    this.isDisturbed = true;
+    return this.#send.call(this.reply, payload);
+  }
+
+  /** Whether a response of the handler's is on its way or out, so that nothing else may be sent for it. */
+  get isAnswered(): boolean {
+    return this.hasAnswered || this.isEnded;
+  }
+
+  /** Writes the outcome, but where there is one already. */
+  async end(write: (run: ProtectedRun) => Promise<void> | void): Promise<void> {
+    if (this.isEnded) return;
+    this.isEnded = true;
+    await write(this.run);
+  }
 }
 
 export type Exchange = ReplayExchange | RunExchange;
 
-export function runExchange(run: ProtectedRun, before: OutgoingHeaders): RunExchange {
-  return {
-    ...{ as: "run", run, before, handler: "waiting", own: { headers: {} } },
-    ...{ hasAnswered: false, isAwaited: false, isToldSent: false },
-    ...{ hasRaw: false },
-    ...{ isDisturbed: false, isAnsweredByOthers: false, isEnded: false },
-  };
-}
-
 export function headOf(reply: FastifyReply): Head {
-  return { status: reply.statusCode, headers: { ...(reply.getHeaders() as OutgoingHeaders) } };
+  return { status: reply.statusCode, headers: reply.getHeaders() as OutgoingHeaders };
 }

@@ -1,184 +1,105 @@
 import type { FastifyReply } from "fastify";
 import { headOf, type RunExchange } from "./exchange.ts";
 import { endLate, endLateError } from "./late.ts";
+import { sendsLater } from "./own-answer.ts";
 import { ownReply } from "./own-reply.ts";
 
-const NOTHING = { kind: "none" } as const;
-
 /** Calls the handler, and sees when it is done and what it has answered. */
-export function runHandler(
-  exchange: RunExchange,
-  reply: FastifyReply,
-  call: (own: FastifyReply) => unknown,
-): unknown {
+export function runHandler(exchange: RunExchange, call: (own: FastifyReply) => unknown): unknown {
   exchange.handler = "running";
-  let returned: { readonly value: unknown } | undefined;
-  const own = ownReply(
-    exchange,
-    reply,
-    () => returned,
-    (payload) => ownSend(exchange, reply, payload),
-    () => taken(exchange, reply),
-    () => toldSent(exchange),
-  );
-  const settle = (value: unknown) => {
-    exchange.handler = "settled";
-    returned = { value };
-  };
+  const own = ownReply(exchange);
   let answer: unknown;
   try {
     answer = call(own);
   } catch (error) {
-    settle(error);
-    endIfTaken(exchange, reply);
-    if (isAnswered(exchange)) return afterAnswer(reply, error);
+    settle(exchange, error);
+    endIfTaken(exchange);
+    if (exchange.isAnswered) return afterAnswer(exchange, error);
     throw error;
   }
-  if (answer !== own && isThenable(answer)) return settled(exchange, reply, own, answer, settle);
-  if (answer === undefined || answer === own) {
-    exchange.handler = exchange.hasAnswered ? "settled" : "sending";
-    if (exchange.handler === "sending") endAfterGrace(exchange, reply);
-    endIfTaken(exchange, reply);
-    return undefined;
-  }
-  settle(answer);
-  endIfTaken(exchange, reply);
-  return isAnswered(exchange) ? undefined : answer;
+  if (answer !== own && isThenable(answer)) return settled(exchange, own, answer);
+  if (answer !== undefined && answer !== own) settle(exchange, answer);
+  else if (exchange.hasAnswered) exchange.handler = "settled";
+  else sendsLater(exchange);
+  endIfTaken(exchange);
+  return exchange.returned === undefined || exchange.isAnswered ? undefined : answer;
 }
 
-/** Whether a response of the handler's is on its way or out, so that nothing else may be sent for it. */
-function isAnswered({ hasAnswered, isEnded }: RunExchange): boolean {
-  return hasAnswered || isEnded;
+function settle(exchange: RunExchange, value: unknown): void {
+  exchange.handler = "settled";
+  exchange.returned = { value };
 }
 
 /** As Fastify does with what comes after a response was sent. */
-function afterAnswer(reply: FastifyReply, error: unknown): FastifyReply {
+function afterAnswer({ reply }: RunExchange, error: unknown): FastifyReply {
   reply.log.error({ err: error }, "The handler failed after it had answered.");
   return reply;
 }
 
-/** @returns whether nothing is to be sent: somebody else has answered, or the handler itself has */
-function ownSend(exchange: RunExchange, reply: FastifyReply, payload: unknown): boolean {
-  if (exchange.handler === "sending") exchange.handler = "settled";
-  if (exchange.hasAnswered) {
-    reply.log.warn("The handler has sent something more after its answer.");
-    return true;
-  }
-  exchange.hasAnswered = true;
-  if (!exchange.isAnsweredByOthers) return false;
-  if (exchange.isEnded) return true;
-  exchange.isEnded = true;
-  void endLate(exchange, reply, payload);
-  return true;
-}
-
-/** A handler that answers by `reply.send` will not do so any more, if it does not at once. */
-function toldSent(exchange: RunExchange): void {
-  exchange.isToldSent = true;
-  setImmediate(() => {
-    if (exchange.handler !== "sending" || exchange.isEnded) return;
-    exchange.isEnded = true;
-    void exchange.run.endUnseen();
-  });
-}
-
-/** The handler has taken its reply away from Fastify. */
-function taken(exchange: RunExchange, { raw }: FastifyReply): void {
-  exchange.hasRaw = true;
-  const isOver = exchange.isAnsweredByOthers || raw.closed;
-  if (!isOver || exchange.isEnded) return;
-  exchange.isEnded = true;
-  void exchange.run.endUnseen();
-}
-
 async function settled(
   exchange: RunExchange,
-  reply: FastifyReply,
   own: FastifyReply,
   answer: PromiseLike<unknown>,
-  settle: (value: unknown) => void,
 ): Promise<unknown> {
+  const { reply } = exchange;
   let value: unknown;
   try {
     value = await answer;
   } catch (error) {
-    settle(error);
-    await endFailed(exchange, error);
-    endIfTaken(exchange, reply);
-    if (isAnswered(exchange)) return afterAnswer(reply, error);
+    settle(exchange, error);
+    await endEarly(exchange);
+    // The handler's own answer stands, and that of others does not.
+    if (exchange.isAnsweredByOthers) await exchange.end(() => endLateError(exchange, error));
+    endIfTaken(exchange);
+    if (exchange.isAnswered) return afterAnswer(exchange, error);
     throw error;
   }
-  if (exchange.sentEarly !== undefined && !exchange.isEnded) {
-    exchange.handler = "settled";
-    exchange.isEnded = true;
-    await exchange.run.end(exchange.sentEarly);
-  }
-  endIfTaken(exchange, reply);
+  await endEarly(exchange);
+  endIfTaken(exchange);
   // Its response is being written: Fastify must not take a missing value for another one.
-  if (isAnswered(exchange)) {
+  if (exchange.isAnswered) {
     exchange.handler = "settled";
     return reply;
   }
-  // It has returned its reply, and answers by that: nothing is known before it does.
-  const isAnsweredBySending = value === own || (value === undefined && exchange.isAwaited);
-  const isGivenUp = exchange.isToldSent || (exchange.hasRaw && reply.raw.closed);
-  if (isAnsweredBySending && isGivenUp) {
-    exchange.handler = "settled";
-    exchange.isEnded = true;
-    await exchange.run.endUnseen();
+  if (value === own || (value === undefined && exchange.isAwaited)) {
+    await answersBySending(exchange);
     return reply;
   }
-  if (isAnsweredBySending) {
-    exchange.handler = "sending";
-    endAfterGrace(exchange, reply);
-    return reply;
-  }
-  settle(value);
+  settle(exchange, value);
   exchange.hasAnswered = true;
   if (exchange.isAnsweredByOthers) {
-    exchange.isEnded = true;
-    await endLate(exchange, reply, value);
+    await exchange.end(() => endLate(exchange, value));
     return reply;
   }
-  if (value === undefined && isGone(reply)) await endWithoutClient(exchange, reply);
+  if (value === undefined && isGone(reply)) await endWithoutClient(exchange);
   return value;
 }
 
-/** A failure that comes after an answer was sent: the handler's own stands, and that of others does not. */
-async function endFailed(exchange: RunExchange, error: unknown): Promise<void> {
-  const { run, sentEarly, isAnsweredByOthers } = exchange;
-  if (exchange.isEnded || !(isAnsweredByOthers || sentEarly !== undefined)) return;
-  exchange.isEnded = true;
-  if (sentEarly !== undefined) await run.end(sentEarly);
-  else await endLateError(exchange, error);
+/** What gave the key back was sent while the handler still ran: now it does not any more. */
+async function endEarly(exchange: RunExchange): Promise<void> {
+  const { sentEarly } = exchange;
+  if (sentEarly !== undefined) await exchange.end((run) => run.end(sentEarly));
+}
+
+/** It has returned its reply, and answers by that: nothing is known before it does. */
+async function answersBySending(exchange: RunExchange): Promise<void> {
+  const isGivenUp = exchange.isToldSent || (exchange.hasRaw && exchange.reply.raw.closed);
+  if (!isGivenUp) return sendsLater(exchange);
+  exchange.handler = "settled";
+  await exchange.end((run) => run.endUnseen());
 }
 
 /** A handler that has hijacked its reply, or written to the raw response, answers by itself. */
-export function endIfTaken(exchange: RunExchange, reply: FastifyReply): void {
-  if (exchange.isEnded || exchange.isAnsweredByOthers || exchange.sentEarly !== undefined) return;
+export function endIfTaken(exchange: RunExchange): void {
+  const { reply } = exchange;
+  if (exchange.isAnsweredByOthers || exchange.sentEarly !== undefined) return;
   if (!reply.sent && !reply.raw.headersSent) return;
   // Somebody else has written to the raw response, and the handler is still at work.
-  if (exchange.handler === "sending" && !exchange.hasRaw) {
+  if (exchange.handler === "sending" && !exchange.hasRaw && !exchange.isEnded) {
     exchange.isAnsweredByOthers = true;
     return;
   }
-  exchange.isEnded = true;
-  exchange.run.endWith(reply.raw, exchange.before);
-}
-
-/** Longer than any handler should work on after its response is over. */
-const GRACE_MS = 15 * 60_000;
-
-/** Nobody knows whether a handler still works that answers by `reply.send`, and has not for so long. */
-function endAfterGrace(exchange: RunExchange, reply: FastifyReply): void {
-  const end = () => {
-    if (exchange.isEnded || exchange.handler !== "sending") return;
-    exchange.isEnded = true;
-    void exchange.run.endOpen();
-  };
-  const wait = () => void setTimeout(end, GRACE_MS).unref();
-  if (reply.raw.closed) wait();
-  else reply.raw.once("close", wait);
+  void exchange.end((run) => run.endWith(reply.raw, exchange.before));
 }
 
 /** When Fastify sends nothing for a handler that has answered no value. */
@@ -186,11 +107,10 @@ function isGone({ request }: FastifyReply): boolean {
   return request.raw.aborted || request.socket?.destroyed !== false;
 }
 
-async function endWithoutClient(exchange: RunExchange, reply: FastifyReply): Promise<void> {
-  exchange.isEnded = true;
-  const { status, headers } = headOf(reply);
+async function endWithoutClient(exchange: RunExchange): Promise<void> {
+  const { status, headers } = headOf(exchange.reply);
   const kept = exchange.run.keptHeaders(exchange.before, headers);
-  await exchange.run.end({ status, headers: kept, body: NOTHING });
+  await exchange.end((run) => run.end({ status, headers: kept, body: { kind: "none" } }));
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -1,5 +1,4 @@
 import { isJson, mediaTypeOf, type StoredBody } from "@idemkit/http";
-import type { FastifyReply } from "fastify";
 import type { RunExchange } from "./exchange.ts";
 import { isStreaming, isWebResponse, seenPayload } from "./payload.ts";
 
@@ -7,11 +6,7 @@ import { isStreaming, isWebResponse, seenPayload } from "./payload.ts";
  * Writes what a handler has answered after somebody else had answered for it, with a time-out say. It is
  * its outcome, and duplicates get it.
  */
-export async function endLate(
-  exchange: Pick<RunExchange, "own" | "run">,
-  reply: FastifyReply,
-  value: unknown,
-): Promise<void> {
+export async function endLate(exchange: RunExchange, value: unknown): Promise<void> {
   const { run, own } = exchange;
   try {
     // It has set nothing that was noticed: what it meant to answer is not known.
@@ -20,9 +15,9 @@ export async function endLate(
     if (isWebResponse(value)) {
       own.status = value.status;
       for (const [name, each] of value.headers) own.headers[name] = each;
-      return await endLate(exchange, reply, value.body);
+      return await endLate(exchange, value.body);
     }
-    const body = await bodyOf(exchange, reply, value);
+    const body = await bodyOf(exchange, value);
     await run.endLate({ status: own.status ?? 200, headers: own.headers }, body);
   } catch (error) {
     await endLateError(exchange, error);
@@ -30,17 +25,13 @@ export async function endLate(
 }
 
 /** As Fastify does: an error without a status has that of the reply, where it is one of errors. */
-export async function endLateError(
-  { run, own }: Pick<RunExchange, "own" | "run">,
-  error: unknown,
-): Promise<void> {
+export async function endLateError({ run, own }: RunExchange, error: unknown): Promise<void> {
   const status = own.status !== undefined && own.status >= 400 ? own.status : undefined;
   await run.endThrown(error, run.keptHeaders({}, own.headers), status);
 }
 
 async function bodyOf(
-  { run, own }: Pick<RunExchange, "own" | "run">,
-  reply: FastifyReply,
+  { run, own, reply }: RunExchange,
   value: unknown,
 ): Promise<StoredBody | undefined> {
   if (value === undefined || value === null) return { kind: "none" };

@@ -7,7 +7,7 @@ import type {
   RouteHandlerMethod,
 } from "fastify";
 import { captured } from "./capture.ts";
-import { type Exchange, headOf, type ReplayExchange, runExchange } from "./exchange.ts";
+import { type Exchange, headOf, type ReplayExchange, RunExchange } from "./exchange.ts";
 import { endIfTaken, runHandler } from "./handler.ts";
 import { payloadOf } from "./payload.ts";
 import { RequestBodies } from "./request-body.ts";
@@ -67,11 +67,11 @@ export class RouteProtection {
         // Somebody has answered while the store was asked: Fastify does not call the handler then.
         if (reply.sent || reply.raw.headersSent) return await entry.run.endUnstarted();
         request.idempotency = entry.run.state;
-        const exchange = runExchange(entry.run, headOf(reply).headers);
+        const exchange = new RunExchange(entry.run, reply);
         this.#exchanges.set(request, exchange);
         // Nothing else may tell of a response that was taken away from Fastify.
         reply.raw.once("close", () => {
-          if (exchange.handler !== "running") endIfTaken(exchange, reply);
+          if (exchange.handler !== "running") endIfTaken(exchange);
         });
         return undefined;
       }
@@ -84,7 +84,7 @@ export class RouteProtection {
     return function (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) {
       const exchange = protection.#exchanges.get(request);
       const call = (own: FastifyReply) => protection.#handler.call(this, request, own);
-      return exchange?.as === "run" ? runHandler(exchange, reply, call) : call(reply);
+      return exchange?.as === "run" ? runHandler(exchange, call) : call(reply);
     };
   }
 
