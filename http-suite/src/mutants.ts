@@ -1,56 +1,19 @@
-import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { build, type Plugin } from "esbuild";
+import { bundled, type Edit } from "@idemkit/source-edits";
 
 /** One rule, broken on purpose, and the row that has to notice. */
-export interface Mutant {
+export interface Mutant extends Edit {
   readonly name: string;
-  /** The file whose source is edited, below `packages`. */
-  readonly file: string;
-  readonly from: string;
-  readonly to: string;
   /** The title of a row that has to fail. */
   readonly caughtBy: string;
 }
 
 const packages = fileURLToPath(new URL("../../packages/", import.meta.url));
 
-/**
- * Bundles a package with an edit in its source, or in that of what it is built on, so that nothing in
- * the packages themselves knows of mutants.
- */
+/** A package with a mutant in its source, or in that of what it is built on. */
 export async function mutated<M>(name: "engine" | "fastify" | "koa", mutant: Mutant): Promise<M> {
-  const { outputFiles } = await build({
-    entryPoints: [`${packages}${name}/src/index.ts`],
-    write: false,
-    bundle: true,
-    platform: "node",
-    target: "node20",
-    format: "esm",
-    conditions: ["@idemkit/source"],
-    logLevel: "silent",
-    plugins: [editing(mutant)],
-  });
-  const script = outputFiles.map(({ text }) => text).join("");
-  return (await import(`data:text/javascript,${encodeURIComponent(script)}`)) as M;
-}
-
-function editing({ name, file, from, to }: Mutant): Plugin {
-  return {
-    name: "mutant",
-    setup(bundling) {
-      const filter = new RegExp(`[\\\\/]packages[\\\\/]${file.replaceAll(/[./]/g, "[.\\\\/]")}$`);
-      bundling.onLoad({ filter }, async ({ path }) => {
-        const contents = await readFile(path, "utf8");
-        if (contents.split(from).length !== 2) {
-          throw new Error(
-            `The mutant "${name}" no longer fits ${file}: it must hold once: ${from}`,
-          );
-        }
-        return { contents: contents.replace(from, () => to), loader: "ts" };
-      });
-    },
-  };
+  const fault = { name: mutant.name, edits: [mutant] };
+  return (await import((await bundled(`${packages}${name}/src/index.ts`, fault)).href)) as M;
 }
 
 /** Rules that both bindings share. */

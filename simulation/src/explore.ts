@@ -1,8 +1,11 @@
 import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
+import { bundled } from "@idemkit/source-edits";
 import type { Bug } from "./bugs/bug.ts";
-import { bundle } from "./bundle.ts";
 import type { InvariantId } from "./check/invariants.ts";
+
+const entry = fileURLToPath(new URL("worker.ts", import.meta.url));
 
 export interface Failure {
   readonly seed: number;
@@ -50,7 +53,7 @@ export interface Explored {
 export async function explore(exploration: Exploration): Promise<Explored> {
   const { from, seeds, bug, failuresMax = Number.POSITIVE_INFINITY } = exploration;
   const { onProgress, onShown } = exploration;
-  const script = await bundle(bug);
+  const script = await bundled(entry, bug);
   const failures: Failure[] = [];
   let done = 0;
   const workers = Math.min(availableParallelism(), seeds);
