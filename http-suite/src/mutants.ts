@@ -49,8 +49,8 @@ const SHARED: readonly Mutant[] = [
   {
     name: "numbers are compared as parsers read them",
     file: "http/src/canonical-json.ts",
-    from: "throw new NotCanonical();\n    return token;\n  }\n\n  #skipBlanks",
-    to: "throw new NotCanonical();\n    return String(JSON.parse(token));\n  }\n\n  #skipBlanks",
+    from: "throw new NotCanonical();\n    this.#at = at;\n",
+    to: "throw new NotCanonical();\n    this.#at = at;\n    return String(JSON.parse(text.slice(start, at)));\n",
     caughtBy: "another request under the same key is refused: numbers that parsers take for equal",
   },
   {

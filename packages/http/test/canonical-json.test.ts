@@ -28,6 +28,37 @@ describe("canonical JSON", () => {
     );
   });
 
+  test("is the same for every form of an object with many members", () => {
+    fc.assert(
+      fc.property(
+        fc.dictionary(fc.string(), fc.integer(), { minKeys: 12, maxKeys: 24 }),
+        (value) => {
+          const canonical = canonicalJson(JSON.stringify(value));
+          expect(canonical).toBe(canonicalJson(otherForm(value)));
+          expect(Object.keys(JSON.parse(canonical as string))).toHaveLength(
+            Object.keys(value).length,
+          );
+          const twice = `${otherForm(value).slice(0, -1)},${JSON.stringify(value).slice(1)}`;
+          expect(canonicalJson(twice)).toBeUndefined();
+        },
+      ),
+    );
+  });
+
+  test("has no blanks, wherever they stood", () => {
+    const text = '[{},[],{"a":[1,{"b":2}],"c":"d e"},null]';
+    const between = (blank: string) =>
+      text.replaceAll(/("d e")|([[\]{},:])/g, `${blank}$&${blank}`);
+    for (const blank of ["", " ", "\n\t", "\r\n  "]) {
+      expect(canonicalJson(between(blank))).toBe(text);
+    }
+    for (let at = 0; at <= text.length; at += 1) {
+      const once = `${text.slice(0, at)} ${text.slice(at)}`;
+      if (!reads(once)) expect(canonicalJson(once)).toBeUndefined();
+      else expect(canonicalJson(once)).toBe(canonicalJson(JSON.stringify(JSON.parse(once))));
+    }
+  });
+
   test("is its own canonical form", () => {
     fc.assert(
       fc.property(fc.json(), (text) => {
@@ -60,6 +91,7 @@ describe("canonical JSON", () => {
   test("sorts members whose names are written in another way, and knows them for the same", () => {
     expect(canonicalJson('{"b":1,"\\u0061":2}')).toBe('{"a":2,"b":1}');
     expect(canonicalJson('{"a":1,"\\u0061":2}')).toBeUndefined();
+    expect(canonicalJson('{"a":1,"a":2}')).toBeUndefined();
   });
 
   test("keeps lone surrogates apart, and members named as prototypes are", () => {
