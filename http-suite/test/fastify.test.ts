@@ -1,8 +1,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { createEngine, memoryStore } from "@idemkit/engine";
 import { idempotency } from "@idemkit/fastify";
-import fastify, { type FastifyInstance } from "fastify";
-import { expect, onTestFinished, test } from "vitest";
+import fastify, { type FastifyInstance, type FastifyReply } from "fastify";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { send } from "../src/index.ts";
 import { until } from "../src/rows/row.ts";
 
@@ -49,4 +49,23 @@ test("the plugin is not registered where it already is", async () => {
   await app.register(idempotency, options());
   const again = Promise.resolve(app.register(idempotency, options()));
   await expect(again).rejects.toThrow("registered already");
+});
+
+test("a handler that never answers leaves its key open, long after somebody else has answered", async () => {
+  const app = fastify() as unknown as FastifyInstance;
+  await app.register(idempotency, options());
+  const replies = new Map<unknown, FastifyReply>();
+  app.addHook("onRequest", async (request, reply) => void replies.set(request, reply));
+  app.post("/orders", { config: { idempotency: true } }, (request) => {
+    setImmediate(() => replies.get(request)?.code(503).send({ title: "slow" }));
+  });
+  const origin = await serving(app);
+  const answer = async () => await send(origin, { key: "k", body: null });
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+  expect((await answer()).json).toEqual({ title: "slow" });
+  await vi.advanceTimersByTimeAsync(14 * 60_000);
+  expect((await answer()).json).toMatchObject({ code: "in-progress" });
+  await vi.advanceTimersByTimeAsync(2 * 60_000);
+  expect((await answer()).json).toMatchObject({ code: "outcome-unknown" });
 });

@@ -9,5 +9,5 @@ export interface ResponseLike {
 /** Any fetch of the WHATWG's kind. What it takes and answers is what the client takes and answers. */
 export type FetchLike = (input: never, init?: never) => Promise<ResponseLike>;
 
-/** The same as it is used here, where the types of one implementation are as good as any. */
+/** The same as it is used here, with the types of one implementation, which all have in common. */
 export type Send = (input: string | Request, init: RequestInit) => Promise<Response>;

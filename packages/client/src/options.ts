@@ -49,7 +49,7 @@ export interface OperationOptions extends Limits {
 }
 
 export interface ClientOptions<F extends FetchLike = typeof globalThis.fetch> extends Limits {
-  /** What sends: any fetch of the WHATWG's kind. Default: `globalThis.fetch`, at each call. */
+  /** What sends: a fetch of the WHATWG's kind. Default: `globalThis.fetch`, at each call. */
   readonly fetch?: F;
   /** The header that carries the key. Default: `Idempotency-Key`. */
   readonly header?: string;

@@ -2,21 +2,12 @@ export { type CorsHeaders, corsHeaders } from "./cors.ts";
 export { describeOperation, type OperationDescription } from "./describe.ts";
 export type { Disposition, On5xx } from "./disposition.ts";
 export { drain } from "./drain.ts";
-export { isJson, mediaTypeOf, type RequestBody, requestFingerprint } from "./fingerprint.ts";
+export { isJson, mediaTypeOf, type RequestBody } from "./fingerprint.ts";
 export {
   type HeaderList,
-  type HeaderRules,
-  type HeaderValue,
   headersOutOfPlace,
   type OutgoingHeaders,
 } from "./headers.ts";
-export {
-  headerLines,
-  type KeyGrammar,
-  type KeyProblem,
-  type KeyReading,
-  readKey,
-} from "./key.ts";
 export type { HttpOptions, ResponseFacts } from "./options.ts";
 export { peekBody } from "./peek.ts";
 export type { PresetName } from "./presets.ts";
@@ -33,7 +24,6 @@ export { type Entry, Protection, type RequestFacts } from "./protection.ts";
 export type { IdempotencyState } from "./state.ts";
 export { StatusEndpoint, type StatusOptions } from "./status.ts";
 export {
-  decodeResponse,
   encodeResponse,
   type StoredBody,
   type StoredResponse,

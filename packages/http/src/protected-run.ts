@@ -4,7 +4,7 @@ import { DISPOSITIONS, type Disposition, dispositionOf } from "./disposition.ts"
 import { type HeaderList, headersSince, type OutgoingHeaders } from "./headers.ts";
 import type { HttpSettings, ResponseFacts } from "./options.ts";
 import type { Report } from "./report.ts";
-import { type Decision, type IdempotencyState, type OfKey, runningState } from "./state.ts";
+import { type Decision, type IdempotencyState, type OfKey, RunningState } from "./state.ts";
 import { keptOf, type StoredBody, type StoredResponse, typeOf } from "./stored-response.ts";
 import { describedError, statusOfError } from "./thrown.ts";
 
@@ -25,7 +25,7 @@ export class ProtectedRun {
     this.#settings = settings;
     this.#claim = claim;
     this.#report = report;
-    this.state = runningState(ofKey, claim, (decision) => {
+    this.state = new RunningState(ofKey, claim, (decision) => {
       this.#decision = decision;
     });
   }
@@ -42,13 +42,9 @@ export class ProtectedRun {
 
   /** Writes what the handler has answered, before it is sent. Without a body it could not be kept. */
   async end(response: StoredResponse): Promise<void> {
-    const { body, ...stub } = response;
-    const facts = { ...stub, isWhole: body !== undefined };
-    await this.#write(this.#dispositionOf(facts), {
-      record: () => this.#claim.complete(keptOf(response)),
-      stub: () => this.#claim.complete(keptOf(stub)),
-      hold: () => this.#claim.hold(keptOf(response)),
-    });
+    const { status, headers, body } = response;
+    const disposition = this.#dispositionOf({ status, headers, isWhole: body !== undefined });
+    await this.#write(disposition, keptOf(disposition === "stub" ? { status, headers } : response));
   }
 
   /**
@@ -60,12 +56,12 @@ export class ProtectedRun {
    */
   async endThrown(error: unknown, headers: HeaderList, otherwise = 500): Promise<void> {
     const status = statusOfError(error, otherwise);
-    const fail = () => this.#claim.fail(describedError(error, headers, status));
-    await this.#write(this.#dispositionOf({ status, headers, isWhole: true, error }), {
-      record: fail,
-      stub: fail,
-      hold: () => this.#claim.hold(error),
-    });
+    const disposition = this.#dispositionOf({ status, headers, isWhole: true, error });
+    if (disposition === "release" || disposition === "hold") {
+      await this.#write(disposition, error);
+    } else {
+      await this.#attempt(() => this.#claim.fail(describedError(error, headers, status)));
+    }
   }
 
   /**
@@ -89,10 +85,7 @@ export class ProtectedRun {
   /** Writes that the handler is done, and that its response went out unseen: it does not run again. */
   async endUnseen(seen: Partial<StoredResponse> = {}): Promise<void> {
     const stub = { status: seen.status ?? 0, headers: seen.headers ?? [] };
-    const keep = () => this.#claim.complete(keptOf(stub));
-    const hold = () => this.#claim.hold(keptOf(stub));
-    const decision = this.#decision === "record" ? undefined : this.#decision;
-    await this.#write(decision ?? "stub", { record: keep, stub: keep, hold });
+    await this.#write(this.#decision ?? "stub", keptOf(stub));
   }
 
   /**
@@ -150,12 +143,17 @@ export class ProtectedRun {
     return this.#settings.on5xx ?? byGuarantee;
   }
 
-  async #write(
-    disposition: Disposition,
-    ends: Readonly<Record<Exclude<Disposition, "release">, () => Promise<Written>>>,
-  ): Promise<void> {
-    const release = () => this.#claim.release();
-    await this.#attempt(disposition === "release" ? release : ends[disposition]);
+  async #write(disposition: Disposition, value: unknown): Promise<void> {
+    await this.#attempt(() => {
+      switch (disposition) {
+        case "release":
+          return this.#claim.release();
+        case "hold":
+          return this.#claim.hold(value);
+        default:
+          return this.#claim.complete(value);
+      }
+    });
   }
 
   async #attempt(end: () => Promise<Written>): Promise<void> {

@@ -22,28 +22,48 @@ export interface OfKey {
   readonly scope: Scope;
 }
 
-export function runningState(
-  { key, scope }: OfKey,
-  claim: ClaimHandle,
-  decide: (decision: Decision) => void,
-): IdempotencyState {
-  const { token, attempt } = claim;
-  // Not spread: an object that is put together takes several times as long to make.
-  return {
-    key,
-    scope,
-    replayed: false,
-    token,
-    attempt,
-    get signal() {
-      return claim.signal;
-    },
-    step: (name, fn, options) => claim.step(name, fn, options),
-    deriveKey: (name) => claim.deriveKey(name),
-    record: () => decide("record"),
-    release: () => decide("release"),
-    hold: () => decide("hold"),
-  };
+/** Its functions can be taken off it, and are made only for those who ask: most handlers do not. */
+export class RunningState implements IdempotencyState {
+  readonly key: string;
+  readonly scope: Scope;
+  readonly replayed = false;
+  readonly token: number;
+  readonly attempt: number;
+  readonly #claim: ClaimHandle;
+  readonly #decide: (decision: Decision) => void;
+
+  constructor({ key, scope }: OfKey, claim: ClaimHandle, decide: (decision: Decision) => void) {
+    this.key = key;
+    this.scope = scope;
+    this.token = claim.token;
+    this.attempt = claim.attempt;
+    this.#claim = claim;
+    this.#decide = decide;
+  }
+
+  get signal(): AbortSignal {
+    return this.#claim.signal;
+  }
+
+  get step(): IdempotencyState["step"] {
+    return (name, fn, options) => this.#claim.step(name, fn, options);
+  }
+
+  get deriveKey(): IdempotencyState["deriveKey"] {
+    return (name) => this.#claim.deriveKey(name);
+  }
+
+  get record(): () => void {
+    return () => this.#decide("record");
+  }
+
+  get release(): () => void {
+    return () => this.#decide("release");
+  }
+
+  get hold(): () => void {
+    return () => this.#decide("hold");
+  }
 }
 
 /** For whoever looks at a request whose handler does not run, such as a logger. */

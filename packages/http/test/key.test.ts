@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { readKey } from "../src/index.ts";
+import { readKey } from "../src/key.ts";
 
 const lax = { strict: false, keyFormat: undefined };
 

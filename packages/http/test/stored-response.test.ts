@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decodeResponse, encodeResponse, type StoredResponse } from "../src/index.ts";
+import { decodeResponse, encodeResponse, type StoredResponse } from "../src/stored-response.ts";
 
 const ok: StoredResponse = { status: 200, headers: [], body: { kind: "none" } };
 

@@ -126,7 +126,7 @@ async function endSent(
 }
 
 function headersNow(ctx: Context): OutgoingHeaders {
-  return { ...(ctx.res.getHeaders() as OutgoingHeaders) };
+  return ctx.res.getHeaders() as OutgoingHeaders;
 }
 
 function send(ctx: Context, { status, headers, body }: Answer): void {
