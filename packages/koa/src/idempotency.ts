@@ -122,8 +122,14 @@ async function endSent(
   if (instead instanceof Readable) instead.destroy();
   const isEmpty = own.body === null || own.body === undefined;
   const status = own.status ?? (isEmpty ? 204 : 200);
-  await protectedRun.endLate({ status, headers: own.headers }, body);
+  const isHtml = typeof own.body === "string" && HTML.test(own.body);
+  const headers = isHtml ? { "content-type": HTML_TYPE, ...own.headers } : own.headers;
+  await protectedRun.endLate({ status, headers }, body);
 }
+
+/** As Koa tells it, which gives types only to what it can still send. */
+const HTML = /^\s*</;
+const HTML_TYPE = "text/html; charset=utf-8";
 
 function headersNow(ctx: Context): OutgoingHeaders {
   return ctx.res.getHeaders() as OutgoingHeaders;

@@ -33,12 +33,12 @@ async function served(handler: (ctx: Context) => unknown, late?: (ctx: Context) 
   onTestFinished(() => void server.close().closeAllConnections());
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const response = () => fetch(origin, { method: "POST", headers: { "idempotency-key": "k" } });
   const post = async () => {
-    const init = { method: "POST", headers: { "idempotency-key": "k" } };
-    const response = await fetch(origin, init);
-    return { status: response.status, text: await response.text() };
+    const answer = await response();
+    return { status: answer.status, text: await answer.text() };
   };
-  return { post, runs: () => runs };
+  return { response, post, runs: () => runs };
 }
 
 const tooLate = (ctx: Context) => {
@@ -100,6 +100,18 @@ describe("whose answer it is, with Koa", () => {
     }, tooLate);
     expect((await post()).status).toBe(503);
     await expect.poll(async () => (await post()).text).toContain("response-not-stored");
+    expect(runs()).toBe(1);
+  });
+
+  test("text that comes too late has the type that Koa would have given it", async () => {
+    const { response, post, runs } = await served(async (ctx) => {
+      await pause(200);
+      ctx.status = 201;
+      ctx.body = "<p>done</p>";
+    }, tooLate);
+    expect((await post()).status).toBe(503);
+    await expect.poll(async () => (await post()).status).toBe(201);
+    expect((await response()).headers.get("content-type")).toBe("text/html; charset=utf-8");
     expect(runs()).toBe(1);
   });
 
