@@ -14,6 +14,10 @@ import { seenBody, sendInstead } from "./body.ts";
 import { readBody } from "./request-body.ts";
 import { Shield } from "./shield.ts";
 
+/** As Koa tells it, which gives types only to what it can still send. */
+const HTML = /^\s*</;
+const HTML_TYPE = "text/html; charset=utf-8";
+
 export interface KoaOptions extends HttpOptions<Context> {}
 
 /** What is on `ctx.state` under a key. Without one, and with `onStoreError: 'bypass'`, it is missing. */
@@ -126,10 +130,6 @@ async function endSent(
   const headers = isHtml ? { "content-type": HTML_TYPE, ...own.headers } : own.headers;
   await protectedRun.endLate({ status, headers }, body);
 }
-
-/** As Koa tells it, which gives types only to what it can still send. */
-const HTML = /^\s*</;
-const HTML_TYPE = "text/html; charset=utf-8";
 
 function headersNow(ctx: Context): OutgoingHeaders {
   return ctx.res.getHeaders() as OutgoingHeaders;
