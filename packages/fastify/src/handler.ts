@@ -1,28 +1,35 @@
+import { isClosed } from "@idemkit/http";
 import type { FastifyReply } from "fastify";
 import { headOf, type RunExchange } from "./exchange.ts";
-import { endLate, endLateError } from "./late.ts";
-import { sendsLater } from "./own-answer.ts";
+import { answerBySending, endAfterGrace, endThrown, keepUnsent } from "./own-answer.ts";
 import { ownReply } from "./own-reply.ts";
 
 /** Calls the handler, and sees when it is done and what it has answered. */
 export function runHandler(exchange: RunExchange, call: (own: FastifyReply) => unknown): unknown {
+  // Another hook has answered in its place, and that is the outcome.
+  if (exchange.isEnded) return exchange.reply;
   exchange.handler = "running";
-  const own = ownReply(exchange);
+  const own = ownReply(exchange, (payload) => answerBySending(exchange, payload), true);
   let answer: unknown;
   try {
     answer = call(own);
   } catch (error) {
     settle(exchange, error);
     endIfTaken(exchange);
-    if (exchange.isAnswered) return afterAnswer(exchange, error);
-    throw error;
+    return failed(exchange, error);
   }
   if (answer !== own && isThenable(answer)) return settled(exchange, own, answer);
-  if (answer !== undefined && answer !== own) settle(exchange, answer);
-  else if (exchange.hasAnswered) exchange.handler = "settled";
-  else sendsLater(exchange);
+  if (answer === undefined || answer === own) {
+    exchange.handler = exchange.hasAnswered ? "settled" : "sending";
+    endIfTaken(exchange);
+    return undefined;
+  }
+  settle(exchange, answer);
   endIfTaken(exchange);
-  return exchange.returned === undefined || exchange.isAnswered ? undefined : answer;
+  if (exchange.isAnswered) return undefined;
+  if (!exchange.isInPlaceOfOthers) return answer;
+  keepUnsent(exchange, answer);
+  return undefined;
 }
 
 function settle(exchange: RunExchange, value: unknown): void {
@@ -30,9 +37,19 @@ function settle(exchange: RunExchange, value: unknown): void {
   exchange.returned = { value };
 }
 
-/** As Fastify does with what comes after a response was sent. */
-function afterAnswer({ reply }: RunExchange, error: unknown): FastifyReply {
-  reply.log.error({ err: error }, "The handler failed after it had answered.");
+/** @throws the error, for Fastify to answer it, but where something was answered already */
+function failed(exchange: RunExchange, error: unknown): FastifyReply {
+  const { reply } = exchange;
+  if (exchange.isAnswered) {
+    // As Fastify does with what comes after a response was sent.
+    reply.log.error({ err: error }, "The handler failed after it had answered.");
+  } else if (exchange.isInPlaceOfOthers && error instanceof Error) {
+    keepUnsent(exchange, error);
+  } else if (exchange.isInPlaceOfOthers) {
+    void endThrown(exchange, error);
+  } else {
+    throw error;
+  }
   return reply;
 }
 
@@ -42,33 +59,43 @@ async function settled(
   answer: PromiseLike<unknown>,
 ): Promise<unknown> {
   const { reply } = exchange;
-  let value: unknown;
   try {
-    value = await answer;
+    const value = await answer;
+    await endEarly(exchange);
+    endIfTaken(exchange);
+    return await answered(exchange, own, value);
   } catch (error) {
     settle(exchange, error);
     await endEarly(exchange);
-    // The handler's own answer stands, and that of others does not.
-    if (exchange.isAnsweredByOthers) await exchange.end(() => endLateError(exchange, error));
     endIfTaken(exchange);
-    if (exchange.isAnswered) return afterAnswer(exchange, error);
-    throw error;
+    return failed(exchange, error);
+  } finally {
+    if (isClosed(reply.raw)) endAfterGrace(exchange);
   }
-  await endEarly(exchange);
-  endIfTaken(exchange);
+}
+
+/** @returns what Fastify is to send; the reply itself where it is to send nothing */
+async function answered(
+  exchange: RunExchange,
+  own: FastifyReply,
+  value: unknown,
+): Promise<unknown> {
+  const { reply } = exchange;
   // Its response is being written: Fastify must not take a missing value for another one.
   if (exchange.isAnswered) {
     exchange.handler = "settled";
     return reply;
   }
+  // It has returned its reply, and answers by that: nothing is known before it does.
   if (value === own || (value === undefined && exchange.isAwaited)) {
-    await answersBySending(exchange);
+    exchange.handler = "sending";
+    if (hasGivenUp(exchange)) await exchange.end((run) => run.endUnseen());
     return reply;
   }
   settle(exchange, value);
   exchange.hasAnswered = true;
-  if (exchange.isAnsweredByOthers) {
-    await exchange.end(() => endLate(exchange, value));
+  if (exchange.isInPlaceOfOthers) {
+    keepUnsent(exchange, value);
     return reply;
   }
   if (value === undefined && isGone(reply)) await endWithoutClient(exchange);
@@ -81,25 +108,19 @@ async function endEarly(exchange: RunExchange): Promise<void> {
   if (sentEarly !== undefined) await exchange.end((run) => run.end(sentEarly));
 }
 
-/** It has returned its reply, and answers by that: nothing is known before it does. */
-async function answersBySending(exchange: RunExchange): Promise<void> {
-  const isGivenUp = exchange.isToldSent || (exchange.hasRaw && exchange.reply.raw.closed);
-  if (!isGivenUp) return sendsLater(exchange);
-  exchange.handler = "settled";
-  await exchange.end((run) => run.endUnseen());
+/** A handler that knows its reply for sent, or has written to the raw response, answers no more. */
+function hasGivenUp({ isToldSent, hasRaw, isAnsweredByOthers, reply }: RunExchange): boolean {
+  return isToldSent || (hasRaw && reply.raw.headersSent && !isAnsweredByOthers);
 }
 
 /** A handler that has hijacked its reply, or written to the raw response, answers by itself. */
 export function endIfTaken(exchange: RunExchange): void {
-  const { reply } = exchange;
-  if (exchange.isAnsweredByOthers || exchange.sentEarly !== undefined) return;
+  const { reply, handler, hasRaw, isAnsweredByOthers, isEnded, sentEarly } = exchange;
+  if (isEnded || isAnsweredByOthers || sentEarly !== undefined) return;
   if (!reply.sent && !reply.raw.headersSent) return;
-  // Somebody else has written to the raw response, and the handler is still at work.
-  if (exchange.handler === "sending" && !exchange.hasRaw && !exchange.isEnded) {
-    exchange.isAnsweredByOthers = true;
-    return;
-  }
-  void exchange.end((run) => run.endWith(reply.raw, exchange.before));
+  const isOutcome = hasRaw || handler === "waiting";
+  if (isOutcome) void exchange.end((run) => run.endWith(reply.raw, exchange.before));
+  else exchange.isAnsweredByOthers = true;
 }
 
 /** When Fastify sends nothing for a handler that has answered no value. */

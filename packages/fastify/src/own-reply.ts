@@ -1,11 +1,11 @@
 import type { FastifyReply } from "fastify";
 import type { RunExchange } from "./exchange.ts";
-import { answeredBySending, toldSent, tookResponse } from "./own-answer.ts";
+import { toldSent, tookResponse } from "./own-answer.ts";
 
-/** Called with the handler's reply as `this`, which each of them answers to the handler. */
+/** Called with the reply as `this` that each of them answers. */
 type Override = (this: FastifyReply, exchange: RunExchange, ...given: never[]) => void;
 
-/** What a handler's reply does in another way than the one that others have. */
+/** What is done in another way than by the reply that others have. */
 const OVERRIDES: Readonly<Record<string, Override>> = {
   code: setStatus,
   status: setStatus,
@@ -21,13 +21,16 @@ const OVERRIDES: Readonly<Record<string, Override>> = {
     own.headers["content-type"] = contentType;
     reply.type(contentType);
   },
-  redirect({ own }, url: string, status?: number) {
-    this.header("location", url)
-      .code(status ?? own.status ?? 302)
-      .send();
+  serializer({ own, reply }, serializer: (payload: unknown) => string) {
+    own.serializer = serializer;
+    reply.serializer(serializer);
   },
-  send(exchange, payload?: unknown) {
-    if (!answeredBySending(exchange, payload)) exchange.send(payload);
+  redirect({ own, reply, isDisturbed }, url: string, status?: number) {
+    const known = own.status ?? (isDisturbed ? undefined : reply.statusCode);
+    const byDefault = known === undefined || known === 200 ? 302 : known;
+    this.header("location", url)
+      .code(status || byDefault)
+      .send();
   },
   callNotFound(exchange) {
     if (exchange.isAnsweredByOthers) tookResponse(exchange);
@@ -40,37 +43,49 @@ const OVERRIDES: Readonly<Record<string, Override>> = {
 } satisfies Partial<Record<keyof FastifyReply, Override>>;
 
 function setStatus({ own, reply }: RunExchange, status: number): void {
-  own.status = status;
   reply.code(status);
+  own.status = Number(status);
 }
 
+/** They only read, though by the raw response. */
+const READERS = new Set<string | symbol>(["getHeader", "getHeaders", "hasHeader"]);
+
 /**
- * The reply as the handler gets it: what it does there is known for its own. A time-out around it
- * answers by the reply itself, and what the handler does after that would be lost.
+ * The reply, by which is known what is done: a time-out around the handler answers by the reply itself,
+ * and what the handler does after that would be lost.
+ *
+ * @param send what becomes of what is sent by it
+ * @param isHandlers whether it is the one that the handler has
  */
-export function ownReply(exchange: RunExchange): FastifyReply {
-  // Whoever else has this reply sends by it.
-  Object.defineProperty(exchange.reply, "send", {
-    configurable: true,
-    value: (payload: unknown) => exchange.sendForOthers(payload),
-  });
+export function ownReply(
+  exchange: RunExchange,
+  send: (payload?: unknown) => void,
+  isHandlers = false,
+): FastifyReply {
   const own: FastifyReply = new Proxy(exchange.reply, {
-    get: (reply, name, receiver) => {
+    get: (reply, name) => {
+      if (name === "send") {
+        return (payload?: unknown) => {
+          send(payload);
+          return own;
+        };
+      }
       if (typeof name === "string" && Object.hasOwn(OVERRIDES, name)) {
         return (...given: readonly unknown[]) => {
           Reflect.apply(OVERRIDES[name] as Override, own, [exchange, ...given]);
           return own;
         };
       }
-      if (name === "raw") exchange.hasRaw = true;
-      if (name === "sent" && reply.sent) toldSent(exchange);
-      if (name === "then") {
+      if (isHandlers && name === "raw") exchange.hasRaw = true;
+      if (isHandlers && name === "sent" && reply.sent) toldSent(exchange);
+      if (isHandlers && name === "then") {
         return (...on: Parameters<FastifyReply["then"]>) => {
           exchange.isAwaited = true;
           reply.then(...on);
         };
       }
-      return Reflect.get(reply, name, receiver) as unknown;
+      const value: unknown = Reflect.get(reply, name);
+      return READERS.has(name) ? (value as FastifyReply["getHeader"]).bind(reply) : value;
     },
   });
   return own;

@@ -30,27 +30,35 @@ export async function seenPayload(
   reply: FastifyReply,
   payload: unknown,
   maxBody: number,
+  contentType: string,
 ): Promise<Seen> {
   if (payload === undefined || payload === null) return { body: { kind: "none" }, payload };
   if (typeof payload === "string") {
-    const kind = isJson(mediaTypeOf(contentTypeOf(reply))) ? "json" : "text";
+    const kind = isJson(mediaTypeOf(contentType)) ? "json" : "text";
     return within(maxBody, Buffer.byteLength(payload), { kind, text: payload }, payload);
   }
   if (payload instanceof Uint8Array) {
     return within(maxBody, payload.length, { kind: "bytes", bytes: payload }, payload);
   }
   // Server-sent events have no end that could be waited for.
-  if (mediaTypeOf(contentTypeOf(reply)) === "text/event-stream") return { payload };
-  const stream = payload instanceof ReadableStream ? Readable.fromWeb(payload as never) : payload;
-  if (!(stream instanceof Readable)) return { payload };
+  if (mediaTypeOf(contentType) === "text/event-stream") return { payload };
+  const stream = streamOf(payload);
+  if (stream === undefined) return { payload };
   const drained = await drain(stream, maxBody);
   if ("rest" in drained) return { payload: drained.rest };
+  // It has a length now, and must not have both.
+  reply.removeHeader("transfer-encoding");
   return { body: { kind: "bytes", bytes: drained.bytes }, payload: drained.bytes };
 }
 
-export function isStreaming(value: unknown): boolean {
-  const { pipe, getReader } = value as { readonly pipe?: unknown; readonly getReader?: unknown };
-  return typeof pipe === "function" || typeof getReader === "function";
+/** Some have streams of other libraries, or of the oldest kind. */
+function streamOf(payload: object): AsyncIterable<unknown> | undefined {
+  if (payload instanceof ReadableStream) return Readable.fromWeb(payload as never);
+  if (Symbol.asyncIterator in payload) return payload as AsyncIterable<unknown>;
+  const { pipe } = payload as { readonly pipe?: unknown };
+  return typeof pipe === "function"
+    ? new Readable().wrap(payload as NodeJS.ReadableStream)
+    : undefined;
 }
 
 /** A kept body as it was sent: text or bytes, which nothing serialises again. */
@@ -65,10 +73,6 @@ export function payloadOf(body: StoredBody): string | Buffer | undefined {
     case "bytes":
       return Buffer.from(body.bytes);
   }
-}
-
-function contentTypeOf(reply: FastifyReply): string {
-  return String(reply.getHeader("content-type") ?? "");
 }
 
 function within(maxBody: number, bytes: number, body: StoredBody, payload: unknown): Seen {

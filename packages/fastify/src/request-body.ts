@@ -12,6 +12,21 @@ export class RequestBodies {
     return this.#bodies.get(request);
   }
 
+  /** Listens to a body that is being read. */
+  overhear(request: FastifyRequest, payload: RequestPayload): void {
+    const limit = request.routeOptions.bodyLimit;
+    const chunks: Buffer[] = [];
+    let size = 0;
+    payload.on("data", (chunk: Uint8Array | string) => {
+      const bytes = Buffer.from(chunk as string);
+      size += bytes.length;
+      if (size <= limit) chunks.push(bytes);
+    });
+    payload.once("end", () => {
+      if (size <= limit) this.#bodies.set(request, { raw: Buffer.concat(chunks) });
+    });
+  }
+
   /** Reads a request's body, and answers the stream that its parser is to read. */
   async keep(request: FastifyRequest, payload: RequestPayload): Promise<RequestPayload> {
     const limit = request.routeOptions.bodyLimit;

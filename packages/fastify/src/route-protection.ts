@@ -3,20 +3,42 @@ import type {
   FastifyInstance,
   FastifyReply,
   FastifyRequest,
+  preParsingHookHandler,
   RequestPayload,
   RouteHandlerMethod,
 } from "fastify";
 import { captured } from "./capture.ts";
 import { type Exchange, headOf, type ReplayExchange, RunExchange } from "./exchange.ts";
 import { endIfTaken, runHandler } from "./handler.ts";
+import { endAfterGrace } from "./own-answer.ts";
 import { payloadOf } from "./payload.ts";
 import { RequestBodies } from "./request-body.ts";
+
+/** Sees what is sent by a reply. */
+class Sends {
+  /** Whether something was, before there was an exchange to ask. */
+  hasBegun = false;
+  exchange: RunExchange | undefined;
+  /** What sends without being seen. */
+  readonly plain: FastifyReply["send"];
+
+  constructor(reply: FastifyReply) {
+    this.plain = reply.send;
+    const value = (payload: unknown) => {
+      if (this.exchange !== undefined) return this.exchange.sendForOthers(payload);
+      this.hasBegun = true;
+      return this.plain.call(reply, payload);
+    };
+    Object.defineProperty(reply, "send", { configurable: true, writable: true, value });
+  }
+}
 
 /** The hooks of a protected route, and its handler, in the order in which Fastify calls them. */
 export class RouteProtection {
   readonly #protection: Protection<FastifyRequest>;
   readonly #handler: RouteHandlerMethod;
   readonly #bodies = new RequestBodies();
+  readonly #sends = new WeakMap<FastifyRequest, Sends>();
   readonly #exchanges = new WeakMap<FastifyRequest, Exchange>();
 
   constructor(protection: Protection<FastifyRequest>, handler: RouteHandlerMethod) {
@@ -24,17 +46,23 @@ export class RouteProtection {
     this.#handler = handler;
   }
 
-  readonly preParsing = async (
-    request: FastifyRequest,
-    _reply: FastifyReply,
-    payload: RequestPayload,
-  ): Promise<RequestPayload> => {
-    if (!this.#protection.isFor(request.method) || isMultipart(request)) return payload;
-    return await this.#bodies.keep(request, payload);
+  readonly preParsing: preParsingHookHandler = (request, reply, payload, done) => {
+    const isProtected = this.#protection.isFor(request.method);
+    if (isProtected) this.#sends.set(request, new Sends(reply));
+    if (!isProtected || isMultipart(request)) {
+      done(null, payload);
+    } else if (isFlowing(payload)) {
+      // In this turn: what flows before its parser listens would be lost to it.
+      this.#bodies.overhear(request, payload);
+      done(null, payload);
+    } else {
+      this.#bodies.keep(request, payload).then((kept) => done(null, kept), done);
+    }
   };
 
   readonly claim = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
     if (!this.#protection.isFor(request.method)) return undefined;
+    const sends = this.#sends.get(request) ?? new Sends(reply);
     const entry = await this.#protection.enter(request, {
       method: request.method,
       url: request.originalUrl,
@@ -43,6 +71,11 @@ export class RouteProtection {
       readBody: async () => this.#bodies.of(request),
       report: (error) => request.log.error({ err: error }, "idempotency"),
     });
+    // Somebody has answered before, or while the store was asked. Fastify would call the handler else.
+    if (sends.hasBegun || reply.sent || reply.raw.headersSent) {
+      if (entry.as === "run") await entry.run.endUnstarted();
+      return reply;
+    }
     switch (entry.as) {
       case "pass":
         return undefined;
@@ -64,14 +97,15 @@ export class RouteProtection {
         reply.header(...this.#protection.replayHeader);
         throw entry.error;
       case "run": {
-        // Somebody has answered while the store was asked: Fastify does not call the handler then.
-        if (reply.sent || reply.raw.headersSent) return await entry.run.endUnstarted();
         request.idempotency = entry.run.state;
-        const exchange = new RunExchange(entry.run, reply);
+        const exchange = new RunExchange(entry.run, reply, sends.plain);
+        sends.exchange = exchange;
         this.#exchanges.set(request, exchange);
         // Nothing else may tell of a response that was taken away from Fastify.
         reply.raw.once("close", () => {
-          if (exchange.handler !== "running") endIfTaken(exchange);
+          if (exchange.handler === "running") return;
+          endIfTaken(exchange);
+          endAfterGrace(exchange);
         });
         return undefined;
       }
@@ -115,6 +149,11 @@ export class RouteProtection {
 
 function setHeader(reply: FastifyReply, name: string, value: string | readonly string[]): void {
   reply.removeHeader(name).header(name, typeof value === "string" ? value : [...value]);
+}
+
+/** Whether another hook listens to it already. */
+function isFlowing(payload: RequestPayload): boolean {
+  return payload.readableFlowing === true || payload.listenerCount("data") > 0;
 }
 
 function isMultipart(request: FastifyRequest): boolean {

@@ -19,7 +19,7 @@ export {
   type ProblemCode,
   ProblemError,
 } from "./problems.ts";
-export { ProtectedRun } from "./protected-run.ts";
+export { isClosed, ProtectedRun } from "./protected-run.ts";
 export { type Entry, Protection, type RequestFacts } from "./protection.ts";
 export type { IdempotencyState } from "./state.ts";
 export { StatusEndpoint, type StatusOptions } from "./status.ts";

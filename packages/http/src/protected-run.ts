@@ -8,6 +8,12 @@ import { type Decision, type IdempotencyState, type OfKey, RunningState } from "
 import { keptOf, type StoredBody, type StoredResponse, typeOf } from "./stored-response.ts";
 import { describedError, statusOfError } from "./thrown.ts";
 
+/** Whether a response is over: that of HTTP/2 does not tell itself. */
+export function isClosed(raw: ServerResponse): boolean {
+  const { stream } = raw as { readonly stream?: { readonly closed: boolean } };
+  return raw.closed ?? stream?.closed ?? false;
+}
+
 /**
  * A request whose handler runs under its key. Exactly one of its ends is to be called, once. None of
  * them throws: whatever becomes of the record, the answer is real and has to be sent. What fails is
@@ -97,7 +103,7 @@ export class ProtectedRun {
       const headers = this.keptHeaders(before, raw.getHeaders() as OutgoingHeaders);
       void this.endUnseen(raw.headersSent ? { status: raw.statusCode, headers } : {});
     };
-    if (raw.headersSent || raw.closed) end();
+    if (raw.headersSent || isClosed(raw)) end();
     else raw.once("close", end);
   }
 
