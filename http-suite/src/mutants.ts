@@ -171,8 +171,8 @@ const KOA: readonly Mutant[] = [
   {
     name: "a response that was sent meanwhile ends the claim as given back",
     file: "koa/src/idempotency.ts",
-    from: "if (ctx.headerSent) return await endSent(ctx, shield, protectedRun, before);",
-    to: "if (ctx.headerSent) return await protectedRun.end({ status: 503, headers: [] });",
+    from: "return await endInPlace(ctx, shield, protectedRun);",
+    to: "return await protectedRun.end({ status: 503, headers: [] });",
     caughtBy: "a handler whose time is over keeps its key until it is done, and does not run again",
   },
 ];
@@ -202,7 +202,7 @@ const FASTIFY: readonly Mutant[] = [
   {
     name: "bodies are compared as Fastify has parsed them",
     file: "fastify/src/route-protection.ts",
-    from: "readBody: async () => this.#bodies.of(request),",
+    from: "readBody: async () => this.#bodyOf(request),",
     to: "readBody: async () => ({ parsed: request.body }),",
     caughtBy: "another request under the same key is refused: numbers that parsers take for equal",
   },

@@ -90,8 +90,10 @@ async function send<F extends FetchLike>(
   isFresh: boolean,
   settings: Settings,
 ): Promise<Answer<F>> {
-  const signal = signalOf(input, init);
-  signal?.throwIfAborted();
+  const given = signalOf(input, init);
+  given?.throwIfAborted();
+  // One of its own, as many calls may share theirs, each with listeners that Node would take for a leak.
+  const signal = given && AbortSignal.any([given]);
   const request = await outgoing(input, init, key, settings, signal);
   const call = { outgoing: request, key, isFresh, signal, settings };
   const { response, attempts, replayed } = await untilSettled(call);

@@ -94,7 +94,8 @@ async function bodyOf(request: Request): Promise<ReplayableBody> {
   if (request.bodyUsed) {
     throw new TypeError("input: expected a Request whose body was not read, got one that was.");
   }
-  return { content: await request.arrayBuffer() };
+  // Methods such as GET take none, be it ever so short.
+  return { content: request.body === null ? undefined : await request.arrayBuffer() };
 }
 
 /**

@@ -9,7 +9,9 @@ const REPLAY_HEADERS = ["idempotency-replayed", "idempotent-replayed"];
 
 /** Whether the response is the recorded one of an earlier request with the same key. */
 export function isReplayed({ headers }: Response): boolean {
-  return REPLAY_HEADERS.some((name) => headers.get(name)?.trim().toLowerCase() === "true");
+  // Where it was set twice, fetch joins both.
+  const isTrue = (value: string) => value.trim().toLowerCase() === "true";
+  return REPLAY_HEADERS.some((name) => headers.get(name)?.split(",").every(isTrue) ?? false);
 }
 
 /**

@@ -64,6 +64,13 @@ describe("the body is the same on every attempt:", () => {
     expect(seen[3]?.body.toString("latin1")).toContain('filename="teapot.png"');
   });
 
+  test("none, in a Request with a method that takes none", async () => {
+    const { url, seen } = await serve(status(200));
+    const client = createClient({ methods: ["GET"] });
+    expect((await client.fetch(new Request(url))).response.status).toBe(200);
+    expect(seen.map(({ method, body }) => [method, body.length])).toEqual([["GET", 0]]);
+  });
+
   test("a stream, in a Request", async () => {
     const { url, seen } = await serve(...threeTries);
     const body = new Blob(["a stream"]).stream();

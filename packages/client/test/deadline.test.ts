@@ -209,4 +209,19 @@ describe("the caller's signal", () => {
     expect(error).toBe(signal.reason);
     expect(error).toMatchObject({ name: "TimeoutError" });
   });
+
+  test("may be that of many calls that wait", async () => {
+    const { url } = await serve(status(503, { "Retry-After": "1" }));
+    const warnings: Error[] = [];
+    const heard = (warning: Error) => void warnings.push(warning);
+    process.on("warning", heard);
+    const mine = new AbortController();
+    const init = { ...order, signal: mine.signal };
+    const calls = Array.from({ length: 20 }, () => rejection(createClient().fetch(url, init)));
+    await sleep(300);
+    mine.abort(reason);
+    expect(await Promise.all(calls)).toEqual(calls.map(() => reason));
+    process.off("warning", heard);
+    expect(warnings).toEqual([]);
+  });
 });

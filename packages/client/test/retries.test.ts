@@ -159,6 +159,11 @@ describe("a response is final", () => {
       problem(409, { code: "in-progress", retryable: false }, now),
     ],
     ["if it is a replayed 500", 500, status(500, { "Idempotency-Replayed": "true", ...now })],
+    [
+      "if it says twice that it is replayed",
+      500,
+      status(500, { "Idempotency-Replayed": ["true", "true"], ...now }),
+    ],
     ["if it is replayed in Stripe's words", 503, status(503, { "Idempotent-Replayed": "true" })],
     ["if it is 501", 501, status(501, now)],
     ["if it is 202 to a new key", 202, status(202, { ...now, Location: "/jobs/1" })],

@@ -58,7 +58,7 @@ export async function serve(...answers: readonly Respond[]): Promise<TestServer>
   };
 }
 
-type Headers = Readonly<Record<string, string>>;
+type Headers = Readonly<Record<string, string | string[]>>;
 
 export function status(code: number, headers: Headers = {}, body = ""): Respond {
   return (response) => {

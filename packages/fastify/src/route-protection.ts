@@ -1,4 +1,4 @@
-import { headersOutOfPlace, type Protection } from "@idemkit/http";
+import { headersOutOfPlace, type Protection, type RequestBody } from "@idemkit/http";
 import type {
   FastifyInstance,
   FastifyReply,
@@ -68,7 +68,7 @@ export class RouteProtection {
       url: request.originalUrl,
       rawHeaders: request.raw.rawHeaders,
       contentType: request.headers["content-type"],
-      readBody: async () => this.#bodies.of(request),
+      readBody: async () => this.#bodyOf(request),
       report: (error) => request.log.error({ err: error }, "idempotency"),
     });
     // Somebody has answered before, or while the store was asked. Fastify would call the handler else.
@@ -111,6 +111,13 @@ export class RouteProtection {
       }
     }
   };
+
+  #bodyOf(request: FastifyRequest): RequestBody | undefined {
+    const body = this.#bodies.of(request);
+    // Node lets go of what nobody has begun to read, and of nothing else.
+    if (body === undefined) request.raw.resume();
+    return body;
+  }
 
   /** The route's own handler, of which it is seen when it is done. */
   get handler(): RouteHandlerMethod {

@@ -19,18 +19,16 @@ export async function drain(source: AsyncIterable<unknown>, maxBytes: number): P
     chunks.push(chunk);
     size += chunk.length;
   }
-  return { rest: Readable.from(following(chunks, iterator), { objectMode: false }) };
+  const rest = Readable.from(following(chunks, iterator), { objectMode: false });
+  // Whoever stops reading, or never begins to, lets go of the source as well.
+  rest.once("close", () => void iterator.return?.());
+  return { rest };
 }
 
 async function* following(
   chunks: readonly Buffer[],
   iterator: AsyncIterator<unknown>,
 ): AsyncGenerator<unknown> {
-  try {
-    yield* chunks;
-    yield* { [Symbol.asyncIterator]: () => iterator };
-  } finally {
-    // Whoever stops reading lets go of the source as well.
-    await iterator.return?.();
-  }
+  yield* chunks;
+  yield* { [Symbol.asyncIterator]: () => iterator };
 }

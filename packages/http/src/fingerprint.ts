@@ -46,17 +46,14 @@ function splitOnce(text: string, separator: string): readonly [string, string] {
  */
 function sortedQuery(query: string): string {
   if (!query.includes("&")) return query;
-  const named = query.split("&").map((pair) => ({ name: decoded(splitOnce(pair, "=")[0]), pair }));
+  // It skips pairs that are empty, and reads whatever was sent: nothing is thrown.
+  const names = new URLSearchParams(`?${query}`).keys();
+  const named = query.split("&").map((pair) => ({
+    name: pair === "" ? "" : String(names.next().value),
+    pair,
+  }));
   named.sort((one, other) => (one.name < other.name ? -1 : one.name > other.name ? 1 : 0));
   return named.map(({ pair }) => pair).join("&");
-}
-
-function decoded(name: string): string {
-  try {
-    return decodeURIComponent(name.replaceAll("+", " "));
-  } catch {
-    return name;
-  }
 }
 
 function contentOf(body: RequestBody, mediaType: string): RequestPayload {

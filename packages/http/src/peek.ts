@@ -14,12 +14,15 @@ export async function peekBody(
   if (!hasBody(request)) return Buffer.alloc(0);
   const chunks: Buffer[] = [];
   let size = 0;
+  // Somebody may have asked for text.
+  const encoding = request.readableEncoding ?? undefined;
   while (size <= maxBytes) {
     if (request.destroyed && !request.complete) throw new ClientLeftError();
-    const chunk = request.read() as Buffer | null;
+    const chunk = request.read() as Buffer | string | null;
     if (chunk !== null) {
-      chunks.push(chunk);
-      size += chunk.length;
+      const bytes = typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
+      chunks.push(bytes);
+      size += bytes.length;
     } else if (request.complete) {
       break;
     } else {
@@ -28,7 +31,8 @@ export async function peekBody(
   }
   const bytes = Buffer.concat(chunks);
   // In the tick of the last read: once the end has been told, nothing can be put back.
-  if (size > 0) request.unshift(bytes);
+  if (size > 0)
+    request.unshift(encoding === undefined ? bytes : bytes.toString(encoding), encoding);
   return size > maxBytes ? undefined : bytes;
 }
 

@@ -25,7 +25,7 @@ export async function seenBody(ctx: Context, body: unknown, maxBody: number): Pr
     return within(maxBody, body.length, { kind: "bytes", bytes: body });
   }
   const stream = streamOf(body);
-  if (stream === null) return { body: { kind: "empty" } };
+  if (stream === null) return { body: { kind: "bytes", bytes: Buffer.alloc(0) } };
   if (stream !== undefined) return await seenStream(ctx, stream, maxBody);
   const text: string | undefined = JSON.stringify(body);
   if (text === undefined) throw new TypeError("The body is nothing that JSON can carry.");
@@ -42,12 +42,17 @@ function isReadBack(text: string): boolean {
 }
 
 /** Sets another body for the same response: Koa would change its status and drop its length. */
-export function sendInstead(ctx: Context, body: Buffer | Readable): void {
-  const { status, message } = ctx;
+export function sendInstead(ctx: Context, body: Buffer | Readable | undefined): void {
+  if (body === undefined) return;
+  const { status } = ctx;
+  // HTTP/2 has none.
+  const message = ctx.req.httpVersionMajor < 2 ? ctx.message : undefined;
+  const hasType = ctx.res.hasHeader("content-type");
   const length = ctx.res.getHeader("content-length");
   ctx.body = body;
   ctx.status = status;
-  ctx.message = message;
+  if (message !== undefined) ctx.message = message;
+  if (!hasType) ctx.remove("Content-Type");
   if (length !== undefined && !Buffer.isBuffer(body)) ctx.set("Content-Length", String(length));
 }
 

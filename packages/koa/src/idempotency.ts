@@ -3,6 +3,7 @@ import {
   type Answer,
   type HttpOptions,
   type IdempotencyState,
+  isClosed,
   type OutgoingHeaders,
   type ProtectedRun,
   Protection,
@@ -82,53 +83,80 @@ async function run(ctx: Context, next: Next, protectedRun: ProtectedRun): Promis
   const shield = new Shield(ctx.response);
   try {
     await shield.run(next);
-    if (ctx.respond === false) return protectedRun.endWith(ctx.res, before);
-    if (ctx.headerSent) return await endSent(ctx, shield, protectedRun, before);
     const stream = shield.lift();
+    if (ctx.respond === false) return protectedRun.endWith(ctx.res, before);
+    if (shield.hasWritten) {
+      // The handler has sent the headers by itself, and perhaps all of it.
+      if (stream !== undefined) sendInstead(ctx, stream);
+      return protectedRun.endWith(ctx.res, before);
+    }
     // They are the handler's now. While a stream is read, somebody else may answer in its place.
     const head = { status: ctx.status, headers: kept() };
-    const { body, instead } = await seenBody(ctx, stream ?? ctx.body, protectedRun.maxBody);
-    if (instead !== undefined && !ctx.headerSent) sendInstead(ctx, instead);
+    if (isOfOthers(ctx, shield, protectedRun, head))
+      return await endInPlace(ctx, shield, protectedRun);
+    if (shield.isBodyOthers) stream?.destroy();
+    const set = ctx.body;
+    const isHeld = stream !== undefined && !shield.isBodyOthers;
+    const { body, instead } = await seenBody(ctx, isHeld ? stream : set, protectedRun.maxBody);
+    if (!ctx.headerSent && ctx.body === set) sendInstead(ctx, instead);
+    else destroy(instead);
     await protectedRun.end({ ...head, ...(body && { body }) });
   } catch (error) {
-    if (isTooLate(ctx, shield, error)) await protectedRun.endUnseen();
+    if (isUntold(ctx, shield, error)) await protectedRun.endUnseen();
     else await protectedRun.endThrown(error, kept());
     throw error;
   } finally {
-    shield.lift()?.destroy();
+    destroy(shield.lift());
   }
 }
 
-/** What a handler could not set any more, as somebody else has answered, says nothing of what it has done. */
-function isTooLate(ctx: Context, { hasWritten }: Shield, error: unknown): boolean {
-  const { code } = (error ?? {}) as { readonly code?: unknown };
-  return ctx.headerSent && !hasWritten && code === "ERR_HTTP_HEADERS_SENT";
-}
-
-/** The outcome of a handler that is done, where a response is on its way already. */
-async function endSent(
+/**
+ * Whether the response is somebody else's, as that of a time-out, which may be out or on its way still. A
+ * handler may have set it in a context that was lost: then it is not taken for its own where that could
+ * open the key, or make a failure of what was done.
+ */
+function isOfOthers(
   ctx: Context,
-  shield: Shield,
+  { own, isStatusOthers }: Shield,
   protectedRun: ProtectedRun,
-  before: OutgoingHeaders,
+  head: Omit<StoredResponse, "body">,
+): boolean {
+  if (ctx.headerSent) return true;
+  if (!isStatusOthers) return false;
+  const hasOwn = own.status !== undefined || "body" in own;
+  return hasOwn || head.status >= 500 || protectedRun.isGivenBackBy({ ...head, body: NOTHING });
+}
+
+const NOTHING = { kind: "none" } as const;
+
+/** Says nothing of what the handler has done: it could not set it any more, or its stream was cut off. */
+function isUntold(ctx: Context, { hasWritten, own }: Shield, error: unknown): boolean {
+  const { code } = (error ?? {}) as { readonly code?: unknown };
+  const isTooLate = ctx.headerSent && !hasWritten && code === "ERR_HTTP_HEADERS_SENT";
+  // Koa destroys streams for clients that leave, but for those that are held back.
+  const isCutOff = code === "ERR_STREAM_PREMATURE_CLOSE" && isClosed(ctx.res) && !("body" in own);
+  return isTooLate || isCutOff;
+}
+
+/** Somebody has answered in the handler's place. What it has set itself is its outcome. */
+async function endInPlace(
+  ctx: Context,
+  { own }: Shield,
+  protectedRun: ProtectedRun,
 ): Promise<void> {
-  const { own, hasWritten } = shield;
-  const stream = shield.lift();
-  if (hasWritten) {
-    // The handler has sent the headers by itself, and perhaps all of it.
-    if (stream !== undefined) sendInstead(ctx, stream);
-    return protectedRun.endWith(ctx.res, before);
-  }
-  // Somebody has answered while it ran, with a time-out say. What it has set is its outcome.
   if (own.status === undefined && !("body" in own)) return await protectedRun.endUnseen();
   const { body, instead } = await seenBody(ctx, own.body, protectedRun.maxBody);
   // Nobody will read what is left of a stream.
-  if (instead instanceof Readable) instead.destroy();
+  destroy(instead);
   const isEmpty = own.body === null || own.body === undefined;
   const status = own.status ?? (isEmpty ? 204 : 200);
   const isHtml = typeof own.body === "string" && HTML.test(own.body);
   const headers = isHtml ? { "content-type": HTML_TYPE, ...own.headers } : own.headers;
   await protectedRun.endLate({ status, headers }, body);
+}
+
+function destroy(stream: unknown): void {
+  if (stream instanceof Readable) stream.destroy();
 }
 
 function headersNow(ctx: Context): OutgoingHeaders {

@@ -14,6 +14,8 @@ export async function readBody(ctx: Context, maxBody: number): Promise<RequestBo
   const { readableDidRead } = ctx.req;
   if (!readableDidRead && ctx.req instanceof IncomingMessage) {
     const bytes = await peekBody(ctx.req, maxBody);
+    // Node lets go of what nobody has begun to read, and of nothing else.
+    if (bytes === undefined) ctx.req.resume();
     return bytes && { raw: bytes };
   }
   if (!readableDidRead && isHttp2WithoutBody(ctx)) return { raw: "" };

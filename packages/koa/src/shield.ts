@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { Readable } from "node:stream";
 import type { OutgoingHeaders } from "@idemkit/http";
 import type { Next, Response } from "koa";
+import { accessor, Overrides } from "./overrides.ts";
 
 /** What the handler itself has set, whatever others have sent in its place. */
 interface Own {
@@ -12,6 +13,9 @@ interface Own {
 }
 
 const handlers = new AsyncLocalStorage<Shield>();
+
+/** They have no body, and Koa gives no other status to a response that is set to nothing. */
+const EMPTY: ReadonlySet<number> = new Set([204, 205, 304]);
 
 /**
  * Stands between a protected handler and the fate of its connection.
@@ -25,48 +29,34 @@ const handlers = new AsyncLocalStorage<Shield>();
  */
 export class Shield {
   readonly own: Own = { headers: {} };
-  readonly #response: Response;
+  readonly #overrides = new Overrides();
+  readonly #body: ReturnType<typeof accessor>;
   #stream: Readable | undefined;
-  /** Whether the body that Koa has now was set by somebody else. */
-  #isOthers = false;
-  #isSettingBody = false;
+  #isBodyOthers = false;
+  #isStatusOthers = false;
+  /** What the body is being set to by the handler, while Koa does it. */
+  #setting: { readonly value: unknown } | undefined;
   #hasWritten = false;
 
   constructor(response: Response) {
-    this.#response = response;
-    const koa: object = Object.getPrototypeOf(response);
-    define(response, "body", {
-      get: () => {
-        const held = this.#isOthers ? undefined : this.#stream;
-        return held ?? Reflect.get(koa, "body", response);
-      },
-      set: (value: unknown) => this.#setBody(koa, value),
+    this.#body = accessor(response, "body");
+    const status = accessor(response, "status");
+    this.#overrides.add(response, "body", {
+      get: () => (this.#isBodyOthers ? undefined : this.#stream) ?? this.#body.get(),
+      set: (value: unknown) => this.#setBody(value),
     });
-    define(response, "status", {
-      get: () => Reflect.get(koa, "status", response) as unknown,
-      set: (status: unknown) => {
-        // Koa gives a body a status, but only where none was set.
-        const isGuess = this.#isSettingBody && this.own.status !== undefined;
-        if (this.#isOwn && !isGuess) this.own.status = status as number;
-        Reflect.set(koa, "status", status, response);
+    this.#overrides.add(response, "status", {
+      get: () => status.get(),
+      set: (value: unknown) => {
+        this.#noteStatus(value as number);
+        status.set(value);
       },
     });
-    define(response, "set", {
-      value: (...args: readonly unknown[]) => {
-        if (this.#isOwn) this.#setHeaders(args);
-        Reflect.apply(Reflect.get(koa, "set") as Response["set"], response, args);
-      },
-      writable: true,
-    });
-    const { res } = response;
-    const { writeHead } = res;
+    this.#overrides.addFunction(response, "set", (args) => this.#noteHeaders(args));
+    this.#overrides.addFunction(response, "remove", ([name]) => this.#noteRemoved(name));
     // Whatever else is written begins with it.
-    define(res, "writeHead", {
-      value: (...args: Parameters<typeof writeHead>) => {
-        this.#hasWritten ||= this.#isOwn;
-        return Reflect.apply(writeHead, res, args) as unknown;
-      },
-      writable: true,
+    this.#overrides.addFunction(response.res, "writeHead", () => {
+      this.#hasWritten ||= this.#isOwn;
     });
   }
 
@@ -75,28 +65,37 @@ export class Shield {
     return this.#hasWritten;
   }
 
+  /** Whether the body that Koa has was set by somebody else. */
+  get isBodyOthers(): boolean {
+    return this.#isBodyOthers;
+  }
+
+  /** Whether the status that Koa has was set by somebody else. */
+  get isStatusOthers(): boolean {
+    return this.#isStatusOthers;
+  }
+
   /** Runs the handler, so that what it sets is known for its own. */
   async run(next: Next): Promise<void> {
     await handlers.run(this, next);
   }
 
-  /** Gives the response back to Koa, and answers the stream that is its body, if it is one. */
+  /** Gives the response back to Koa, and answers the stream that the handler has set, if it has. */
   lift(): Readable | undefined {
     const stream = this.#stream;
     this.#stream = undefined;
-    for (const name of ["body", "status", "set"]) Reflect.deleteProperty(this.#response, name);
-    Reflect.deleteProperty(this.#response.res, "writeHead");
-    return this.#isOthers ? undefined : stream;
+    this.#overrides.undo();
+    return stream;
   }
 
   get #isOwn(): boolean {
     return handlers.getStore() === this;
   }
 
-  #setBody(koa: object, value: unknown): void {
-    this.#isOthers = !this.#isOwn;
-    if (this.#isOthers) {
-      Reflect.set(koa, "body", value, this.#response);
+  #setBody(value: unknown): void {
+    this.#isBodyOthers = !this.#isOwn;
+    if (this.#isBodyOthers) {
+      this.#body.set(value);
       return;
     }
     this.own.body = value;
@@ -106,22 +105,32 @@ export class Shield {
     this.#stream = isStream(value) ? value : undefined;
     // Without a listener an error would end the process. It is met again when the stream is read.
     this.#stream?.on("error", () => undefined);
-    const toKoa = this.#stream === undefined ? value : Readable.from([]);
-    this.#isSettingBody = true;
-    Reflect.set(koa, "body", toKoa, this.#response);
-    this.#isSettingBody = false;
+    this.#setting = { value };
+    this.#body.set(this.#stream === undefined ? value : Readable.from([]));
+    this.#setting = undefined;
   }
 
-  #setHeaders([name, value]: readonly unknown[]): void {
+  #noteStatus(status: number): void {
+    const { own } = this;
+    this.#isStatusOthers = !this.#isOwn;
+    if (this.#isStatusOthers) return;
+    // Koa gives a body a status where none was set; and always to nothing, where that has another one.
+    const isGuess = this.#setting !== undefined && own.status !== undefined;
+    const isForNothing = isGuess && this.#setting?.value == null && !EMPTY.has(own.status ?? 0);
+    if (!isGuess || isForNothing) own.status = status;
+  }
+
+  #noteHeaders([name, value]: readonly unknown[]): void {
+    if (!this.#isOwn) return;
     const headers = typeof name === "string" ? { [name]: value } : (name as object);
     for (const [each, own] of Object.entries(headers)) {
       this.own.headers[each.toLowerCase()] = own as OutgoingHeaders[string];
     }
   }
-}
 
-function define(of: object, name: string, descriptor: PropertyDescriptor): void {
-  Object.defineProperty(of, name, { configurable: true, enumerable: true, ...descriptor });
+  #noteRemoved(name: unknown): void {
+    if (this.#isOwn) delete this.own.headers[String(name).toLowerCase()];
+  }
 }
 
 function isStream(value: unknown): value is Readable {

@@ -1,16 +1,26 @@
-import { createServer } from "node:http";
+import { once } from "node:events";
+import { Agent, createServer, type IncomingMessage, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { createEngine, memoryStore } from "@idemkit/engine";
-import Koa, { type Context } from "koa";
+import Koa, { type Context, type Middleware } from "koa";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { idempotency } from "../src/index.ts";
 
-/** An app that is answered for by `late` after a while, the first time. */
-async function served(handler: (ctx: Context) => unknown, late?: (ctx: Context) => void) {
+/**
+ * An app that is answered for by `late` after a while, the first time.
+ *
+ * @param outer what stands around that
+ */
+async function served(
+  handler: (ctx: Context) => unknown,
+  late?: (ctx: Context) => void,
+  outer?: Middleware,
+) {
   const app = new Koa();
   app.silent = true;
+  if (outer !== undefined) app.use(outer);
   let isFirst = true;
   if (late !== undefined) {
     app.use(async (ctx, next) => {
@@ -38,8 +48,19 @@ async function served(handler: (ctx: Context) => unknown, late?: (ctx: Context) 
     const answer = await response();
     return { status: answer.status, text: await answer.text() };
   };
-  return { response, post, runs: () => runs };
+  return { origin, response, post, runs: () => runs };
 }
+
+/** As a session does that writes to its store before the response goes out. */
+const heldUp: Middleware = async (_ctx, next) => {
+  await next();
+  await pause(150);
+};
+
+const notNow = (ctx: Context) => {
+  ctx.status = 429;
+  ctx.body = { error: "not now" };
+};
 
 const tooLate = (ctx: Context) => {
   ctx.status = 503;
@@ -113,6 +134,136 @@ describe("whose answer it is, with Koa", () => {
     await expect.poll(async () => (await post()).status).toBe(201);
     expect((await response()).headers.get("content-type")).toBe("text/html; charset=utf-8");
     expect(runs()).toBe(1);
+  });
+
+  const inPlace: readonly (readonly [string, (ctx: Context) => unknown, number, string])[] = [
+    [
+      "what the handler had set",
+      async (ctx) => {
+        ctx.status = 201;
+        ctx.body = { real: true };
+        await pause(120);
+      },
+      201,
+      '{"real":true}',
+    ],
+    [
+      "the stream that it had set",
+      async (ctx) => {
+        ctx.status = 201;
+        ctx.body = Readable.from([Buffer.from("receipt")], { objectMode: false });
+        await pause(120);
+      },
+      201,
+      "receipt",
+    ],
+    [
+      "the body alone that it sets then",
+      async (ctx) => {
+        await pause(120);
+        ctx.body = { real: true };
+      },
+      200,
+      '{"real":true}',
+    ],
+    ["that it is done, where it sets nothing", () => pause(120), 409, "response-not-stored"],
+  ];
+  test.each(inPlace)(
+    "while a time-out's answer is held up outside, the outcome is %s",
+    async (_name, handler, status, text) => {
+      const { post, runs } = await served(handler, notNow, heldUp);
+      expect((await post()).status).toBe(429);
+      const outcome = await post();
+      expect([outcome.status, runs()]).toEqual([status, 1]);
+      expect(outcome.text).toContain(text);
+    },
+  );
+
+  test("a time-out that answers while a stream is read sends its own body", async () => {
+    const { post, runs } = await served(
+      (ctx) => {
+        ctx.status = 201;
+        const parts = async function* () {
+          yield Buffer.from("a");
+          await pause(120);
+          yield Buffer.from("b");
+        };
+        ctx.body = Readable.from(parts(), { objectMode: false });
+      },
+      notNow,
+      heldUp,
+    );
+    expect(await post()).toEqual({ status: 429, text: '{"error":"not now"}' });
+    expect([await post(), runs()]).toEqual([{ status: 201, text: "ab" }, 1]);
+  });
+
+  test("a stream that is not sent is closed", async () => {
+    const streams: Readable[] = [];
+    const { post } = await served(
+      async (ctx) => {
+        const endless = new Readable({ read: () => undefined });
+        endless.push(Buffer.alloc(2 * 1024 * 1024));
+        streams.push(endless);
+        ctx.body = endless;
+        await pause(120);
+      },
+      tooLate,
+      heldUp,
+    );
+    expect((await post()).status).toBe(503);
+    await expect.poll(() => streams.map(({ destroyed }) => destroyed)).toEqual([true]);
+  });
+
+  test("a stream that the handler pipes by itself is left to it", async () => {
+    const { post } = await served((ctx) => {
+      const stream = Readable.from([Buffer.from("piped")], { objectMode: false });
+      ctx.body = stream;
+      ctx.respond = false;
+      stream.pipe(ctx.res);
+    });
+    expect((await post()).text).toBe("piped");
+  });
+
+  test("what listens for headers is heard for the first response, outside and inside", async () => {
+    const listens = (name: string): Middleware =>
+      async function listens({ res }, next) {
+        const { writeHead } = res;
+        res.writeHead = ((...args: never) => {
+          res.setHeader(name, "1");
+          return writeHead.apply(res, args);
+        }) as typeof writeHead;
+        await next();
+      };
+    const inside = listens("x-inside");
+    const { response } = await served(
+      async (ctx) => {
+        await inside(ctx, async () => undefined);
+        ctx.body = "done";
+      },
+      undefined,
+      listens("x-outside"),
+    );
+    const { headers } = await response();
+    expect([headers.get("x-outside"), headers.get("x-inside")]).toEqual(["1", "1"]);
+  });
+
+  test("a connection is good for another request after a body that is too large", async () => {
+    const { origin } = await served((ctx) => {
+      ctx.body = "done";
+    });
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    onTestFinished(() => agent.destroy());
+    const send = async (key: string, bytes: number) => {
+      const headers = { "idempotency-key": key, "content-length": bytes };
+      const sent = request(origin, { method: "POST", agent, headers }).end(
+        Buffer.alloc(bytes, "a"),
+      );
+      const [answer] = (await once(sent, "response")) as [IncomingMessage];
+      await once(answer.resume(), "end");
+      return [answer.statusCode, sent.reusedSocket];
+    };
+    expect(await send("large", 1_500_000)).toEqual([413, false]);
+    expect(await send("small", 10)).toEqual([200, true]);
   });
 
   test("what the handler writes to the raw response is not kept, whatever status it has set", async () => {
