@@ -17,7 +17,7 @@ export function unpacked(reply: FastifyReply, payload: unknown): unknown {
 }
 
 /** As Fastify tells it: it may come from another library's `fetch`. */
-export function isWebResponse(payload: unknown): payload is Response {
+function isWebResponse(payload: unknown): payload is Response {
   return Object.prototype.toString.call(payload) === "[object Response]";
 }
 
