@@ -19,6 +19,8 @@ class Sends {
   /** Whether something was, before there was an exchange to ask. */
   hasBegun = false;
   exchange: RunExchange | undefined;
+  /** Whether the store was asked for the key. */
+  isClaimed = false;
   /** What sends without being seen. */
   readonly plain: FastifyReply["send"];
 
@@ -63,6 +65,8 @@ export class RouteProtection {
   readonly claim = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
     if (!this.#protection.isFor(request.method)) return undefined;
     const sends = this.#sends.get(request) ?? new Sends(reply);
+    this.#sends.set(request, sends);
+    sends.isClaimed = true;
     const entry = await this.#protection.enter(request, {
       method: request.method,
       url: request.originalUrl,
@@ -112,6 +116,15 @@ export class RouteProtection {
     }
   };
 
+  /** Another plugin may set a route's hooks anew, and ours with them. */
+  #refuseUnclaimed(request: FastifyRequest): void {
+    if (!this.#protection.isFor(request.method) || this.#sends.get(request)?.isClaimed) return;
+    throw new Error(
+      `The route ${request.routeOptions.url} asks for idempotency, and its hooks are gone: something has ` +
+        "replaced its preHandler hooks in place of adding to them. The handler was not run.",
+    );
+  }
+
   #bodyOf(request: FastifyRequest): RequestBody | undefined {
     const body = this.#bodies.of(request);
     // Node lets go of what nobody has begun to read, and of nothing else.
@@ -123,6 +136,7 @@ export class RouteProtection {
   get handler(): RouteHandlerMethod {
     const protection = this;
     return function (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) {
+      protection.#refuseUnclaimed(request);
       const exchange = protection.#exchanges.get(request);
       const call = (own: FastifyReply) => protection.#handler.call(this, request, own);
       return exchange?.as === "run" ? runHandler(exchange, call) : call(reply);

@@ -42,6 +42,21 @@ describe("the Fastify plugin", () => {
     await app.close();
   });
 
+  test("refuses to run a handler whose hooks another plugin has replaced", async () => {
+    const app = fastify();
+    let runs = 0;
+    await app.register(idempotency, { ...options, engine: freshEngine() });
+    app.addHook("onRoute", (route) => {
+      route.preHandler = [async () => undefined];
+    });
+    app.post("/", { config: { idempotency: true } }, async () => ++runs);
+    const answer = await app.inject(post("/"));
+    expect(answer.statusCode).toBe(500);
+    expect(answer.json().message).toContain("its hooks are gone");
+    expect(runs).toBe(0);
+    await app.close();
+  });
+
   test("takes other options for a route", async () => {
     const app = fastify();
     await app.register(idempotency, { ...options, engine: freshEngine() });
