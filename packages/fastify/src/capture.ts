@@ -36,7 +36,7 @@ export async function captured(
     exchange.isCaptured = false;
     if (isClosed(exchange.reply.raw)) endAfterGrace(exchange);
     // What Fastify answers to that comes here again, and is not sent where others have answered.
-    if (exchange.isUnsent(via) || !exchange.isInPlaceOfOthers) throw error;
+    if (!isOvertaken(exchange, via)) throw error;
     keepUnsent(exchange, error);
     return await neverAgain();
   }
@@ -64,8 +64,7 @@ async function kept(exchange: RunExchange, via: FastifyReply, given: unknown): P
     }
   }
   await run.end(response);
-  const isOvertaken = via === exchange.carrier && exchange.isInPlaceOfOthers;
-  if (!isUnsent && !isOvertaken && !isSent(reply)) {
+  if (!isUnsent && !isOvertaken(exchange, via) && !isSent(reply)) {
     // What is sent is what is kept, whatever was set after it.
     if (reply.statusCode !== status) reply.code(status);
     return payload;
@@ -73,6 +72,11 @@ async function kept(exchange: RunExchange, via: FastifyReply, given: unknown): P
   // Nobody will read what is left of it.
   (payload as { destroy?: () => void } | null | undefined)?.destroy?.();
   return await neverAgain();
+}
+
+/** Whether the handler's answer is on its way to a client that gets somebody else's. */
+function isOvertaken({ carrier, isInPlaceOfOthers }: RunExchange, via: FastifyReply): boolean {
+  return via === carrier && isInPlaceOfOthers;
 }
 
 function isSent(reply: FastifyReply): boolean {

@@ -1,7 +1,12 @@
 import { PassThrough, Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { createEngine, type Guarantee, memoryStore } from "@idemkit/engine";
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type preHandlerAsyncHookHandler,
+} from "fastify";
 import { expect, onTestFinished, test } from "vitest";
 import { idempotency } from "../src/index.ts";
 
@@ -12,11 +17,14 @@ interface Served {
   /** Answers the first request in the handler's place, after so many milliseconds. */
   readonly late?: { readonly afterMs: number; readonly answer: (reply: FastifyReply) => unknown };
   readonly around?: (app: FastifyInstance) => void;
+  /** What comes between the claim and the handler. */
+  readonly behind?: (app: FastifyInstance) => void;
   readonly schema?: object;
   readonly guarantee?: Guarantee;
 }
 
-async function served({ handler, late, around, schema, guarantee = "at-most-once" }: Served) {
+async function served(of: Served) {
+  const { handler, late, around, behind, schema, guarantee = "at-most-once" } = of;
   const app = fastify() as unknown as FastifyInstance;
   let isFirst = true;
   app.addHook("onRequest", async (_request, reply) => {
@@ -27,6 +35,7 @@ async function served({ handler, late, around, schema, guarantee = "at-most-once
   around?.(app);
   const engine = createEngine({ store: memoryStore(), guarantee });
   await app.register(idempotency, { engine, scope: () => "ada" });
+  behind?.(app);
   let runs = 0;
   app.post("/", { config: { idempotency: true }, ...(schema && { schema }) }, (request, reply) => {
     runs += 1;
@@ -295,6 +304,24 @@ for (const [name, app, expected] of asUsual) {
     expect([again, runs()]).toEqual([{ ...first, isReplayed: true }, 1]);
   });
 }
+
+test("a stream that another hook sends in the handler's place, and that fails, is answered", async () => {
+  const { post, runs } = await served({
+    handler: async () => ({ a: 1 }),
+    behind: (app) => {
+      app.addHook("onRoute", (route) => {
+        const failing: preHandlerAsyncHookHandler = async (_request, reply) => {
+          const stream = new PassThrough();
+          setTimeout(() => stream.destroy(new Error("cut")), 20);
+          return reply.type("text/plain").send(stream);
+        };
+        route.preHandler = [route.preHandler ?? [], failing].flat();
+      });
+    },
+  });
+  expect(await post()).toMatchObject({ status: 500, text: expect.stringContaining("cut") });
+  expect(runs()).toBe(0);
+});
 
 test("nobody's answer to a request whose key is still being claimed is the outcome", async () => {
   const { post, outcome, runs } = await served({
