@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { EventEmitter } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { setTimeout as pause } from "node:timers/promises";
 import swagger from "@fastify/swagger";
 import { createEngine, memoryStore } from "@idemkit/engine";
@@ -145,6 +145,7 @@ function freshEngine() {
 describe("a Fastify handler that answers by a callback", () => {
   test("keeps its key beyond a time-out, and what it sends then is its outcome", async () => {
     const app = fastify();
+    const checked = new EventEmitter();
     let runs = 0;
     const engine = createEngine({ store: memoryStore(), guarantee: "at-least-once" });
     await app.register(idempotency, { engine, scope: () => "ada" });
@@ -154,10 +155,11 @@ describe("a Fastify handler that answers by a callback", () => {
     });
     app.post("/", { config: { idempotency: true } }, (_request, reply) => {
       runs += 1;
-      setTimeout(() => void reply.code(201).send({ run: runs }), 250);
+      checked.once("done", () => void reply.code(201).send({ run: runs }));
     });
     expect((await app.inject(post("/"))).statusCode).toBe(503);
     expect((await app.inject(post("/"))).statusCode).toBe(409);
+    checked.emit("done");
     await expect.poll(async () => (await app.inject(post("/"))).statusCode).toBe(201);
     expect((await app.inject(post("/"))).json()).toEqual({ run: 1 });
     expect(runs).toBe(1);
@@ -166,17 +168,19 @@ describe("a Fastify handler that answers by a callback", () => {
 
   test("is waited for after it has returned its reply, though the client has left", async () => {
     const app = fastify();
+    const checked = new EventEmitter();
     let runs = 0;
     await app.register(idempotency, { ...options, engine: freshEngine() });
     app.post("/", { config: { idempotency: true } }, async (_request, reply) => {
       runs += 1;
-      setTimeout(() => void reply.code(201).send({ real: true }), 300);
+      checked.once("done", () => void reply.code(201).send({ real: true }));
       return reply;
     });
     const origin = await app.listen({ port: 0, host: "127.0.0.1" });
     const sent = { method: "POST", headers: { "idempotency-key": "k" } };
     await expect(fetch(origin, { ...sent, signal: AbortSignal.timeout(100) })).rejects.toThrow();
     expect((await fetch(origin, sent)).status).toBe(409);
+    checked.emit("done");
     await expect.poll(async () => (await fetch(origin, sent)).status).toBe(201);
     expect(runs).toBe(1);
     await app.close();
@@ -339,6 +343,7 @@ describe("a Fastify response on its way", () => {
 
   test("that gives the key back does so when the handler is done", async () => {
     const app = fastify();
+    const checked = new EventEmitter();
     let [now, most] = [0, 0];
     const engine = createEngine({ store: memoryStore(), guarantee: "at-least-once" });
     await app.register(idempotency, { engine, scope: () => "ada" });
@@ -346,11 +351,12 @@ describe("a Fastify response on its way", () => {
       now += 1;
       most = Math.max(most, now);
       await reply.code(503).send({ busy: true });
-      await pause(150);
+      await once(checked, "done");
       now -= 1;
     });
     expect((await app.inject(post("/"))).statusCode).toBe(503);
     expect((await app.inject(post("/"))).statusCode).toBe(409);
+    checked.emit("done");
     await expect.poll(async () => (await app.inject(post("/"))).statusCode).toBe(503);
     expect(most).toBe(1);
     await app.close();
