@@ -10,7 +10,7 @@ const options = { engine: createEngine({ store: memoryStore() }), scope: () => "
 test("an operation is described with each status that its refusals have", () => {
   const { responses } = describeOperation(options);
   expect(Object.keys(responses)).toEqual(["400", "409", "413", "415", "422", "503"]);
-  const accepting = { ...options, duplicates: "accepted", statusUrl: () => "/" } as const;
+  const accepting = { ...options, onDuplicate: "accepted", statusUrl: () => "/" } as const;
   expect(describeOperation(accepting).responses).toHaveProperty("202");
 });
 

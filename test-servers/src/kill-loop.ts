@@ -34,8 +34,8 @@ export const DISAGREEMENTS = `
 const OPTIONS: OperationOptions = {
   leaseMs: LEASE_MS,
   replayMs: 3_600_000,
-  onAbandoned: "rerun",
-  duplicates: { waitMs: 60_000 },
+  onLapsed: "rerun",
+  onDuplicate: { waitMs: 60_000 },
 };
 
 /**

@@ -178,7 +178,7 @@ export const transactionScenarios: readonly TransactionScenario[] = [
     const outcomes = await Promise.all(
       Array.from({ length: DUPLICATES }, (_, index) => {
         const through = index % 2 === 0 ? scene.engine : scene.other;
-        return scene.transaction(index, { through, duplicates: { waitMs: WAIT_MS } });
+        return scene.transaction(index, { through, onDuplicate: { waitMs: WAIT_MS } });
       }),
     );
     assert.deepEqual([await scene.effects(), scene.runs], [1, 1]);

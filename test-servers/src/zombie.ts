@@ -19,8 +19,8 @@ const PATIENCE_MS = 20_000;
 const OPTIONS: OperationOptions = {
   leaseMs: LEASE_MS,
   replayMs: 3_600_000,
-  onAbandoned: "rerun",
-  duplicates: { waitMs: PATIENCE_MS },
+  onLapsed: "rerun",
+  onDuplicate: { waitMs: PATIENCE_MS },
 };
 
 /** An engine of whichever store: the roles below write by a function that the store's test gives. */

@@ -125,8 +125,8 @@ export async function tell(
     {
       steps: true,
       leaseMs,
-      duplicates: { waitMs: WAIT_MS },
-      onError: (error) => (error instanceof UnclearTellError ? "unknown" : "release"),
+      onDuplicate: { waitMs: WAIT_MS },
+      onError: (error) => (error instanceof UnclearTellError ? "hold" : "release"),
     },
   );
   return { warehouseRef: value, replayed };

@@ -62,7 +62,7 @@ function assembled<Tx, IsSync extends boolean>(
   const broker = new Broker(messages);
   const engine = database.engine.with({
     ...(leaseMs !== undefined && { leaseMs }),
-    ...(waitMs !== undefined && { duplicates: { waitMs } }),
+    ...(waitMs !== undefined && { onDuplicate: { waitMs } }),
   });
   return {
     orders: new OrderService(database, provider, { engine, watch }),

@@ -126,7 +126,7 @@ async function declined(shop: Shop): Promise<Scene> {
 
 async function killedAndHealed(shop: Shop): Promise<Scene> {
   const ran = await shop.killAt("charge", { customer: "dea", key: "D1", request: teapot });
-  const hasty = shop.serviceOn(shop.engine.with({ duplicates: "reject" }));
+  const hasty = shop.serviceOn(shop.engine.with({ onDuplicate: "reject" }));
   const early = await resultOf(hasty.placeOrder("dea", "D1", teapot));
   elapse(shop.db, LEASE_MS);
   const late = await resultOf(shop.orders.placeOrder("dea", "D1", teapot));

@@ -45,7 +45,7 @@ export class Shop {
     this.provider = new PaymentProvider(this.#places.ledger);
     this.broker = new Broker(this.#places.messages);
     // A crowd of the same call waits for the first of it.
-    this.engine = database.engine.with({ duplicates: { waitMs: 5_000 } });
+    this.engine = database.engine.with({ onDuplicate: { waitMs: 5_000 } });
     this.orders = this.serviceOn(this.engine);
     this.publisher = new Publisher(database, this.broker, {
       watch: (effect) => void this.#effects.push(effect),

@@ -64,7 +64,7 @@ export const duplicateRows: readonly Row[] = [
     prove: async ({ serve }) => {
       const { open, answer } = held();
       const { handler, runs } = counting(answer);
-      const { origin } = await serve({ handler, options: { duplicates: { waitMs: 8_000 } } });
+      const { origin } = await serve({ handler, options: { onDuplicate: { waitMs: 8_000 } } });
       const first = send(origin, { key: "k" });
       await until(() => runs() === 1);
       const second = send(origin, { key: "k" });
@@ -80,7 +80,7 @@ export const duplicateRows: readonly Row[] = [
       const { open, answer } = held();
       const { handler, runs } = counting(answer);
       const statusUrl = (key: string) => `/status/${encodeURIComponent(key)}`;
-      const { origin } = await serve({ handler, options: { duplicates: "accepted", statusUrl } });
+      const { origin } = await serve({ handler, options: { onDuplicate: "accepted", statusUrl } });
       const first = send(origin, { key: "a/b" });
       await until(() => runs() === 1);
       const second = await send(origin, { key: "a/b" });
@@ -119,7 +119,7 @@ export const duplicateRows: readonly Row[] = [
         await pause(100);
         return exchange.send({ run });
       });
-      const { origin } = await serve({ handler, options: { duplicates: { waitMs: 8_000 } } });
+      const { origin } = await serve({ handler, options: { onDuplicate: { waitMs: 8_000 } } });
       const sent = Array.from({ length: PARALLEL }, async () => await send(origin, { key: "k" }));
       const answers = await Promise.all(sent);
       expect(runs()).toBe(1);

@@ -19,7 +19,7 @@ export function mayResume({ settings }: ClaimScope, { fingerprint }: Call, met: 
  * Whether the function is to run under a claim, which may have taken over. If not, the outcome of the
  * earlier run was found out and recorded.
  *
- * @throws OutcomeUnknownError where nobody knows whether it happened; whatever `onAbandoned` throws;
+ * @throws OutcomeUnknownError where nobody knows whether it happened; whatever `onLapsed` throws;
  *   StoreError where its steps cannot be read
  */
 export async function isStillToDo(
@@ -34,14 +34,14 @@ export async function isStillToDo(
     throw new StoreError("claim", new Error("The stored checkpoint is no step log."));
   }
   if (!takenOver) return true;
-  if (typeof settings.onAbandoned !== "function") {
+  if (typeof settings.onLapsed !== "function") {
     // Its owner may have begun another step before it was taken over.
     if (takesOver(settings) || isResumable(checkpoint)) return true;
     return await giveUp(scope, call, claim);
   }
   let found: Finding<unknown>;
   try {
-    found = checkedFinding(await settings.onAbandoned(claimContextOf(claim)));
+    found = checkedFinding(await settings.onLapsed(claimContextOf(claim)));
   } catch (error) {
     await claim.release();
     throw error;

@@ -98,7 +98,7 @@ export interface Engine<C extends Context = Context> {
    * To do lines exactly once with what they write, run this on an engine whose store is bound to your
    * transaction: `createEngine({ store: store.bind(tx) })`.
    *
-   * With `duplicates: { waitMs }` it waits, once its own lines are done, for those that others do.
+   * With `onDuplicate: { waitMs }` it waits, once its own lines are done, for those that others do.
    *
    * @param lines 1 to 10,000 of them
    * @param fn gets the new lines, and answers a result for each; those that it has passed to

@@ -85,7 +85,7 @@ export class InProgressError extends IdempotencyError {
   constructor(details: { readonly retryAfterMs: number; readonly attempt: number }) {
     super(
       "A call with this key is still running. " +
-        `Ask again with the same key in ${details.retryAfterMs} ms, or wait with \`duplicates: { waitMs }\`.`,
+        `Ask again with the same key in ${details.retryAfterMs} ms, or wait with \`onDuplicate: { waitMs }\`.`,
     );
     this.retryAfterMs = details.retryAfterMs;
     this.attempt = details.attempt;
@@ -101,7 +101,7 @@ export type UnknownReason =
 
 /**
  * Nobody knows whether the operation happened. It is not run again until somebody decides, by
- * `engine.settle`. Where it lapsed, a call with `onAbandoned: 'rerun'` runs it again instead; what
+ * `engine.settle`. Where it lapsed, a call with `onLapsed: 'rerun'` runs it again instead; what
  * was recorded as unknown waits for its settlement under every policy.
  */
 export class OutcomeUnknownError extends IdempotencyError {

@@ -42,8 +42,8 @@ export async function executeMany(
   const verdicts: Verdicts = new Map();
   const tasks = await claimEach(scope, distinct, verdicts);
   if (tasks.length > 0) await new Work(scope, tasks, verdicts).run(fn);
-  const { duplicates } = scope.settings;
-  if (duplicates !== "reject") await waitForOthers(scope, distinct, verdicts);
+  const { onDuplicate } = scope.settings;
+  if (onDuplicate !== "reject") await waitForOthers(scope, distinct, verdicts);
   return calls.map((each) => verdictFor(each, firsts, verdicts));
 }
 
@@ -66,7 +66,7 @@ async function claimEach(
   calls: readonly LineCall[],
   verdicts: Verdicts,
 ): Promise<readonly Task[]> {
-  const asking = { ...scope, settings: { ...scope.settings, duplicates: "reject" } as Settings };
+  const asking = { ...scope, settings: { ...scope.settings, onDuplicate: "reject" } as Settings };
   const sorted = calls.toSorted((one, other) => (digestOf(one) < digestOf(other) ? -1 : 1));
   const tasks = new Map<string, Task>();
   const asked = sorted.map(async ({ line, call }) => {

@@ -37,13 +37,13 @@ export type { Line, LineResult, LinesContext, NewLine, Verdict } from "./lines.t
 export { type MemoryStoreOptions, memoryStore } from "./memory-store.ts";
 export type { Decision, InspectedRecord, InspectedStep, SettleNote } from "./operators.ts";
 export type {
-  AbandonedPolicy,
   CallOptions,
   DuplicatePolicy,
   EngineOptions,
   ErrorPolicy,
   ExecuteOptions,
   Guarantee,
+  LapsedPolicy,
   OperationOptions,
   Reconcile,
   Reference,

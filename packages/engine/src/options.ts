@@ -12,13 +12,13 @@ import type { Store } from "./store.ts";
 export type Guarantee = "at-most-once" | "at-least-once";
 
 /** What becomes of the key when the function throws. */
-export type ErrorPolicy = "record" | "release" | "unknown";
+export type ErrorPolicy = "record" | "release" | "hold";
 
 /**
  * What becomes of work whose lease lapsed: it stays as it is, or the next caller runs it again, or
  * that caller finds out first whether it happened.
  */
-export type AbandonedPolicy = "block" | "rerun" | Reconcile;
+export type LapsedPolicy = "block" | "rerun" | Reconcile;
 
 /**
  * Finds out whether work happened whose process died, by asking those whom it called. It runs under a
@@ -34,7 +34,7 @@ export interface OperationOptions {
   /** Default: `at-most-once`. */
   readonly guarantee?: Guarantee;
   /**
-   * `record` keeps the failure as the outcome, `release` lets the next caller run, `unknown` leaves
+   * `record` keeps the failure as the outcome, `release` lets the next caller run, `hold` leaves
    * the outcome to an operator. A function decides by the error. Default: `record` under
    * at-most-once, `release` under at-least-once.
    */
@@ -43,14 +43,14 @@ export interface OperationOptions {
    * Default: `rerun` under at-least-once, `block` under at-most-once. There, with `steps`, work that
    * was not interrupted inside a step is resumed, unless `block` is asked for.
    */
-  readonly onAbandoned?: AbandonedPolicy;
+  readonly onLapsed?: LapsedPolicy;
   /**
    * Whether the function has recovery points, see `Context.step`. What has effects outside of them
    * may then happen twice under at-most-once. Default: false.
    */
   readonly steps?: boolean;
   /** Default: `reject`. With `waitMs` a duplicate waits up to so many milliseconds. */
-  readonly duplicates?: DuplicatePolicy;
+  readonly onDuplicate?: DuplicatePolicy;
   /**
    * How long a claim holds without a sign of life, in milliseconds. It is renewed at every third of
    * it while the function runs. 100 to 86,400,000. Default: 30,000.
@@ -109,9 +109,9 @@ export interface EngineOptions extends OperationOptions {
 export interface Settings {
   readonly guarantee: Guarantee;
   readonly onError: ErrorPolicy | ((error: unknown) => ErrorPolicy) | undefined;
-  readonly onAbandoned: AbandonedPolicy | undefined;
+  readonly onLapsed: LapsedPolicy | undefined;
   readonly steps: boolean;
-  readonly duplicates: DuplicatePolicy;
+  readonly onDuplicate: DuplicatePolicy;
   readonly leaseMs: number;
   readonly replayMs: number;
   readonly storeTimeoutMs: number;
@@ -127,9 +127,9 @@ const REPLAY_FACTOR = 10;
 export const DEFAULTS: Settings = Object.freeze({
   guarantee: "at-most-once",
   onError: undefined,
-  onAbandoned: undefined,
+  onLapsed: undefined,
   steps: false,
-  duplicates: "reject",
+  onDuplicate: "reject",
   leaseMs: 30_000,
   replayMs: DAY_MS,
   storeTimeoutMs: 5_000,
@@ -147,9 +147,9 @@ export function withOptions(base: Settings, options: OperationOptions): Settings
   const settings: Settings = {
     guarantee: pick(given, "guarantee", base, oneOf("at-most-once", "at-least-once")),
     onError: pick(given, "onError", base, checkOnError),
-    onAbandoned: pick(given, "onAbandoned", base, checkOnAbandoned),
+    onLapsed: pick(given, "onLapsed", base, checkOnLapsed),
     steps: pick(given, "steps", base, checkBoolean),
-    duplicates: pick(given, "duplicates", base, checkDuplicates),
+    onDuplicate: pick(given, "onDuplicate", base, checkOnDuplicate),
     leaseMs: pick(given, "leaseMs", base, integerFrom(100, DAY_MS)),
     replayMs: pick(given, "replayMs", base, integerFrom(1, TEN_YEARS_MS)),
     storeTimeoutMs: pick(given, "storeTimeoutMs", base, integerFrom(10, 600_000)),
@@ -183,13 +183,13 @@ export function checkSignal(signal: unknown): void {
 }
 
 /** Whether a lapsed claim may be taken over by the next caller, whatever is known of it. */
-export function takesOver({ guarantee, onAbandoned }: Settings): boolean {
-  return (onAbandoned ?? (guarantee === "at-least-once" ? "rerun" : "block")) !== "block";
+export function takesOver({ guarantee, onLapsed }: Settings): boolean {
+  return (onLapsed ?? (guarantee === "at-least-once" ? "rerun" : "block")) !== "block";
 }
 
 /** Whether a lapsed claim may be taken over where its steps show that nothing would be repeated. */
-export function resumes({ onAbandoned, steps }: Settings): boolean {
-  return steps && onAbandoned === undefined;
+export function resumes({ onLapsed, steps }: Settings): boolean {
+  return steps && onLapsed === undefined;
 }
 
 /**
@@ -203,14 +203,14 @@ export function policyFor(error: unknown, { guarantee, onError }: Settings): Err
   try {
     answer = onError(error);
   } catch {
-    return "unknown";
+    return "hold";
   }
   // Whatever becomes of a promise is too late to decide anything.
   if (answer instanceof Promise) answer.catch(() => undefined);
-  return ERROR_POLICIES.find((policy) => policy === answer) ?? "unknown";
+  return ERROR_POLICIES.find((policy) => policy === answer) ?? "hold";
 }
 
-const ERROR_POLICIES: readonly ErrorPolicy[] = ["record", "release", "unknown"];
+const ERROR_POLICIES: readonly ErrorPolicy[] = ["record", "release", "hold"];
 
 type Check<T> = (value: unknown, name: string) => T;
 
@@ -253,7 +253,7 @@ const checkOnError: Check<Settings["onError"]> = (value, name) =>
     ? (value as (error: unknown) => ErrorPolicy)
     : oneOf(...ERROR_POLICIES)(value, name);
 
-const checkOnAbandoned: Check<AbandonedPolicy> = (value, name) =>
+const checkOnLapsed: Check<LapsedPolicy> = (value, name) =>
   typeof value === "function" ? (value as Reconcile) : oneOf("block", "rerun")(value, name);
 
 const checkBoolean: Check<boolean> = (value, name) => {
@@ -261,7 +261,7 @@ const checkBoolean: Check<boolean> = (value, name) => {
   throw new TypeError(`${name}: expected true or false, got ${shown(value)}.`);
 };
 
-const checkDuplicates: Check<DuplicatePolicy> = (value, name) => {
+const checkOnDuplicate: Check<DuplicatePolicy> = (value, name) => {
   if (value === "reject") return value;
   if (typeof value === "object" && value !== null && "waitMs" in value) {
     return Object.freeze({ waitMs: integerFrom(1, WAIT_MS_MAX)(value.waitMs, `${name}.waitMs`) });

@@ -38,9 +38,9 @@ export async function untilKnown<T>(
   rounds: Rounds<T>,
 ): Promise<Replay | T> {
   const { runtime, settings, lifetime } = scope;
-  const { duplicates } = settings;
+  const { onDuplicate } = settings;
   const startedAtMs = runtime.monotonicMs();
-  const untilMs = duplicates === "reject" ? startedAtMs : startedAtMs + duplicates.waitMs;
+  const untilMs = onDuplicate === "reject" ? startedAtMs : startedAtMs + onDuplicate.waitMs;
   let hasWaited = false;
   let grantedAtMs: number | undefined;
   // The same in every round: a claim of an earlier one may still be on its way, and if it is granted

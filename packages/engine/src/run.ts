@@ -59,7 +59,7 @@ export async function endFailed(
     case "release":
       await claim.release();
       break;
-    case "unknown":
+    case "hold":
       await claim.hold(error);
       break;
   }

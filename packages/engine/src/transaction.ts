@@ -33,9 +33,9 @@ export async function transaction(
 ): Promise<Replay | Committed> {
   // What a transaction leaves behind is whole or nothing, so that there is nothing to resume. Work that
   // others have left lapsed cannot be asked about in here.
-  const { onAbandoned } = scope.settings;
-  const decided = typeof onAbandoned === "function" ? "block" : onAbandoned;
-  const settings: Settings = { ...scope.settings, steps: false, onAbandoned: decided };
+  const { onLapsed } = scope.settings;
+  const decided = typeof onLapsed === "function" ? "block" : onLapsed;
+  const settings: Settings = { ...scope.settings, steps: false, onLapsed: decided };
   const own = { ...scope, settings };
   let run: Run | undefined;
   return await untilKnown<Committed>(own, call, {

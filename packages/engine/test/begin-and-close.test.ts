@@ -82,7 +82,7 @@ describe("close", () => {
   });
 
   test("lets duplicates that wait have the outcome within its grace", async () => {
-    const { engine } = world({ duplicates: { waitMs: 60_000 } });
+    const { engine } = world({ onDuplicate: { waitMs: 60_000 } });
     const running = gate<number>();
     const run = engine.execute("orders", "k", null, running.fn);
     const waiting = engine.execute("orders", "k", null, running.fn);
@@ -94,7 +94,7 @@ describe("close", () => {
   });
 
   test("ends the rest after its grace: no timer survives, and nobody waits on", async () => {
-    const { engine, time, wire } = world({ duplicates: { waitMs: 600_000 } });
+    const { engine, time, wire } = world({ onDuplicate: { waitMs: 600_000 } });
     const running = gate<number>();
     let signal: AbortSignal | undefined;
     const run = engine.execute("orders", "k", null, (context) => {
@@ -188,7 +188,7 @@ describe("with", () => {
     const running = gate<number>();
     const run = engine.execute("o", "k", null, running.fn);
     await settled();
-    const other = engine.with({ duplicates: { waitMs: 1_000 } }).execute("o", "k", null, () => 2);
+    const other = engine.with({ onDuplicate: { waitMs: 1_000 } }).execute("o", "k", null, () => 2);
     running.open(1);
     await run;
     expect((await other).value).toBe(1);

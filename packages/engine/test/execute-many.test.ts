@@ -105,7 +105,7 @@ describe("executeMany", () => {
     const run = other.engine.execute("stock", "a", { key: "a" }, running.fn);
     await settled();
     const asked = shared.engine.executeMany("stock", lines("a", "b"), doubled, {
-      duplicates: { waitMs: 10_000 },
+      onDuplicate: { waitMs: 10_000 },
     });
     await shared.time.advance(50);
     expect(await shared.engine.inspect("stock", "b")).toMatchObject({ status: "succeeded" });
@@ -125,7 +125,7 @@ describe("executeMany", () => {
     const run = other.engine.execute("stock", "a", { key: "a" }, running.fn);
     await settled();
     const waiting = shared.engine.executeMany("stock", lines("a"), doubled, {
-      duplicates: { waitMs: 10_000 },
+      onDuplicate: { waitMs: 10_000 },
     });
     await shared.time.advance(50);
     running.fail(new Error("given back"));

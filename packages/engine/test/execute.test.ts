@@ -235,7 +235,7 @@ describe("execute", () => {
     const engine = createEngine({ store: memoryStore() });
     const runs = await Promise.all(
       Array.from({ length: 20 }, (_, index) =>
-        engine.execute("orders", "k", null, () => index, { duplicates: { waitMs: 1_000 } }),
+        engine.execute("orders", "k", null, () => index, { onDuplicate: { waitMs: 1_000 } }),
       ),
     );
     expect(runs.filter(({ replayed }) => !replayed)).toHaveLength(1);
@@ -328,7 +328,7 @@ describe("onError", () => {
   });
 
   test("unknown leaves the outcome to an operator", async () => {
-    const { engine } = world({ onError: "unknown" });
+    const { engine } = world({ onError: "hold" });
     expect(await rejection(engine.execute("orders", "k", null, fail))).toBe(boom);
     const error = await rejection(engine.execute("orders", "k", null, () => 1));
     expect(error).toMatchObject({ code: "OUTCOME_UNKNOWN", reason: "recorded" });
@@ -380,7 +380,7 @@ describe("duplicates of a running call in this process", () => {
   });
 
   test("that come with it share its claim, and a waiting crowd costs three calls", async () => {
-    const { engine, wire } = world({ duplicates: { waitMs: 10_000 } });
+    const { engine, wire } = world({ onDuplicate: { waitMs: 10_000 } });
     const running = gate<number>();
     const crowd = Array.from({ length: 256 }, () => engine.execute("orders", "k", 1, running.fn));
     await settled();
@@ -399,7 +399,7 @@ describe("duplicates of a running call in this process", () => {
     const first = engine.execute("orders", "k", null, running.fn);
     await settled();
     const waiting = engine.execute("orders", "k", null, running.fn, {
-      duplicates: { waitMs: 5_000 },
+      onDuplicate: { waitMs: 5_000 },
     });
     const refused = rejection(waiting);
     await time.advance(5_000);
@@ -409,7 +409,7 @@ describe("duplicates of a running call in this process", () => {
   });
 
   test("end their own waiting by their signal, and nobody else's", async () => {
-    const { engine } = world({ duplicates: { waitMs: 60_000 } });
+    const { engine } = world({ onDuplicate: { waitMs: 60_000 } });
     const running = gate<number>();
     const controller = new AbortController();
     const first = engine.execute("orders", "k", null, running.fn, { signal: controller.signal });
@@ -426,7 +426,7 @@ describe("duplicates of a running call in this process", () => {
   });
 
   test("see the failure, or run themselves once it was released", async () => {
-    const { engine } = world({ duplicates: { waitMs: 60_000 }, guarantee: "at-least-once" });
+    const { engine } = world({ onDuplicate: { waitMs: 60_000 }, guarantee: "at-least-once" });
     const running = gate<number>();
     const first = rejection(engine.execute("orders", "k", null, running.fn));
     await settled();

@@ -86,27 +86,27 @@ describe("when the process that ran it is gone", () => {
     expect(await shared.engine.inspect("orders", "k")).toMatchObject({ state: "lapsed" });
   });
 
-  test("onAbandoned overrides the guarantee, either way", async () => {
+  test("onLapsed overrides the guarantee, either way", async () => {
     const shared = world();
     await abandoned(shared);
     await shared.time.advance(LEASE_MS);
     const blocked = shared.engine.execute("orders", "k", null, () => 1, {
       guarantee: "at-least-once",
-      onAbandoned: "block",
+      onLapsed: "block",
     });
     expect(await rejection(blocked)).toBeInstanceOf(OutcomeUnknownError);
-    const rerun = shared.engine.execute("orders", "k", null, () => 1, { onAbandoned: "rerun" });
+    const rerun = shared.engine.execute("orders", "k", null, () => 1, { onLapsed: "rerun" });
     expect(await rerun).toMatchObject({ value: 1, attempt: 2 });
   });
 
   test("a waiting duplicate of another process takes over, or hears of the doubt", async () => {
-    const shared = world({ duplicates: { waitMs: 2 * LEASE_MS } });
+    const shared = world({ onDuplicate: { waitMs: 2 * LEASE_MS } });
     await abandoned(shared);
     const blocked = rejection(shared.engine.execute("orders", "k", null, () => 1));
     await shared.time.advance(LEASE_MS + 200);
     expect(await blocked).toBeInstanceOf(OutcomeUnknownError);
     const rerun = await shared.engine.execute("orders", "k", null, () => 1, {
-      onAbandoned: "rerun",
+      onLapsed: "rerun",
     });
     expect(rerun.attempt).toBe(2);
   });
@@ -115,7 +115,7 @@ describe("when the process that ran it is gone", () => {
 describe("duplicates in another process", () => {
   test("get the outcome soon after it is there, by few reads for all of them", async () => {
     const shared = world();
-    const other = otherProcess(shared, { duplicates: { waitMs: 60_000 } });
+    const other = otherProcess(shared, { onDuplicate: { waitMs: 60_000 } });
     const running = gate<string>();
     const first = shared.engine.execute("orders", "k", null, running.fn);
     await settled();
@@ -138,7 +138,7 @@ describe("duplicates in another process", () => {
 
   test("are polled in one list, whatever their keys", async () => {
     const shared = world();
-    const other = otherProcess(shared, { duplicates: { waitMs: 60_000 } });
+    const other = otherProcess(shared, { onDuplicate: { waitMs: 60_000 } });
     const running = gate<number>();
     const keys = Array.from({ length: 20 }, (_, index) => `k${index}`);
     const firsts = keys.map((key) => shared.engine.execute("orders", key, null, running.fn));
@@ -156,7 +156,7 @@ describe("duplicates in another process", () => {
 
   test("hear of a dead store instead of waiting on", async () => {
     const shared = world();
-    const other = otherProcess(shared, { duplicates: { waitMs: 60_000 } });
+    const other = otherProcess(shared, { onDuplicate: { waitMs: 60_000 } });
     const running = gate<number>();
     const first = shared.engine.execute("orders", "k", null, running.fn);
     await settled();

@@ -179,7 +179,7 @@ describe("hostile errors", () => {
     });
 
   for (const [name, make] of Object.entries({ revoked, trapped })) {
-    for (const onError of ["record", "unknown"] as const) {
+    for (const onError of ["record", "hold"] as const) {
       test(`a ${name} proxy that is thrown ends its claim (${onError})`, async () => {
         const { engine, time } = world({ onError });
         const thrown = make();
@@ -266,7 +266,7 @@ describe("callers that leave", () => {
   });
 
   test("before they begin to wait do not wait at all", async () => {
-    const { engine, wire, time } = world({ duplicates: { waitMs: 60_000 } });
+    const { engine, wire, time } = world({ onDuplicate: { waitMs: 60_000 } });
     const running = gate<number>();
     const first = engine.execute("s", "k", null, running.fn);
     wire.delay("claim", 1_000);
@@ -288,7 +288,7 @@ describe("callers that leave", () => {
     await settled();
     for (let round = 0; round < 5; round += 1) {
       const crowd = Array.from({ length: 200 }, () =>
-        rejection(engine.execute("s", "k", null, running.fn, { duplicates: { waitMs: 1 } })),
+        rejection(engine.execute("s", "k", null, running.fn, { onDuplicate: { waitMs: 1 } })),
       );
       await time.advance(1);
       await Promise.all(crowd);
@@ -308,7 +308,7 @@ describe("a claim that took over and is given up", () => {
     dead.wire.fail("renew", "hangs", Number.POSITIVE_INFINITY);
     await shared.time.advance(30_000);
     shared.wire.fail("claim", "answer lost", 3);
-    const rerun = shared.engine.execute("s", "k", null, () => 1, { onAbandoned: "rerun" });
+    const rerun = shared.engine.execute("s", "k", null, () => 1, { onLapsed: "rerun" });
     const refused = rejection(rerun);
     await shared.time.advance(20_000);
     expect(await refused).toBeInstanceOf(StoreError);
@@ -318,7 +318,7 @@ describe("a claim that took over and is given up", () => {
   });
 
   test("does so neither when its engine is closed meanwhile", async () => {
-    const shared = world({ onAbandoned: "rerun" });
+    const shared = world({ onLapsed: "rerun" });
     const careful = otherProcess(shared);
     const dead = otherProcess(shared);
     await dead.engine.begin("s", "k", null);
@@ -581,7 +581,7 @@ async function overtaken() {
   const held = await other.engine.begin("s", "k", null);
   if (held.kind !== "execute") throw new Error("expected a claim");
   const waiting = shared.engine.execute("s", "k", null, () => "mine", {
-    duplicates: { waitMs: 60_000 },
+    onDuplicate: { waitMs: 60_000 },
   });
   await shared.time.advance(1_000);
   const sent = shared.wire.calls.find(({ operation }) => operation === "claim");

@@ -189,7 +189,7 @@ describe("a lost claim", () => {
   });
 
   test("no longer keeps duplicates of its process from asking the store", async () => {
-    const shared = world({ duplicates: { waitMs: 100_000 } });
+    const shared = world({ onDuplicate: { waitMs: 100_000 } });
     const other = otherProcess(shared);
     const running = gate<string>();
     const run = rejection(shared.engine.execute("orders", "k", null, running.fn));

@@ -62,7 +62,7 @@ describe("settle", () => {
   });
 
   test("of a held outcome works the same", async () => {
-    const { engine } = world({ onError: "unknown" });
+    const { engine } = world({ onError: "hold" });
     for (const as of ["succeeded", "failed", "released"] as const) {
       await rejection(engine.execute(scope, as, null, () => Promise.reject(new Error("?"))));
       const settlement = as === "failed" ? { as, error: "no" } : { as };
@@ -159,7 +159,7 @@ describe("inspect and list", () => {
   });
 
   test("list in pages", async () => {
-    const { engine } = world({ onError: "unknown" });
+    const { engine } = world({ onError: "hold" });
     const keys = ["a", "b", "c", "d", "e"];
     for (const key of keys) {
       await rejection(engine.execute("o", key, null, () => Promise.reject(new Error())));
@@ -232,7 +232,7 @@ describe("purge", () => {
     for (let index = 0; index < 1_200; index += 1) {
       await engine.execute("o", `k${index}`, null, () => index);
     }
-    const held = engine.execute("o", "held", null, () => Promise.reject(1), { onError: "unknown" });
+    const held = engine.execute("o", "held", null, () => Promise.reject(1), { onError: "hold" });
     await rejection(held);
     await time.advance(400_000);
     const purged = engine.purge({ limit: 700 });

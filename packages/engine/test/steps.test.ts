@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { AbandonedPolicy, Context, Engine, OperationOptions, Renewal } from "../src/index.ts";
+import type { Context, Engine, LapsedPolicy, OperationOptions, Renewal } from "../src/index.ts";
 import { gate, otherProcess, rejection, settled, world } from "./world.ts";
 
 const LEASE_MS = 30_000;
@@ -244,7 +244,7 @@ describe("work that was abandoned", () => {
   test("stays as it is where that was asked for, and where it had no steps", async () => {
     const shared = world({ steps: true });
     await diesInside(shared, never);
-    const blocked = await retry(shared, async () => "again", { onAbandoned: "block" });
+    const blocked = await retry(shared, async () => "again", { onLapsed: "block" });
     expect(await rejection(blocked.again)).toMatchObject({ code: "OUTCOME_UNKNOWN" });
     const without = world();
     await diesInside(without, never);
@@ -520,18 +520,18 @@ describe("doubt", () => {
     const shared = world({ steps: true });
     const unknown = { reconcile: () => "still-unknown" as const };
     await diesInside(shared, ({ step }) => step("charge", never, unknown));
-    const { engine } = otherProcess(shared, { steps: true, onError: "unknown" });
+    const { engine } = otherProcess(shared, { steps: true, onError: "hold" });
     const run = engine.execute("orders", "k", 1, ({ step }) => step("charge", never, unknown));
     expect(await rejection(run)).toMatchObject({ code: "OUTCOME_UNKNOWN" });
     expect(await engine.inspect("orders", "k")).toMatchObject({ state: "lapsed" });
   });
 });
 
-describe("onAbandoned with a function", () => {
-  async function abandoned(onAbandoned: AbandonedPolicy) {
+describe("onLapsed with a function", () => {
+  async function abandoned(onLapsed: LapsedPolicy) {
     const shared = world();
     await diesInside(shared, never);
-    const { engine, events } = otherProcess(shared, { onAbandoned });
+    const { engine, events } = otherProcess(shared, { onLapsed });
     return { engine, events };
   }
   const run = (engine: Engine) => engine.execute("orders", "k", 1, async () => "ran");

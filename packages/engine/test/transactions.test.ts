@@ -140,7 +140,7 @@ test("a transaction that has waited tells how long it waited, and not how long i
     return isBlocked ? { outcome: "blocked" } : await plain(...given);
   });
   const work = gate<number>();
-  const options = { duplicates: { waitMs: 10_000 } };
+  const options = { onDuplicate: { waitMs: 10_000 } };
   const run = engine.transaction("orders", "k", 1, work.fn, options);
   const waited: number[] = [];
   engine.on("waited", ({ waitedMs }) => waited.push(waitedMs));

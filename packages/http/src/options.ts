@@ -46,8 +46,8 @@ export interface HttpOptions<Req> {
    * What a duplicate gets while the first request runs: 409; or it waits for so many milliseconds
    * first; or 202 with the `statusUrl`. Default: what the engine does, which is `reject`.
    */
-  readonly duplicates?: "reject" | "accepted" | { readonly waitMs: number };
-  /** Where the status of a key can be asked for. Needed for `duplicates: 'accepted'`. */
+  readonly onDuplicate?: "reject" | "accepted" | { readonly waitMs: number };
+  /** Where the status of a key can be asked for. Needed for `onDuplicate: 'accepted'`. */
   readonly statusUrl?: (key: string) => string;
   /** Default: `record` under at-most-once, `release` under at-least-once. */
   readonly on5xx?: On5xx;
@@ -104,7 +104,7 @@ const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 const NAMES = [
   ...["engine", "scope", "preset", "headers", "key", "keyFormat", "strict", "required", "methods"],
-  ...["duplicates", "statusUrl", "on5xx", "onStoreError", "replayHeader", "maxBody", "problems"],
+  ...["onDuplicate", "statusUrl", "on5xx", "onStoreError", "replayHeader", "maxBody", "problems"],
   ...["docsUrl", "classify", "allow", "deny", "cookies"],
 ] as const satisfies readonly (keyof HttpOptions<unknown>)[];
 
@@ -121,12 +121,12 @@ export function httpSettings<Req>(
   checkKnown(options, [...others, ...NAMES]);
   const presetName = oneOf(options, "preset", Object.keys(PRESETS) as PresetName[]) ?? "ietf";
   const preset: Preset = PRESETS[presetName];
-  const duplicates = checkedDuplicates(options);
+  const onDuplicate = checkedOnDuplicate(options);
   const headers = headerNames(options, "headers") ?? ["Idempotency-Key"];
   if (headers.length === 0) throw wrong("headers", "at least one name", options.headers);
   const cookies = ofType(options, "cookies", "boolean") ?? false;
   return {
-    engine: checkedEngine(options.engine, duplicates),
+    engine: checkedEngine(options.engine, onDuplicate),
     scope: required(options, "scope", "function"),
     key: ofType(options, "key", "function"),
     headerNames: headers,
@@ -136,7 +136,7 @@ export function httpSettings<Req>(
     },
     required: ofType(options, "required", "boolean") ?? true,
     methods: checkedMethods(options.methods),
-    isAccepting: duplicates === "accepted",
+    isAccepting: onDuplicate === "accepted",
     statusUrl: ofType(options, "statusUrl", "function"),
     on5xx: oneOf(options, "on5xx", ["record", "release", "hold"]) ?? preset.on5xx,
     isBypassing: oneOf(options, "onStoreError", ["reject", "bypass"]) === "bypass",
@@ -172,25 +172,25 @@ function checkKnown(options: unknown, known: readonly string[]): void {
   }
 }
 
-function checkedEngine(engine: Engine, duplicates: Options["duplicates"]): Engine {
+function checkedEngine(engine: Engine, onDuplicate: Options["onDuplicate"]): Engine {
   if (typeof (engine as Partial<Engine> | undefined)?.begin !== "function") {
     throw wrong("engine", "what createEngine answers", engine);
   }
   // A request is compared whole: what the engine leaves out of payloads names members of others.
   const own = engine.with({ maxResultBytes: RESULT_BYTES_MAX, exclude: [] });
-  if (duplicates === undefined) return own;
-  return own.with({ duplicates: duplicates === "accepted" ? "reject" : duplicates });
+  if (onDuplicate === undefined) return own;
+  return own.with({ onDuplicate: onDuplicate === "accepted" ? "reject" : onDuplicate });
 }
 
-function checkedDuplicates({ duplicates, statusUrl }: Options): Options["duplicates"] {
-  if (typeof duplicates === "object" && duplicates !== null) return duplicates;
-  if (duplicates !== undefined && duplicates !== "reject" && duplicates !== "accepted") {
-    throw wrong("duplicates", "'reject', 'accepted' or { waitMs }", duplicates);
+function checkedOnDuplicate({ onDuplicate, statusUrl }: Options): Options["onDuplicate"] {
+  if (typeof onDuplicate === "object" && onDuplicate !== null) return onDuplicate;
+  if (onDuplicate !== undefined && onDuplicate !== "reject" && onDuplicate !== "accepted") {
+    throw wrong("onDuplicate", "'reject', 'accepted' or { waitMs }", onDuplicate);
   }
-  if (duplicates === "accepted" && statusUrl === undefined) {
-    throw wrong("statusUrl", "a function, as `duplicates` is 'accepted'", statusUrl);
+  if (onDuplicate === "accepted" && statusUrl === undefined) {
+    throw wrong("statusUrl", "a function, as `onDuplicate` is 'accepted'", statusUrl);
   }
-  return duplicates;
+  return onDuplicate;
 }
 
 function checkedKeyFormat(keyFormat: unknown): RegExp | undefined {

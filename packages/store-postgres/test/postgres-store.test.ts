@@ -215,9 +215,9 @@ describe("whatever the application has set on its client", () => {
       runs += 1;
       return "once";
     };
-    const duplicates = { waitMs: 10_000 };
+    const onDuplicate = { waitMs: 10_000 };
     const rivals = Array.from({ length: 8 }, () =>
-      createEngine({ store: postgresStore(client), duplicates }).execute("s", "k", null, fn),
+      createEngine({ store: postgresStore(client), onDuplicate }).execute("s", "k", null, fn),
     );
     const outcomes = await Promise.all(rivals);
     expect(outcomes.map(({ value }) => value)).toEqual(rivals.map(() => "once"));

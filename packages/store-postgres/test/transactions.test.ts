@@ -241,7 +241,7 @@ describe("a transaction on Postgres", () => {
     const rejected = engine.transaction("orders", "k", 1, work);
     await expect(rejected).rejects.toMatchObject({ code: "IN_PROGRESS" });
     const waiting = Array.from({ length: 20 }, () =>
-      engine.transaction("orders", "k", 1, work, { duplicates: { waitMs: 20_000 } }),
+      engine.transaction("orders", "k", 1, work, { onDuplicate: { waitMs: 20_000 } }),
     );
     await new Promise((resolve) => setTimeout(resolve, 3_000));
     // One waits for the row; the other connection is free for everybody else.

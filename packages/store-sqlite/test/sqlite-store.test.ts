@@ -126,7 +126,7 @@ describe("a database that others write to", () => {
     writer.exec("ROLLBACK");
     expect(runs).toBe(0);
     // The claim that was given up is given back in the background.
-    const again = engine.execute("s", "k", null, () => 2, { duplicates: { waitMs: 5_000 } });
+    const again = engine.execute("s", "k", null, () => 2, { onDuplicate: { waitMs: 5_000 } });
     expect(await again).toMatchObject({ value: 2 });
     await engine.close();
   });

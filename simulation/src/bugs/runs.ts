@@ -33,8 +33,8 @@ export const runBugs: readonly Bug[] = [
     edits: [
       {
         file: "options.ts",
-        from: 'return (onAbandoned ?? (guarantee === "at-least-once" ? "rerun" : "block")) !== "block";',
-        to: "return onAbandoned !== undefined || guarantee !== undefined;",
+        from: 'return (onLapsed ?? (guarantee === "at-least-once" ? "rerun" : "block")) !== "block";',
+        to: "return onLapsed !== undefined || guarantee !== undefined;",
       },
     ],
   },

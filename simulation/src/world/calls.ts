@@ -1,8 +1,8 @@
 import {
-  type AbandonedPolicy,
   type CallOptions,
   type Context,
   IdempotencyError,
+  type LapsedPolicy,
   type OperationOptions,
   ReplayedError,
 } from "@idemkit/engine";
@@ -44,11 +44,9 @@ const LEFT = new Error("the caller left");
 
 export function drawCall(dice: Dice, plan: Plan): CallPlan {
   const isRerunning = dice.chance(plan.atLeastOnce);
-  const onAbandoned = dice.chance(0.05)
-    ? dice.pick<AbandonedPolicy>(["block", "rerun"])
-    : undefined;
+  const onLapsed = dice.chance(0.05) ? dice.pick<LapsedPolicy>(["block", "rerun"]) : undefined;
   const onError = dice.chance(0.25)
-    ? dice.pick<keyof typeof ENDS>(["record", "release", "unknown"])
+    ? dice.pick<keyof typeof ENDS>(["record", "release", "hold"])
     : undefined;
   const isPure = plan.atLeastOnce === 0;
   const throws = dice.chance(plan.throwing);
@@ -62,12 +60,12 @@ export function drawCall(dice: Dice, plan: Plan): CallPlan {
     options: {
       guarantee: isRerunning ? "at-least-once" : "at-most-once",
       ...(onError !== undefined && { onError }),
-      ...(onAbandoned !== undefined && !isPure && { onAbandoned }),
-      duplicates: dice.chance(0.5) ? "reject" : { waitMs: dice.whole(1, 4 * plan.leaseMs) },
+      ...(onLapsed !== undefined && !isPure && { onLapsed }),
+      onDuplicate: dice.chance(0.5) ? "reject" : { waitMs: dice.whole(1, 4 * plan.leaseMs) },
       leaseMs,
       replayMs: Math.ceil(10 * (leaseMs + plan.storeTimeoutMs) * dice.between(1, 1.3)),
     },
-    takesOver: isPure ? false : (onAbandoned ?? (isRerunning ? "rerun" : "block")) === "rerun",
+    takesOver: isPure ? false : (onLapsed ?? (isRerunning ? "rerun" : "block")) === "rerun",
     durationMs: drawDuration(dice, plan),
     end: throws ? ENDS[policy] : "complete",
     isKeepable: !dice.chance(0.04),
@@ -75,7 +73,7 @@ export function drawCall(dice: Dice, plan: Plan): CallPlan {
   };
 }
 
-const ENDS = { record: "fail", release: "release", unknown: "hold" } as const;
+const ENDS = { record: "fail", release: "release", hold: "hold" } as const;
 
 function drawDuration(dice: Dice, plan: Plan): number {
   if (dice.chance(0.2)) return 0;
