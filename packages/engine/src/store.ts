@@ -124,8 +124,13 @@ export interface ClaimRequest {
   readonly leaseMs: number;
   /** How long the record lives once its outcome is known, counted from this claim. */
   readonly retentionMs: number;
-  /** Whether a lapsed claim of somebody else may be taken over. */
+  /** Whether a lapsed claim of another owner may be taken over. */
   readonly takeOver: boolean;
+  /**
+   * With `takeOver`: a lapsed claim may be taken over only once its lease has been over for at least
+   * this many milliseconds, by the store's clock. Until then it stays `lapsed`. Default: 0.
+   */
+  readonly takeOverAfterMs?: number;
   /** Progress to start with, at revision 0. */
   readonly checkpoint?: string;
 }

@@ -179,7 +179,7 @@ function claimUnfinished(
   if (record.leaseEndsAt > nowMs) {
     return { record, answer: inProgressOutcome(record, record.leaseEndsAt - nowMs) };
   }
-  if (!request.takeOver || record.fingerprint !== request.fingerprint) {
+  if (!mayTakeOver(record, request, nowMs) || record.fingerprint !== request.fingerprint) {
     return { record, answer: lapsedOutcome(record) };
   }
   return grant(record, request, nowMs, {
@@ -188,6 +188,14 @@ function claimUnfinished(
     checkpoint: record.checkpoint,
     createdAt: record.createdAt,
   });
+}
+
+function mayTakeOver(
+  { leaseEndsAt }: StoredRecord,
+  { takeOver, takeOverAfterMs = 0 }: ClaimRequest,
+  nowMs: number,
+): boolean {
+  return takeOver && leaseEndsAt + takeOverAfterMs <= nowMs;
 }
 
 function claimReleased(record: StoredRecord, request: ClaimRequest, nowMs: number): Step<"claim"> {

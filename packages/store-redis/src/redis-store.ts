@@ -68,8 +68,9 @@ class ScriptedStore implements RedisStore {
 
   async claim(requests: readonly ClaimRequest[]): Promise<readonly ClaimOutcome[]> {
     return await this.#all(requests, async (request) => {
-      const { id, owner, fingerprint, leaseMs, retentionMs, takeOver, checkpoint } = request;
-      const values = [owner, fingerprint, leaseMs, retentionMs, flag(takeOver)];
+      const { id, owner, fingerprint, leaseMs, retentionMs, checkpoint } = request;
+      const { takeOver, takeOverAfterMs = 0 } = request;
+      const values = [owner, fingerprint, leaseMs, retentionMs, takeOver ? takeOverAfterMs : ""];
       const answer = await this.#run(CLAIM, id, [
         ...values,
         optional(checkpoint),

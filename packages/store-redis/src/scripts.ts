@@ -87,12 +87,13 @@ end
 `;
 
 /**
- * ARGV: owner, fingerprint, leaseMs, retentionMs, takeOver (1 or 0), checkpoint (optional), scope, key.
+ * ARGV: owner, fingerprint, leaseMs, retentionMs, takeOverAfterMs (empty: never), checkpoint (optional),
+ * scope, key.
  * Answers the record's row, whose head ends in 1 where the script has granted it, and in 0 where not.
  */
 export const CLAIM = `${PRELUDE}
 local asOwner, asFingerprint, leaseMs, retentionMs = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local mayTakeOver, given = ARGV[5] == '1', optional(ARGV[6])
+local takeOverAfterMs, given = tonumber(ARGV[5]), optional(ARGV[6])
 
 local record = load()
 local isThere = record and not isExpired(record)
@@ -105,7 +106,8 @@ if isThere then
       save(record)
       return row(record, true)
     end
-    if record[leaseEndsAt] > now or not mayTakeOver or record[fingerprint] ~= asFingerprint then
+    local mayTakeOver = takeOverAfterMs and record[leaseEndsAt] + takeOverAfterMs <= now
+    if not mayTakeOver or record[fingerprint] ~= asFingerprint then
       return row(record, false)
     end
     isTakenOver = true

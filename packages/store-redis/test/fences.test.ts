@@ -30,7 +30,12 @@ const breaks: readonly Break[] = [
     to: "if false then",
     caughtBy: "claim.same-owner",
   },
-  { script: "CLAIM", from: "record[leaseEndsAt] > now or", to: "", caughtBy: "claim.lease-holds" },
+  {
+    script: "CLAIM",
+    from: "takeOverAfterMs and record[leaseEndsAt] + takeOverAfterMs <= now",
+    to: "takeOverAfterMs",
+    caughtBy: "claim.lease-holds",
+  },
   { script: "CLAIM", from: "not mayTakeOver or", to: "", caughtBy: "claim.lapsed" },
   {
     script: "CLAIM",

@@ -61,7 +61,7 @@ export const CLAIM_PRESENT = `
       AND owner <> @owner
       AND (checkpoint IS NULL OR fingerprint = @fingerprint))
     OR (status = 'claimed'
-      AND lease_ends_at <= @now
+      AND lease_ends_at + @takeOverAfterMs <= @now
       AND fingerprint = @fingerprint
       AND @takeOver))
   RETURNING ${CLAIMED}`;

@@ -239,7 +239,8 @@ function replayOf(
 
 /** The statements decide who gets the record; what the others are told is read afterwards. */
 function claimOne(statements: Statements, request: ClaimRequest, nowMs: number): ClaimOutcome {
-  const { id, owner, fingerprint, leaseMs, retentionMs, takeOver, checkpoint = null } = request;
+  const { id, owner, fingerprint, leaseMs, retentionMs, checkpoint = null } = request;
+  const { takeOver, takeOverAfterMs = 0 } = request;
   const digest = digestOf(id);
   const claim = {
     digest,
@@ -250,6 +251,7 @@ function claimOne(statements: Statements, request: ClaimRequest, nowMs: number):
     leaseMs,
     retentionMs,
     takeOver: takeOver ? 1 : 0,
+    takeOverAfterMs,
     checkpoint,
     token: nowMs * MICROSECONDS_PER_MS,
     now: nowMs,

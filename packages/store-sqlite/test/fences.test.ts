@@ -61,7 +61,7 @@ const breaks: readonly Break[] = [
   },
   {
     statement: "CLAIM_PRESENT",
-    from: "AND lease_ends_at <= @now",
+    from: "AND lease_ends_at + @takeOverAfterMs <= @now",
     to: "",
     caughtBy: "claim.lease-holds",
   },

@@ -80,6 +80,11 @@ export const recordBugs: readonly Bug[] = [
         from: "if (record.leaseEndsAt > nowMs) {",
         to: "if (record.leaseEndsAt > nowMs + request.leaseMs / 2) {",
       },
+      {
+        file: rules,
+        from: "return takeOver && leaseEndsAt + takeOverAfterMs <= nowMs;",
+        to: "return takeOver && leaseEndsAt + takeOverAfterMs <= Number.POSITIVE_INFINITY;",
+      },
     ],
   },
   {
@@ -91,6 +96,11 @@ export const recordBugs: readonly Bug[] = [
         file: rules,
         from: "if (record.leaseEndsAt > nowMs) {",
         to: "const isRenewed = record.leaseEndsAt !== record.createdAt + request.leaseMs;\n  if (record.leaseEndsAt > nowMs && isRenewed) {",
+      },
+      {
+        file: rules,
+        from: "return takeOver && leaseEndsAt + takeOverAfterMs <= nowMs;",
+        to: "return takeOver && leaseEndsAt + takeOverAfterMs <= Number.POSITIVE_INFINITY;",
       },
     ],
   },
@@ -113,8 +123,8 @@ export const recordBugs: readonly Bug[] = [
     edits: [
       {
         file: rules,
-        from: "if (!request.takeOver || record.fingerprint !== request.fingerprint) {",
-        to: "if (!request.takeOver) {",
+        from: "if (!mayTakeOver(record, request, nowMs) || record.fingerprint !== request.fingerprint) {",
+        to: "if (!mayTakeOver(record, request, nowMs)) {",
       },
     ],
   },
@@ -125,7 +135,7 @@ export const recordBugs: readonly Bug[] = [
     edits: [
       {
         file: rules,
-        from: "if (!request.takeOver || record.fingerprint !== request.fingerprint) {",
+        from: "if (!mayTakeOver(record, request, nowMs) || record.fingerprint !== request.fingerprint) {",
         to: "if (record.fingerprint !== request.fingerprint) {",
       },
     ],
