@@ -89,7 +89,7 @@ function history(make: () => readonly (Event | (() => Event))[]): History {
     atMs: index,
     event: typeof event === "function" ? event() : event,
   }));
-  return { terms: { areClocksTrue: true, closeBoundMs: 2 }, happenings };
+  return { terms: { areClocksTrue: true, areRequestsBounded: true, closeBoundMs: 2 }, happenings };
 }
 
 /** What follows happens so much later on the store's clock. */
@@ -249,7 +249,7 @@ const bad: readonly (readonly [InvariantId, string, () => readonly (Event | (() 
   [
     "I8",
     "an event quotes a stored row",
-    () => [{ kind: "heard", process: "P1", text: "store-error canary-shop" }],
+    () => [{ kind: "heard", process: "P1", name: "store-error", text: "store-error canary-shop" }],
   ],
   [
     "I9",

@@ -1,5 +1,11 @@
+import type { RunLedger } from "./run-ledger.ts";
+
 /** A claim that the store granted. */
 export interface Grant {
+  /** In which life of the record it was granted. */
+  readonly life: number;
+  /** For how long the lease before it had been over, if there was one in this life. */
+  readonly lapsedForMs: number | undefined;
   readonly owner: string;
   readonly token: number;
   readonly process: string;
@@ -10,6 +16,9 @@ export interface Grant {
   leaseEndsAtMs: number;
   /** How often a function ran under it, and what it was made for. */
   runs: number;
+  run: RunLedger | undefined;
+  /** Whether it was found out that an earlier run had happened. */
+  isFoundHappened: boolean;
   payload: string | undefined;
   /** Whether its caller, or an operator, decided that it may be given back. */
   isReleaseDecided: boolean;

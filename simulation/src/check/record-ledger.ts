@@ -1,5 +1,7 @@
 import type { Claim } from "@idemkit/engine";
 import type { Applied } from "../history.ts";
+import { Effects } from "./effects.ts";
+import { checkFinal, checkGivenUp } from "./finality.ts";
 import type { Grant, Outcome } from "./grant.ts";
 import type { Expect } from "./invariants.ts";
 
@@ -26,6 +28,13 @@ export class RecordLedger {
   dropped = 0;
   /** Whether lapsed work was taken over in this life. */
   wasTakenOver = false;
+  /** What operators were asked to decide while a lease may run. */
+  readonly overruling = new Set<string>();
+  /** Which of its lives this is. */
+  life = 0;
+  readonly effects = new Effects();
+  /** The lives in which a transaction has committed rows. */
+  readonly committed = new Set<number>();
   #tokenMax = 0;
   #checkpointMax = -1;
   readonly #completedBy = new Set<string>();
@@ -126,6 +135,7 @@ export class RecordLedger {
     }
     expect(this.state !== "unknown", "I10", "a claim was granted on an unknown outcome");
     const previous = this.state === "claimed" ? this.holder : undefined;
+    const before = this.state === "absent" ? undefined : this.holder;
     if (previous !== undefined) {
       expect(this.#isLapsed(storeMs), "I10", "a claim was taken over while its lease ran");
       expect(given.takeOver, "I10", "a claim was taken over by one who may not");
@@ -139,6 +149,8 @@ export class RecordLedger {
     expect(answer.token > this.#tokenMax, "I6", "a token is not greater than those before it");
     this.#tokenMax = Math.max(this.#tokenMax, answer.token);
     const grant: Grant = {
+      life: this.life,
+      lapsedForMs: before && storeMs - before.leaseEndsAtMs,
       owner: given.owner,
       token: answer.token,
       process,
@@ -148,6 +160,8 @@ export class RecordLedger {
       fingerprint: given.fingerprint,
       leaseEndsAtMs: storeMs + given.leaseMs,
       runs: 0,
+      run: undefined,
+      isFoundHappened: false,
       payload: undefined,
       isReleaseDecided: false,
       isOverruled: false,
@@ -165,6 +179,7 @@ export class RecordLedger {
     expect(answer || !isHeld, "I9", "the holder of a claim could not renew it");
     expect(!answer || isHeld, "I5", `a renewal passed, but the record is ${this.#whose(given)}`);
     if (!answer || this.holder === undefined) return;
+    if (given.leaseMs === 0) checkGivenUp(this.holder, "F4", expect);
     this.holder.leaseEndsAtMs = storeMs + given.leaseMs;
     this.holder.isGivenUp ||= given.leaseMs === 0;
     this.#checkpointMax = Math.max(this.#checkpointMax, given.checkpoint?.revision ?? -1);
@@ -179,9 +194,10 @@ export class RecordLedger {
     const isHeld = isHolder && this.#isOpen;
     const isStored =
       isHolder && this.outcome?.status === given.status && this.outcome.body === given.body;
-    // Only operators leave notes, and they decide nothing while a lease runs.
-    const isBarred =
-      given.note !== undefined && this.state === "claimed" && !this.#isLapsed(storeMs);
+    // Only operators leave notes. While a lease runs they decide nothing, unless they overrule it.
+    const isRunning = this.state === "claimed" && !this.#isLapsed(storeMs);
+    const mayOverrule = !given.ifLapsed && this.overruling.has(given.status);
+    const isBarred = given.note !== undefined && isRunning && !mayOverrule;
     expect(answer || !isHeld || isBarred, "I9", "the holder of a claim could not complete it");
     expect(!answer || !isBarred, "I10", "an operator overruled a lease that runs");
     expect(
@@ -193,6 +209,7 @@ export class RecordLedger {
     expect(isHolder, "I5", `a completion passed, but the record is ${this.#whose(given)}`);
     expect(isHeld || isStored || !isHolder, "I3", "a second outcome was recorded, or called so");
     if (!isHeld || holder === undefined) return;
+    checkFinal(holder, given, expect);
     if (given.note !== undefined) {
       // An operator who gives work back writes the reason first, while the outcome is unknown.
       holder.isOverruled = true;
@@ -223,6 +240,11 @@ export class RecordLedger {
     expect(isHeld || isReleased, "I5", `a release passed, but the record is ${this.#whose(given)}`);
     if (!isHeld) return;
     const { isReleaseDecided = false, isOverruled = false, runs = 0 } = this.holder ?? {};
+    if (this.holder !== undefined && !isOverruled) {
+      checkGivenUp(this.holder, this.holder.run?.call.isAtMostOnce ? "F2" : "F4", expect);
+    }
+    // An operator says that it never happened as a whole. Steps in doubt stay so.
+    if (isOverruled) this.effects.allow(this.life, "");
     // Its caller decides about its own run. Only an operator decides about those before it.
     const decided = isOverruled ? this.openRuns : isReleaseDecided ? runs : 0;
     const isOpen = this.openRuns > decided;
@@ -257,6 +279,7 @@ export class RecordLedger {
 
   #endLife(state: "absent" | "released"): void {
     if (this.holder !== undefined) this.holder.isOverruled = true;
+    this.life += 1;
     this.state = state;
     this.outcome = undefined;
     this.openRuns = 0;
