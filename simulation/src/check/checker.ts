@@ -270,9 +270,10 @@ class Checker {
     atMs: number,
   ): void {
     const run = holder?.run;
+    const { leaseMs } = given;
     if (!answer || holder?.token !== given.token || run === undefined) return;
-    if (!this.#isCalmButClosing) return;
-    const byMs = storeMs + given.leaseMs - holder.leaseEndsAtMs;
+    if (!this.#isCalmButClosing || leaseMs === undefined) return;
+    const byMs = storeMs + leaseMs - holder.leaseEndsAtMs;
     this.#expect(!run.isCut || byMs > -HOPS_MS, "F4", "a lease was shortened after an abort");
     const limitMs = run.call.maxRunMs ?? Number.POSITIVE_INFINITY;
     const untilMs = (run.startedAtMs ?? atMs) + limitMs + this.#history.terms.closeBoundMs;

@@ -119,7 +119,7 @@ export class RecordLedger {
   ): void {
     if (this.holder === undefined) return;
     expect(token === this.holder.token, "I6", "the same claim was given another token");
-    this.holder.leaseEndsAtMs = storeMs + given.leaseMs;
+    if (given.leaseMs !== undefined) this.holder.leaseEndsAtMs = storeMs + given.leaseMs;
   }
 
   #grant(applied: Extract<Applied, { operation: "claim" }>, expect: Expect): void {
@@ -180,7 +180,7 @@ export class RecordLedger {
     expect(!answer || isHeld, "I5", `a renewal passed, but the record is ${this.#whose(given)}`);
     if (!answer || this.holder === undefined) return;
     if (given.leaseMs === 0) checkGivenUp(this.holder, "F4", expect);
-    this.holder.leaseEndsAtMs = storeMs + given.leaseMs;
+    if (given.leaseMs !== undefined) this.holder.leaseEndsAtMs = storeMs + given.leaseMs;
     this.holder.isGivenUp ||= given.leaseMs === 0;
     this.#checkpointMax = Math.max(this.#checkpointMax, given.checkpoint?.revision ?? -1);
   }
