@@ -15,7 +15,8 @@ export class CallLedger {
   readonly #droppedBefore: number;
   readonly #areClocksTrue: boolean;
   #grant: Grant | undefined;
-  isTold = false;
+  /** Where in the history it ended. */
+  toldAt: number | undefined;
   /** Whether, since it began, the store has told somebody that the outcome is open. */
   hasSeenDoubt = false;
   /** Whether, since it began, the store has told somebody that the record is held. */
@@ -31,6 +32,10 @@ export class CallLedger {
     this.#record = record;
     this.#droppedBefore = record.dropped;
     this.#areClocksTrue = areClocksTrue;
+  }
+
+  get isTold(): boolean {
+    return this.toldAt !== undefined;
   }
 
   /** Whether an operator dropped its record meanwhile, so that it went on under another owner. */
@@ -104,9 +109,9 @@ export class CallLedger {
     if (event.as === "threw" && !run.isAborted) effects.allow(grant.life, event.step);
   }
 
-  tell(told: Told, expect: Expect): void {
+  tell(told: Told, at: number, expect: Expect): void {
     expect(!this.isTold, "I14", "a call ended twice");
-    this.isTold = true;
+    this.toldAt = at;
     this.#checkCanaries(told, expect);
     const hasRun = this.#grant !== undefined;
     switch (told.as) {

@@ -1,7 +1,11 @@
-import type { Applied, Event, History, RunEvent } from "../history.ts";
+import type { Applied, Event, History, RunEvent, Told } from "../history.ts";
 import { CallLedger } from "./call-ledger.ts";
+import { Calm } from "./calm.ts";
 import { checkCommit } from "./commits.ts";
 import type { Expect, InvariantId, Violation } from "./invariants.ts";
+import { Leases } from "./leases.ts";
+import { Owners } from "./owners.ts";
+import { Processes } from "./processes.ts";
 import { RecordLedger } from "./record-ledger.ts";
 
 /** Holds a history against every invariant and answers what it breaks, in order. */
@@ -13,65 +17,53 @@ export function check(history: History): readonly Violation[] {
   return checker.violations;
 }
 
-/** A process's clock may run a little fast. */
-const CLOCK_SHARE = 0.8;
-/** How much the ways of two messages may differ. */
-const HOPS_MS = 8;
-
-/** An owner, and which calls of its process can have asked for it. */
-interface Minted {
-  readonly process: string;
-  readonly index: number;
-  readonly by: readonly CallLedger[];
-}
-
 class Checker {
   readonly violations: Violation[] = [];
-  readonly #history: History;
+  readonly #terms: History["terms"];
+  readonly #calm: Calm;
+  readonly #processes: Processes;
+  readonly #leases: Leases;
   readonly #records = new Map<string, RecordLedger>();
   readonly #calls = new Map<number, CallLedger>();
-  readonly #dead = new Set<string>();
-  readonly #graceEndsAtMs = new Map<string, number>();
-  readonly #closedAtMs = new Map<string, number>();
-  /** Processes with a function that ended after its engine. */
-  readonly #outliving = new Set<string>();
   readonly #contents = new Map<string, Set<string>>();
-  readonly #minted = new Map<string, Minted>();
-  /** Whether nothing has gone wrong yet, and whether nothing has but that engines were closed. */
-  #isCalm: boolean;
-  #isCalmButClosing: boolean;
+  readonly #owners = new Owners();
   /** Whether a transaction was asked for: what it has read is not seen. */
   #hasTransactions = false;
   #at = 0;
 
-  constructor(history: History) {
-    this.#history = history;
-    this.#isCalm = history.terms.areClocksTrue;
-    this.#isCalmButClosing = this.#isCalm;
+  constructor({ terms }: History) {
+    this.#terms = terms;
+    this.#calm = new Calm(terms.areClocksTrue);
+    this.#processes = new Processes(terms.closeBoundMs);
+    this.#leases = new Leases(terms, this.#calm, (...given) => this.#expect(...given));
   }
 
   take(event: Event, atMs: number, index: number): void {
     this.#at = index;
+    this.#calm.take(event);
+    this.#processes.take(event, atMs, this.#expect);
     switch (event.kind) {
       case "call":
         this.#begin(event);
         break;
-      case "run": {
-        const ledger = this.#calls.get(event.call);
-        ledger?.run(event, this.#expect);
-        if (ledger !== undefined) ledger.function.startedAtMs = atMs;
+      case "run":
+      case "ran":
+        this.#run(event, atMs);
         break;
-      }
-      case "listens":
-      case "aborted":
-      case "decides":
-      case "step":
-      case "asks":
-      case "found":
-      case "resolved":
-      case "works":
-      case "worked":
-        this.#follow(event);
+      case "told":
+        this.#tell(event, atMs);
+        break;
+      case "owner":
+        this.#owners.mint(event, index, this.#openCallsOf(event.process));
+        break;
+      case "sent":
+        this.#owners.sent(event, index);
+        break;
+      case "applied":
+        this.#apply(event, atMs);
+        break;
+      case "committed":
+        this.#commit(event);
         break;
       case "booked": {
         const { effects, grants } = this.#record(event.record);
@@ -79,42 +71,8 @@ class Checker {
         if (life !== undefined) effects.book(life, event.step, this.#expect);
         break;
       }
-      case "committed": {
-        for (const each of event.applied) this.#look(each);
-        const call = event.call === undefined ? undefined : this.#calls.get(event.call);
-        checkCommit(event, call, (name) => this.#record(name), this.#expect);
-        break;
-      }
       case "blocked":
-        this.#isCalm = false;
-        this.#isCalmButClosing = false;
         for (const each of this.#openCallsFor(event.record)) each.hasSeenHolder = true;
-        break;
-      case "ran":
-        this.#ran(event);
-        break;
-      case "told":
-        this.#checkWaitedFor(event.call, atMs);
-        this.#checkCause(event);
-        this.#calls.get(event.call)?.tell(event.told, this.#expect);
-        break;
-      case "owner":
-        this.#minted.set(event.owner, { ...event, index, by: this.#openCallsOf(event.process) });
-        break;
-      case "fault":
-        this.#isCalm = false;
-        this.#isCalmButClosing = false;
-        break;
-      case "sent":
-        this.#isCalm &&= event.fate === "fine";
-        this.#isCalmButClosing &&= event.fate === "fine";
-        // A function that outlives its engine still reports its end.
-        if (!(event.isEnd && this.#outliving.has(event.process))) {
-          this.#checkClosed(event.process, atMs);
-        }
-        break;
-      case "applied":
-        this.#apply(event, atMs);
         break;
       case "purged":
         this.#purge(event);
@@ -123,17 +81,7 @@ class Checker {
         this.#expect(!/canary/.test(event.text), "I8", "an event shows what was stored");
         if (event.name === "lease-lost") this.#abort(event.process, event);
         break;
-      case "died":
-        this.#isCalm = false;
-        this.#isCalmButClosing = false;
-        this.#dead.add(event.process);
-        break;
-      case "closing":
-        this.#isCalm = false;
-        this.#graceEndsAtMs.set(event.process, atMs + event.graceMs * CLOCK_SHARE);
-        break;
       case "closed":
-        this.#closedAtMs.set(event.process, atMs);
         this.#abort(event.process);
         break;
       case "last word":
@@ -142,7 +90,13 @@ class Checker {
       case "rest":
         this.#rest(event);
         break;
+      case "fault":
+      case "died":
+      case "closing":
+      case "healed":
+        break;
       default:
+        this.#follow(event);
         break;
     }
   }
@@ -158,7 +112,7 @@ class Checker {
   }
 
   #begin(event: Extract<Event, { kind: "call" }>): void {
-    const { areClocksTrue } = this.#history.terms;
+    const { areClocksTrue } = this.#terms;
     const { call, record, payload } = event;
     const ledger = new CallLedger(event, this.#record(record), areClocksTrue);
     for (const each of this.#openCallsOf(event.process)) {
@@ -180,13 +134,40 @@ class Checker {
     }
   }
 
+  #run(event: Extract<Event, { kind: "run" | "ran" }>, atMs: number): void {
+    const ledger = this.#calls.get(event.call);
+    if (ledger === undefined) return;
+    if (event.kind === "run") {
+      ledger.function.startedAtMs = atMs;
+      ledger.run(event, this.#expect);
+    } else {
+      ledger.ran(event);
+      this.#processes.noteEnd(ledger.call.process);
+    }
+  }
+
+  #tell(event: Extract<Event, { kind: "told" }>, atMs: number): void {
+    const ledger = this.#calls.get(event.call);
+    if (ledger === undefined) return;
+    this.#processes.checkWaitedFor(event.call, ledger.call.process, atMs, this.#expect);
+    this.#checkCause(ledger, event.told);
+    ledger.tell(event.told, this.#at, this.#expect);
+  }
+
+  #commit(event: Extract<Event, { kind: "committed" }>): void {
+    for (const each of event.applied) this.#look(each);
+    const call = event.call === undefined ? undefined : this.#calls.get(event.call);
+    checkCommit(event, call, (name) => this.#record(name), this.#expect);
+  }
+
   /** What a function does and learns. */
   #follow(event: RunEvent): void {
     const ledger = this.#calls.get(event.call);
     if (ledger === undefined) return;
     ledger.follow(event, this.#expect);
     const record = this.#record(ledger.call.record);
-    const { areClocksTrue, areRequestsBounded } = this.#history.terms;
+    const { areClocksTrue, areRequestsBounded } = this.#terms;
+    if (event.kind === "step") this.#processes.noteEnd(ledger.call.process);
     if (event.kind === "resolved" && event.finding === "did-not-happen") {
       record.effects.allow(ledger.grant?.life ?? 0, event.step);
     }
@@ -231,21 +212,13 @@ class Checker {
   #apply(event: Applied, atMs: number): void {
     const record = this.#record(event.record);
     this.#look(event);
-    if (event.operation === "renew") this.#checkLease(event, record, atMs);
+    if (event.operation === "renew") this.#leases.renew(event, record, atMs);
     if (event.operation === "claim") {
-      const { answer } = event;
-      this.#checkLapse(event, record);
-      const isRefused = answer.outcome === "lapsed" || answer.outcome === "in-progress";
-      if (isRefused) this.#checkOwnClaim(event.record, event.given.owner, record);
+      const holder = record.holder?.process ?? "";
+      this.#leases.claim(event, record, this.#processes.isDead(holder));
+      this.#owners.check(event, record, this.#expect);
     }
     record.apply(event, this.#expect);
-  }
-
-  #ran(event: Extract<Event, { kind: "ran" }>): void {
-    const ledger = this.#calls.get(event.call);
-    ledger?.ran(event);
-    const process = ledger?.call.process ?? "";
-    if (this.#closedAtMs.has(process)) this.#outliving.add(process);
   }
 
   /** The engine of the process has aborted a run, or all that it still has. */
@@ -263,41 +236,9 @@ class Checker {
     );
   }
 
-  /** After an abort the lease is neither shortened nor, once the run is too long, prolonged. */
-  #checkLease(
-    { given, answer, storeMs }: Extract<Applied, { operation: "renew" }>,
-    { holder }: RecordLedger,
-    atMs: number,
-  ): void {
-    const run = holder?.run;
-    const { leaseMs } = given;
-    if (!answer || holder?.token !== given.token || run === undefined) return;
-    if (!this.#isCalmButClosing || leaseMs === undefined) return;
-    const byMs = storeMs + leaseMs - holder.leaseEndsAtMs;
-    this.#expect(!run.isCut || byMs > -HOPS_MS, "F4", "a lease was shortened after an abort");
-    const limitMs = run.call.maxRunMs ?? Number.POSITIVE_INFINITY;
-    const untilMs = (run.startedAtMs ?? atMs) + limitMs + this.#history.terms.closeBoundMs;
-    this.#expect(atMs <= untilMs || byMs < HOPS_MS, "F4", "a run that is too long was prolonged");
-  }
-
   #openCallsOf(process: string): readonly CallLedger[] {
     const calls = [...this.#calls.values()];
     return calls.filter(({ call, isTold }) => !isTold && call.process === process);
-  }
-
-  /** A call that is alone in its process must not find a claim that only itself can have sent. */
-  #checkOwnClaim(name: string, owner: string, record: RecordLedger): void {
-    const asking = this.#minted.get(owner);
-    const { holder, state } = record;
-    const holding = holder && this.#minted.get(holder.owner);
-    if (state !== "claimed" || holding === undefined || asking === undefined) return;
-    if (holder?.owner === owner || holding.index > asking.index) return;
-    const [mine, ...others] = asking.by.filter(({ call }) => call.record === name);
-    const [theirs, ...rivals] = holding.by.filter(({ call }) => call.record === name);
-    const isAlone = others.length === 0 && rivals.length === 0 && mine === theirs;
-    const isOwn =
-      isAlone && mine !== undefined && !mine.isTold && !mine.isDropped && holder?.runs === 0;
-    this.#expect(!isOwn, "I9", "a call was refused because of its own earlier claim");
   }
 
   #purge({ limit, records, storeMs }: Extract<Event, { kind: "purged" }>): void {
@@ -305,49 +246,21 @@ class Checker {
     for (const name of records) this.#record(name).purge(storeMs, this.#expect);
   }
 
-  #checkClosed(process: string, atMs: number): void {
-    const closedAtMs = this.#closedAtMs.get(process);
-    const { closeBoundMs } = this.#history.terms;
-    const isQuiet = closedAtMs === undefined || atMs <= closedAtMs + closeBoundMs;
-    this.#expect(isQuiet, "I16", `${process} still sends after it was closed`);
-  }
-
-  /** The lease of a running function ends only where something goes wrong. */
-  #checkLapse(
-    { answer }: Extract<Applied, { operation: "claim" }>,
-    { holder }: RecordLedger,
-  ): void {
-    const isLapsed =
-      answer.outcome === "lapsed" || (answer.outcome === "claimed" && answer.takenOver);
-    if (!isLapsed || !this.#isCalm || holder === undefined || holder.isGivenUp) return;
-    // One that runs too long, or leaves a step in doubt, lets its lease run out.
-    const { call, isInDoubt = false } = holder.run ?? {};
-    if (isInDoubt || call?.maxRunMs !== undefined) return;
-    this.#expect(holder.runs === 0, "I10", "the lease of a running function ended by itself");
-  }
-
   /** Nobody is told of a fault or an end that there was not. */
-  #checkCause({ call, told }: Extract<Event, { kind: "told" }>): void {
-    const ledger = this.#calls.get(call);
+  #checkCause(ledger: CallLedger, told: Told): void {
     const code = told.as === "error" ? told.code : told.as;
     if (code === "ENGINE_CLOSED") {
-      const isClosing = this.#graceEndsAtMs.has(ledger?.call.process ?? "");
+      const isClosing = this.#processes.isClosing(ledger.call.process);
       this.#expect(isClosing, "I14", "a call was ended by a close that never began");
     }
     const isFailure = code === "STORE_FAILED" || ("recorded" in told && !told.recorded);
-    const isDoubtful = isFailure || (code === "OUTCOME_UNKNOWN" && ledger?.hasRuns === false);
-    if (!isDoubtful || !this.#isCalm || ledger?.function.isAborted) return;
-    const isTouched = ledger?.isOverruled === true;
-    this.#expect(isTouched, "I9", `a call ended with ${code} in doubt, but nothing went wrong`);
-  }
-
-  /** While there is grace, close waits for every call. */
-  #checkWaitedFor(call: number, atMs: number): void {
-    const process = this.#calls.get(call)?.call.process ?? "";
-    const closedAtMs = this.#closedAtMs.get(process);
-    if (closedAtMs === undefined || closedAtMs >= atMs) return;
-    const isGraceOver = closedAtMs >= (this.#graceEndsAtMs.get(process) ?? 0);
-    this.#expect(isGraceOver, "I16", `${process} was closed while call ${call} was under way`);
+    const isDoubtful = isFailure || (code === "OUTCOME_UNKNOWN" && !ledger.hasRuns);
+    if (!isDoubtful || !this.#calm.isCalm || ledger.function.isAborted) return;
+    this.#expect(
+      ledger.isOverruled,
+      "I9",
+      `a call ended with ${code} in doubt, but nothing went wrong`,
+    );
   }
 
   #checkLastWord({ record, told, isListed }: Extract<Event, { kind: "last word" }>): void {
@@ -361,7 +274,7 @@ class Checker {
     this.#expect(!isEndless, "I16", "the processes never come to rest");
     this.#expect(timers === 0, "I16", `${timers} timers are left`);
     for (const { call, isTold } of this.#calls.values()) {
-      const mayGoOn = this.#dead.has(call.process) || call.mayHang === true;
+      const mayGoOn = this.#processes.isDead(call.process) || call.mayHang === true;
       const isOver = isTold || mayGoOn || isEndless;
       this.#expect(isOver, "I14", `call ${call.call} never ended`);
     }

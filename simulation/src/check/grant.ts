@@ -1,3 +1,4 @@
+import type { Claimed, ClaimRequest } from "@idemkit/engine";
 import type { RunLedger } from "./run-ledger.ts";
 
 /** A claim that the store granted. */
@@ -28,6 +29,43 @@ export interface Grant {
   isRemoved: boolean;
   /** Whether its owner gave it back, or let it lapse at once. */
   isGivenUp: boolean;
+  /** The message that did so, where it let it lapse. */
+  givenUpBy: number | undefined;
+}
+
+/** What the store granted, as it begins. */
+export function grantOf(
+  granted: {
+    readonly given: ClaimRequest;
+    readonly answer: Claimed;
+    readonly storeMs: number;
+    readonly process: string;
+  },
+  life: number,
+  lapsedForMs: number | undefined,
+): Grant {
+  const { given, answer, storeMs, process } = granted;
+  return {
+    life,
+    lapsedForMs,
+    owner: given.owner,
+    token: answer.token,
+    process,
+    attempt: answer.attempt,
+    grantedAtMs: storeMs,
+    retentionMs: given.retentionMs,
+    fingerprint: given.fingerprint,
+    leaseEndsAtMs: storeMs + given.leaseMs,
+    runs: 0,
+    run: undefined,
+    isFoundHappened: false,
+    payload: undefined,
+    isReleaseDecided: false,
+    isOverruled: false,
+    isRemoved: false,
+    isGivenUp: false,
+    givenUpBy: undefined,
+  };
 }
 
 export interface Outcome {

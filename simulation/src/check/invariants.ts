@@ -14,7 +14,7 @@ export const INVARIANTS = {
   I9: "nobody is refused because of nobody's claim, or of their own unless an operator dropped it",
   I10: "nothing open is taken over before its lease is over, or without leave",
   I11: "one claim causes at most one run",
-  I12: "no claim is granted again after its own end",
+  I12: "no claim is granted again, or renewed, after its own end",
   I13: "a function is not called where its call replays or is refused; a mismatch reveals nothing",
   I14: "every call ends in exactly one way",
   I15: "a purge removes only what is due, and no more than it was asked to",
@@ -24,6 +24,7 @@ export const INVARIANTS = {
   F3: "no effect outside happens twice, unless one of these decided so",
   F4: "after an abort the lease runs out: neither shortened nor prolonged, and no step begins",
   F5: "the provider is not asked before the lease has been over for as long as was set",
+  F6: "a run's signal is aborted before its lease is over for the store",
   L1: "once faults heal, every key has an outcome or is listed as open",
   C1: "a checkpoint never goes back",
 } as const;

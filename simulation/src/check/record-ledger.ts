@@ -2,7 +2,7 @@ import type { Claim } from "@idemkit/engine";
 import type { Applied } from "../history.ts";
 import { Effects } from "./effects.ts";
 import { checkFinal, checkGivenUp } from "./finality.ts";
-import type { Grant, Outcome } from "./grant.ts";
+import { type Grant, grantOf, type Outcome } from "./grant.ts";
 import type { Expect } from "./invariants.ts";
 
 type State = "absent" | "claimed" | "unknown" | "completed" | "released";
@@ -148,40 +148,28 @@ export class RecordLedger {
     }
     expect(answer.token > this.#tokenMax, "I6", "a token is not greater than those before it");
     this.#tokenMax = Math.max(this.#tokenMax, answer.token);
-    const grant: Grant = {
-      life: this.life,
-      lapsedForMs: before && storeMs - before.leaseEndsAtMs,
-      owner: given.owner,
-      token: answer.token,
-      process,
-      attempt: answer.attempt,
-      grantedAtMs: storeMs,
-      retentionMs: given.retentionMs,
-      fingerprint: given.fingerprint,
-      leaseEndsAtMs: storeMs + given.leaseMs,
-      runs: 0,
-      run: undefined,
-      isFoundHappened: false,
-      payload: undefined,
-      isReleaseDecided: false,
-      isOverruled: false,
-      isRemoved: false,
-      isGivenUp: false,
-    };
+    const lapsedForMs = before && storeMs - before.leaseEndsAtMs;
+    const grant = grantOf({ given, answer, storeMs, process }, this.life, lapsedForMs);
     this.state = "claimed";
     this.holder = grant;
     this.outcome = undefined;
     this.grants.set(answer.token, grant);
   }
 
-  #renew({ given, answer, storeMs }: Extract<Applied, { operation: "renew" }>, expect: Expect) {
+  #renew(
+    { given, answer, storeMs, message }: Extract<Applied, { operation: "renew" }>,
+    expect: Expect,
+  ): void {
     const isHeld = this.state === "claimed" && this.#isOf(given);
     expect(answer || !isHeld, "I9", "the holder of a claim could not renew it");
     expect(!answer || isHeld, "I5", `a renewal passed, but the record is ${this.#whose(given)}`);
     if (!answer || this.holder === undefined) return;
     if (given.leaseMs === 0) checkGivenUp(this.holder, "F4", expect);
     if (given.leaseMs !== undefined) this.holder.leaseEndsAtMs = storeMs + given.leaseMs;
-    this.holder.isGivenUp ||= given.leaseMs === 0;
+    if (given.leaseMs === 0) {
+      this.holder.isGivenUp = true;
+      this.holder.givenUpBy = message;
+    }
     this.#checkpointMax = Math.max(this.#checkpointMax, given.checkpoint?.revision ?? -1);
   }
 

@@ -27,6 +27,8 @@ export class RunLedger {
   #hasRefusedStep = false;
   readonly #said = new Set<string>();
   readonly #doubts = new Set<string>();
+  /** Steps whose function goes on. */
+  readonly #running = new Set<string>();
 
   constructor(call: CallEvent) {
     this.call = call;
@@ -96,6 +98,7 @@ export class RunLedger {
   /** Nothing is final but what a function, a handler or an operator has decided. */
   checkFinal(status: string, expect: Expect): void {
     if (this.committed !== undefined || status === "unknown") return;
+    expect(this.#running.size === 0, "F1", "an outcome was recorded while a step went on");
     const end = this.ended?.end;
     if (status === "failed") {
       const hasThrown = this.ended === undefined ? this.worked?.hasThrown : end !== "complete";
@@ -117,8 +120,13 @@ export class RunLedger {
     switch (as) {
       case "begun":
         expect(!this.isAborted, "F4", `step ${step} began after its run was aborted`);
+        this.#running.add(step);
+        break;
+      case "returned":
+        this.#running.delete(step);
         break;
       case "threw":
+        this.#running.delete(step);
         if (this.isAborted) this.#doubts.add(step);
         break;
       case "refused":
