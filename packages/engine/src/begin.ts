@@ -1,4 +1,4 @@
-import { isStillToDo } from "./abandoned.ts";
+import { isStillToDo, type TakeOver } from "./abandoned.ts";
 import type { ClaimScope } from "./claim-scope.ts";
 import { StoreError } from "./errors.ts";
 import type { Answer } from "./flights.ts";
@@ -40,10 +40,14 @@ export function requestOf(
   { settings }: ClaimScope,
   { id, fingerprint }: Call,
   owner: string,
-  takeOver: boolean,
+  takeOver: TakeOver,
 ): ClaimRequest {
   const { leaseMs, replayMs: retentionMs, steps } = settings;
-  const request = { id, fingerprint, owner, leaseMs, retentionMs, takeOver };
+  const request = {
+    ...{ id, fingerprint, owner, leaseMs, retentionMs },
+    takeOver: takeOver !== undefined,
+    takeOverAfterMs: takeOver ?? 0,
+  };
   return steps ? { checkpoint: NO_STEPS, ...request } : request;
 }
 
@@ -51,7 +55,7 @@ async function ask(
   scope: ClaimScope,
   call: Call,
   owner: string,
-  takeOver: boolean,
+  takeOver: TakeOver,
 ): Promise<Answered> {
   const { client, runtime, settings, events, lifetime } = scope;
   const { digest } = call.id;
@@ -94,7 +98,7 @@ async function accept(
   try {
     checkWanted(scope, call);
   } catch (reason) {
-    await claim.release();
+    await claim.giveBack();
     throw reason;
   }
   const { digest } = call.id;

@@ -35,6 +35,7 @@ import {
   list,
   purge,
   remove,
+  type SettleOptions,
   settle,
 } from "./operators.ts";
 import {
@@ -190,9 +191,15 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
     return await this.#operate((scope) => inspect(scope, id));
   }
 
-  async settle(scope: Scope, key: string, decision: Decision): Promise<void> {
+  async settle(
+    scope: Scope,
+    key: string,
+    decision: Decision,
+    options: SettleOptions = {},
+  ): Promise<void> {
     const id = recordId(scope, key);
-    await this.#operate((claims) => settle(claims, id, decision));
+    checkNames(options, ["overrule"]);
+    await this.#operate((claims) => settle(claims, id, decision, options));
   }
 
   async list(options: ListOptions) {

@@ -9,6 +9,7 @@ export type ErrorCode =
   | "IN_PROGRESS"
   | "OUTCOME_UNKNOWN"
   | "LEASE_LOST"
+  | "RUN_ABORTED"
   | "REPLAYED_FAILURE"
   | "RESULT_UNAVAILABLE"
   | "STORE_FAILED"
@@ -84,7 +85,7 @@ export class InProgressError extends IdempotencyError {
 
   constructor(details: { readonly retryAfterMs: number; readonly attempt: number }) {
     super(
-      "A call with this key is still running. " +
+      "A call with this key is still running, or its process died a moment ago. " +
         `Ask again with the same key in ${details.retryAfterMs} ms, or wait with \`onDuplicate: { waitMs }\`.`,
     );
     this.retryAfterMs = details.retryAfterMs;
@@ -92,17 +93,28 @@ export class InProgressError extends IdempotencyError {
   }
 }
 
-/** How it came that an outcome cannot be known. */
+/** Why an outcome is unknown. */
 export type UnknownReason =
   /** The process that ran it stopped renewing its lease: it may have died before or after effects. */
   | "lapsed"
   /** It was recorded as unknown, by the policy, by the code that ran it, or by an operator. */
-  | "recorded";
+  | "recorded"
+  /** A step of this run may or may not have happened, and the function did not resolve it. */
+  | "step-in-doubt";
+
+const UNKNOWN_TEXT: Readonly<Record<UnknownReason, string>> = {
+  lapsed:
+    "An earlier call with this key left its outcome unknown: it may or may not have happened.",
+  recorded: "The outcome of this key is recorded as unknown: it may or may not have happened.",
+  "step-in-doubt":
+    "A step of this key's work may or may not have happened, so no outcome was recorded. " +
+    "Give the step a `reconcile`, or end its doubt with `steps.resolve`.",
+};
 
 /**
- * Nobody knows whether the operation happened. It is not run again until somebody decides, by
- * `engine.settle`. Where it lapsed, a call with `onLapsed: 'rerun'` runs it again instead; what
- * was recorded as unknown waits for its settlement under every policy.
+ * The operation may or may not have happened. It does not run again until its outcome is settled by
+ * `engine.settle`. If it lapsed, a call with `onLapsed: 'rerun'` runs it again instead. An outcome
+ * recorded as unknown waits for its settlement under every policy.
  */
 export class OutcomeUnknownError extends IdempotencyError {
   override readonly name = "OutcomeUnknownError";
@@ -112,25 +124,67 @@ export class OutcomeUnknownError extends IdempotencyError {
   readonly attempt: number;
   /** The fencing number of the attempt whose outcome is unknown. */
   readonly token: number;
+  /** The function's return value, if it returned with a step in doubt. It is not recorded. */
+  readonly value: unknown;
 
   constructor(details: {
     readonly reason: UnknownReason;
     readonly attempt: number;
     readonly token: number;
+    readonly value?: unknown;
   }) {
     super(
-      "An earlier call with this key left its outcome unknown: it may or may not have happened. " +
-        "It is not run again until somebody settles it (engine.settle).",
+      `${UNKNOWN_TEXT[details.reason]} It does not run again until it is settled (engine.settle).`,
     );
     this.reason = details.reason;
     this.attempt = details.attempt;
+    this.token = details.token;
+    this.value = details.value;
+  }
+}
+
+/** Why the engine aborted the `signal` of a running function. */
+export type AbortReason =
+  /** The engine was closed, and the grace given to running functions was over. */
+  | "engine-closed"
+  /** The lease was over before a renewal was confirmed. The store may still hold the claim. */
+  | "lease-unconfirmed"
+  /** The store refused the claim: it was taken over, settled or removed. */
+  | "claim-refused"
+  /** The function ran for longer than `maxRunMs`. */
+  | "ran-too-long";
+
+const ABORT_TEXT: Readonly<Record<AbortReason, string>> = {
+  "engine-closed": "The engine was closed while this function ran.",
+  "lease-unconfirmed":
+    "The lease could not be confirmed in time while this function ran, so another call may take over.",
+  "claim-refused":
+    "The claim was lost while this function ran: it was taken over, settled or removed.",
+  "ran-too-long": "This function ran for longer than `maxRunMs`.",
+};
+
+/**
+ * The reason of a `signal` that the engine aborted while a function ran. The function may have had
+ * effects. If it throws after that, its outcome stays open, see `docs/guarantees.md`.
+ */
+export class RunAbortedError extends IdempotencyError {
+  override readonly name = "RunAbortedError";
+  static override readonly code = "RUN_ABORTED";
+  readonly code = RunAbortedError.code;
+  readonly reason: AbortReason;
+  /** The fencing number of the run. */
+  readonly token: number;
+
+  constructor(details: { readonly reason: AbortReason; readonly token: number }) {
+    super(`${ABORT_TEXT[details.reason]} It may have had effects: ask again with the same key.`);
+    this.reason = details.reason;
     this.token = details.token;
   }
 }
 
 /**
- * The function ran, but its claim was lost meanwhile: taken over, settled or removed. What it
- * returned was not recorded; what it threw is the `cause`.
+ * The function ran, but its claim was lost meanwhile: taken over, settled or removed. The value it
+ * returned was not recorded; an error it threw is the `cause`.
  */
 export class LeaseLostError extends IdempotencyError {
   override readonly name = "LeaseLostError";
@@ -244,7 +298,7 @@ function driverCode(cause: unknown): string {
   return typeof code === "string" && /^[A-Z0-9_]{1,64}$/.test(code) ? ` (${code})` : "";
 }
 
-/** The engine was closed. Nothing was run. */
+/** The engine is closed. The function was not called. */
 export class EngineClosedError extends IdempotencyError {
   override readonly name = "EngineClosedError";
   static override readonly code = "ENGINE_CLOSED";

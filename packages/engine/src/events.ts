@@ -1,5 +1,5 @@
 import { type Channel, channel } from "node:diagnostics_channel";
-import type { StoreOperation, UnknownReason } from "./errors.ts";
+import type { AbortReason, StoreOperation, UnknownReason } from "./errors.ts";
 import type { Status } from "./store.ts";
 
 /** Which record an event is about. The digest stands for scope and key, which are not shown. */
@@ -32,16 +32,21 @@ export interface EventMap {
   readonly failed: OfAttempt & { readonly ranMs: number };
   /** A claim was given back: the next caller runs. */
   readonly released: OfAttempt & { readonly ranMs: number };
-  /** A caller met an unknown outcome, or an outcome was recorded as unknown (`held`). */
-  readonly unknown: OfAttempt & { readonly reason: UnknownReason | "held" };
+  /**
+   * A caller met an unknown outcome, an outcome was recorded as unknown (`held`), or a function threw
+   * after its `signal` was aborted, so that its outcome stays open (`aborted`).
+   */
+  readonly unknown: OfAttempt & { readonly reason: UnknownReason | "held" | "aborted" };
   /** An operator decided an open outcome. */
   readonly settled: OfAttempt & {
     readonly as: "succeeded" | "failed" | "released";
     readonly by: string;
     readonly why: string;
   };
-  /** A running claim was lost, or its lease was over before a renewal was confirmed. */
-  readonly "lease-lost": OfAttempt & { readonly reason: "refused" | "lease over" };
+  /** The engine aborted the `signal` of a running function. */
+  readonly aborted: OfAttempt & { readonly reason: AbortReason };
+  /** A function still runs after ten leases. Its key is renewed until it ends, or for `maxRunMs`. */
+  readonly "still-running": OfAttempt & { readonly ranMs: number };
   /** An outcome could not be written: `recorded: false`. */
   readonly "completion-lost": OfAttempt & { readonly error: unknown };
   /** A function threw although its transaction had committed: that outcome stands. */
@@ -70,7 +75,8 @@ const CHANNELS: Readonly<Record<EventName, Channel>> = {
   released: channel("idemkit:released"),
   unknown: channel("idemkit:unknown"),
   settled: channel("idemkit:settled"),
-  "lease-lost": channel("idemkit:lease-lost"),
+  aborted: channel("idemkit:aborted"),
+  "still-running": channel("idemkit:still-running"),
   "completion-lost": channel("idemkit:completion-lost"),
   "late-error": channel("idemkit:late-error"),
   "store-error": channel("idemkit:store-error"),

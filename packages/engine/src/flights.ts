@@ -56,7 +56,8 @@ export class Flight {
     return (
       isForAll ||
       (this.request.fingerprint === request.fingerprint &&
-        this.request.takeOver === request.takeOver)
+        this.request.takeOver === request.takeOver &&
+        this.request.takeOverAfterMs === request.takeOverAfterMs)
     );
   }
 
@@ -113,6 +114,12 @@ export class Flights {
     if (outcome.outcome === "claimed") return attachedTo(flight, outcome);
     if (outcome.outcome === "blocked") return { kind: "blocked" };
     return flight.answers(request, outcome) ? { kind: "answered", outcome } : { kind: "again" };
+  }
+
+  /** Ends the flight of a record that was decided elsewhere. */
+  landAt(digest: string): void {
+    const flight = this.#flights.get(digest);
+    if (flight?.granted !== undefined) this.land(flight);
   }
 
   /** Ends a flight: its duplicates ask the store from now on. */

@@ -13,6 +13,7 @@ export type {
   TransactionalEngine,
 } from "./engine.ts";
 export {
+  type AbortReason,
   ConflictError,
   EngineClosedError,
   type ErrorCode,
@@ -24,6 +25,7 @@ export {
   OutcomeUnknownError,
   ReplayedError,
   ResultUnavailableError,
+  RunAbortedError,
   SettleRefusedError,
   StoreError,
   type StoreOperation,
@@ -35,7 +37,13 @@ export { NotJsonError } from "./json.ts";
 export type { JsonLike, Payload } from "./json-like.ts";
 export type { Line, LineResult, LinesContext, NewLine, Verdict } from "./lines.ts";
 export { type MemoryStoreOptions, memoryStore } from "./memory-store.ts";
-export type { Decision, InspectedRecord, InspectedStep, SettleNote } from "./operators.ts";
+export type {
+  Decision,
+  InspectedRecord,
+  InspectedStep,
+  SettleNote,
+  SettleOptions,
+} from "./operators.ts";
 export type {
   CallOptions,
   DuplicatePolicy,
@@ -49,6 +57,6 @@ export type {
   Reference,
 } from "./options.ts";
 export type { Runtime } from "./runtime.ts";
-export type { Finding, StepOptions } from "./steps.ts";
+export type { Finding, Resolution, StepOptions } from "./steps.ts";
 export type * from "./store.ts";
 export { UnclearCommitError } from "./unclear-commit.ts";

@@ -3,7 +3,6 @@ import * as idemkit from "../src/index.ts";
 import {
   createEngine,
   InProgressError,
-  LeaseLostError,
   memoryStore,
   OutcomeUnknownError,
   ReplayedError,
@@ -373,7 +372,7 @@ describe("a claim that is lost where it would be released", () => {
     await other.remove("s", "k");
     await other.execute("s", "k", null, () => "somebody else's");
     expect(await begun.claim.release()).toEqual({ recorded: false });
-    expect(begun.claim.signal.reason).toBeInstanceOf(LeaseLostError);
+    expect(begun.claim.signal.reason).toMatchObject({ reason: "claim-refused" });
   });
 });
 
@@ -432,7 +431,7 @@ describe("heartbeats of one lease length", () => {
     shared.wire.delay("claim", 0);
     const second = shared.engine.execute("s", "fresh", null, running.fn);
     await shared.time.advance(2_000);
-    expect(shared.events.filter(({ name }) => name === "lease-lost")).toEqual([]);
+    expect(shared.events.filter(({ name }) => name === "aborted")).toEqual([]);
     running.open(1);
     await Promise.all([first, second]);
   });

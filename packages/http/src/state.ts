@@ -49,6 +49,10 @@ export class RunningState implements IdempotencyState {
     return (name, fn, options) => this.#claim.step(name, fn, options);
   }
 
+  get steps(): IdempotencyState["steps"] {
+    return this.#claim.steps;
+  }
+
   get deriveKey(): IdempotencyState["deriveKey"] {
     return (name) => this.#claim.deriveKey(name);
   }
@@ -89,6 +93,7 @@ export function replayedState(
       return signal;
     },
     step: async () => nothingRuns(),
+    steps: { resolve: async () => nothingRuns() },
     record: nothingRuns,
     release: nothingRuns,
     hold: nothingRuns,
