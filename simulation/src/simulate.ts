@@ -97,10 +97,8 @@ async function settle(world: World, process: Process): Promise<void> {
   ]);
   const { as } = decision;
   const overrules = as !== "released" && world.dice.chance(0.4) ? as : undefined;
-  const settle_ = process.engine.settle.bind(process.engine) as unknown as (
-    ...given: readonly unknown[]
-  ) => Promise<void>;
-  const act = () => settle_(scope, key, decision, { overrule: overrules !== undefined });
+  const overrule = overrules !== undefined;
+  const act = () => process.engine.settle(scope, key, decision, { overrule });
   await world.operate(process, record, `settle as ${as}`, act, overrules);
 }
 

@@ -636,7 +636,7 @@ const bad: readonly (readonly [InvariantId, string, () => readonly (Event | (() 
       run(1, 5),
       step(1, "begun"),
       {
-        ...{ kind: "heard", process: "P1", name: "lease-lost", text: "" },
+        ...{ kind: "heard", process: "P1", name: "aborted", text: "" },
         record: RECORD,
         token: 5,
       },

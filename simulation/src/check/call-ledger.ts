@@ -173,7 +173,9 @@ export class CallLedger {
     }
     // Its own function may have left the outcome open: in a step, or in a transaction.
     const { isInDoubt, hasWorked } = this.function;
-    const isOwnDoubt = told.code === "OUTCOME_UNKNOWN" && isInDoubt;
+    const isOfEarlier =
+      told.reason === "step-in-doubt" && this.#record.effects.hasSteps(this.#grant?.life ?? 0);
+    const isOwnDoubt = told.code === "OUTCOME_UNKNOWN" && (isInDoubt || isOfEarlier);
     if (hasRun && (isOwnDoubt || (told.code === "STORE_FAILED" && hasWorked))) return;
     expect(!hasRun, "I13", `a call that ended with ${told.code} ran its function`);
     switch (told.code) {
@@ -200,7 +202,8 @@ export class CallLedger {
         this.#checkOwnContent(told.token, expect);
         break;
       case "IN_PROGRESS": {
-        const isHeld = this.hasSeenHolder || this.hasCompany;
+        // One that has lapsed is to settle before it may be taken over.
+        const isHeld = this.hasSeenHolder || this.hasSeenDoubt || this.hasCompany;
         expect(isHeld, "I9", "a call was refused because of a holder that nobody met");
         this.#checkOwnContent(undefined, expect);
         break;

@@ -63,7 +63,7 @@ class Checker {
         this.#apply(event, atMs);
         break;
       case "committed":
-        this.#commit(event);
+        this.#commit(event, atMs);
         break;
       case "booked": {
         const { effects, grants } = this.#record(event.record);
@@ -79,7 +79,7 @@ class Checker {
         break;
       case "heard":
         this.#expect(!/canary/.test(event.text), "I8", "an event shows what was stored");
-        if (event.name === "lease-lost") this.#abort(event.process, event);
+        if (event.name === "aborted") this.#abort(event.process, event);
         break;
       case "closed":
         this.#abort(event.process);
@@ -96,7 +96,7 @@ class Checker {
       case "healed":
         break;
       default:
-        this.#follow(event);
+        this.#follow(event, atMs);
         break;
     }
   }
@@ -154,14 +154,14 @@ class Checker {
     ledger.tell(event.told, this.#at, this.#expect);
   }
 
-  #commit(event: Extract<Event, { kind: "committed" }>): void {
+  #commit(event: Extract<Event, { kind: "committed" }>, atMs: number): void {
     for (const each of event.applied) this.#look(each);
     const call = event.call === undefined ? undefined : this.#calls.get(event.call);
-    checkCommit(event, call, (name) => this.#record(name), this.#expect);
+    checkCommit({ event, atMs, call, recordOf: (name) => this.#record(name) }, this.#expect);
   }
 
   /** What a function does and learns. */
-  #follow(event: RunEvent): void {
+  #follow(event: RunEvent, atMs: number): void {
     const ledger = this.#calls.get(event.call);
     if (ledger === undefined) return;
     ledger.follow(event, this.#expect);
@@ -175,8 +175,10 @@ class Checker {
     const grant = record.grants.get(event.token);
     if (grant === undefined) return;
     if (event.kind === "asks") {
-      const { lapsedForMs = Number.POSITIVE_INFINITY } = grant;
-      const isSettled = lapsedForMs >= (ledger.call.settleAfterMs ?? 0);
+      const { lapsedForMs = Number.POSITIVE_INFINITY, notedAtMs } = grant;
+      // The store's clock shows whole milliseconds.
+      const settledForMs = lapsedForMs + (atMs - notedAtMs) + 1;
+      const isSettled = settledForMs >= (ledger.call.settleAfterMs ?? 0);
       this.#expect(isSettled || !areClocksTrue, "F5", "the provider was asked too soon");
       return;
     }
@@ -218,7 +220,7 @@ class Checker {
       this.#leases.claim(event, record, this.#processes.isDead(holder));
       this.#owners.check(event, record, this.#expect);
     }
-    record.apply(event, this.#expect);
+    record.apply(event, atMs, this.#expect);
   }
 
   /** The engine of the process has aborted a run, or all that it still has. */

@@ -6,19 +6,23 @@ import type { RecordLedger } from "./record-ledger.ts";
 type Committed = Extract<Event, { kind: "committed" }>;
 type Completed = Extract<Applied, { operation: "complete" }>;
 
+interface Commit {
+  readonly event: Committed;
+  readonly atMs: number;
+  /** Whose work it is, if that has written. */
+  readonly call: CallLedger | undefined;
+  readonly recordOf: (name: string) => RecordLedger;
+}
+
 /**
  * Holds a commit against what belongs together: the rows of one run and its own outcome, or a failure and
  * no rows.
  */
-export function checkCommit(
-  { rows, applied }: Committed,
-  call: CallLedger | undefined,
-  recordOf: (name: string) => RecordLedger,
-  expect: Expect,
-): void {
+export function checkCommit({ event, atMs, call, recordOf }: Commit, expect: Expect): void {
+  const { rows, applied } = event;
   for (const each of applied) {
     const record = recordOf(each.record);
-    record.apply(each, expect);
+    record.apply(each, atMs, expect);
     if (each.operation !== "claim" || call === undefined) continue;
     if (record.holder !== undefined) record.holder.run ??= call.function;
     const { how, takesOver } = call.call;

@@ -7,6 +7,8 @@ export interface Grant {
   readonly life: number;
   /** For how long the lease before it had been over, if there was one in this life. */
   readonly lapsedForMs: number | undefined;
+  /** When the store granted it, on the world's clock. */
+  readonly notedAtMs: number;
   readonly owner: string;
   readonly token: number;
   readonly process: string;
@@ -41,13 +43,11 @@ export function grantOf(
     readonly storeMs: number;
     readonly process: string;
   },
-  life: number,
-  lapsedForMs: number | undefined,
+  about: Pick<Grant, "life" | "lapsedForMs" | "notedAtMs">,
 ): Grant {
   const { given, answer, storeMs, process } = granted;
   return {
-    life,
-    lapsedForMs,
+    ...about,
     owner: given.owner,
     token: answer.token,
     process,

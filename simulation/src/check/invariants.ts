@@ -24,7 +24,7 @@ export const INVARIANTS = {
   F3: "no effect outside happens twice, unless one of these decided so",
   F4: "after an abort the lease runs out: neither shortened nor prolonged, and no step begins",
   F5: "the provider is not asked before the lease has been over for as long as was set",
-  F6: "a run's signal is aborted before its lease is over for the store",
+  F6: "a run's signal is aborted before its lease is over for the store, outside of transactions",
   L1: "once faults heal, every key has an outcome or is listed as open",
   C1: "a checkpoint never goes back",
 } as const;

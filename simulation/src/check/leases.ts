@@ -21,14 +21,16 @@ export class Leases {
     this.#expect = expect;
   }
 
-  claim({ answer }: Claiming, { holder }: RecordLedger, isDead: boolean): void {
+  claim({ given, answer }: Claiming, { holder }: RecordLedger, isDead: boolean): void {
     const isOver =
       answer.outcome === "lapsed" || (answer.outcome === "claimed" && answer.takenOver);
     const run = holder?.run;
-    if (!isOver || holder === undefined) return;
+    // The owner that asks again is told once more that it took over.
+    if (!isOver || holder === undefined || holder.owner === given.owner) return;
     // The lease that a process counts ends no later than the store's: it knows by now.
-    const mayNotKnow = isDead || run?.ended !== undefined || !this.#terms.areRequestsBounded;
-    const knows = run === undefined || run.isAborted || holder.isGivenUp || mayNotKnow;
+    const mayNotKnow = isDead || run?.hasTransacted || !this.#terms.areRequestsBounded;
+    const isOpen = run !== undefined && run.ended === undefined && !holder.isGivenUp;
+    const knows = mayNotKnow || !isOpen || run.isAborted;
     this.#expect(knows, "F6", "the lease of a run was over, and its signal was not aborted");
     if (!this.#calm.isCalm || holder.isGivenUp) return;
     // One that runs too long, or leaves a step in doubt, lets its lease run out.

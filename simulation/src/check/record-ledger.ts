@@ -39,10 +39,11 @@ export class RecordLedger {
   #checkpointMax = -1;
   readonly #completedBy = new Set<string>();
 
-  apply(applied: Applied, expect: Expect): void {
+  /** @param atMs when it is noted, on the world's clock */
+  apply(applied: Applied, atMs: number, expect: Expect): void {
     switch (applied.operation) {
       case "claim":
-        this.#claim(applied, expect);
+        this.#claim(applied, atMs, expect);
         break;
       case "renew":
         this.#renew(applied, expect);
@@ -69,13 +70,13 @@ export class RecordLedger {
     this.#endLife("absent");
   }
 
-  #claim(applied: Extract<Applied, { operation: "claim" }>, expect: Expect): void {
+  #claim(applied: Extract<Applied, { operation: "claim" }>, atMs: number, expect: Expect): void {
     const { given, answer, storeMs } = applied;
     const isHolder = this.holder?.owner === given.owner && this.#isOpen;
     switch (answer.outcome) {
       case "claimed":
         if (this.state === "claimed" && isHolder) this.#claimAgain(applied, answer.token, expect);
-        else this.#grant(applied, expect);
+        else this.#grant(applied, atMs, expect);
         this.#checkCheckpoint(answer.checkpoint?.revision, expect);
         break;
       case "in-progress":
@@ -122,7 +123,7 @@ export class RecordLedger {
     if (given.leaseMs !== undefined) this.holder.leaseEndsAtMs = storeMs + given.leaseMs;
   }
 
-  #grant(applied: Extract<Applied, { operation: "claim" }>, expect: Expect): void {
+  #grant(applied: Extract<Applied, { operation: "claim" }>, atMs: number, expect: Expect): void {
     const { given, answer, storeMs, process } = applied;
     if (answer.outcome !== "claimed") return;
     const isOwnRelease = this.state === "released" && this.holder?.owner === given.owner;
@@ -149,7 +150,8 @@ export class RecordLedger {
     expect(answer.token > this.#tokenMax, "I6", "a token is not greater than those before it");
     this.#tokenMax = Math.max(this.#tokenMax, answer.token);
     const lapsedForMs = before && storeMs - before.leaseEndsAtMs;
-    const grant = grantOf({ given, answer, storeMs, process }, this.life, lapsedForMs);
+    const about = { life: this.life, lapsedForMs, notedAtMs: atMs };
+    const grant = grantOf({ given, answer, storeMs, process }, about);
     this.state = "claimed";
     this.holder = grant;
     this.outcome = undefined;
@@ -219,7 +221,10 @@ export class RecordLedger {
     if (this.state === "completed") this.#completedBy.add(given.owner);
   }
 
-  #release({ given, answer }: Extract<Applied, { operation: "release" }>, expect: Expect): void {
+  #release(
+    { given, answer, storeMs }: Extract<Applied, { operation: "release" }>,
+    expect: Expect,
+  ): void {
     const isHolder = this.#isOf(given);
     const isHeld = isHolder && this.#isOpen;
     const isReleased = isHolder && this.state === "released";
@@ -237,7 +242,10 @@ export class RecordLedger {
     const decided = isOverruled ? this.openRuns : isReleaseDecided ? runs : 0;
     const isOpen = this.openRuns > decided;
     expect(!isOpen, "I2", "work that may have run was given back undecided");
-    if (this.holder !== undefined) this.holder.isGivenUp = true;
+    if (this.holder !== undefined) {
+      this.holder.isGivenUp = true;
+      this.holder.leaseEndsAtMs = Math.min(this.holder.leaseEndsAtMs, storeMs);
+    }
     this.state = "released";
     this.outcome = undefined;
     this.openRuns = 0;

@@ -4,7 +4,7 @@ import type { Expect } from "./invariants.ts";
 type Ran = Extract<Event, { kind: "ran" }>;
 
 /** What a step is refused with because of an abort, or because the claim is lost. */
-const ABORTS: ReadonlySet<string> = new Set(["ENGINE_CLOSED", "LEASE_LOST"]);
+const ABORTS: ReadonlySet<string> = new Set(["RUN_ABORTED", "LEASE_LOST"]);
 
 /** What the function of a call did and learnt, and what its end therefore decides. */
 export class RunLedger {
@@ -18,6 +18,8 @@ export class RunLedger {
   isDecided = false;
   /** Whether the end came after an abort that the function could notice, or with a step in doubt. */
   isDisturbed = false;
+  /** Whether it has begun a transaction, which holds the record instead of a lease. */
+  hasTransacted = false;
   /** How the work of its transaction has ended last. */
   worked: Extract<RunEvent, { kind: "worked" }> | undefined;
   /** The body that its transaction has committed. */
@@ -77,6 +79,9 @@ export class RunLedger {
       }
       case "resolved":
         this.#doubts.delete(event.step);
+        break;
+      case "works":
+        this.hasTransacted = true;
         break;
       case "worked":
         this.worked = event;

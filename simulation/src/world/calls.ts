@@ -8,7 +8,6 @@ import {
   ReplayedError,
   type TransactionalEngine,
 } from "@idemkit/engine";
-import { OPERATION_OPTIONS } from "../../../packages/engine/src/options.ts";
 import type { Told } from "../history.ts";
 import type { Tx } from "./database.ts";
 import type { CallPlan } from "./draw-call.ts";
@@ -25,7 +24,7 @@ export async function makeCall(world: World, process: Process, plan: CallPlan): 
   const call = world.nextCall();
   const { scope, key, payload, verb, reruns, work, options } = plan;
   const record = recordOf({ scope: `${scope.length}:${scope}`, key });
-  const { maxRunMs } = options as { readonly maxRunMs?: number };
+  const { maxRunMs } = options;
   world.note({
     ...{ kind: "call", call, process: process.name, record, payload, how: verb, plan },
     takesOver: reruns,
@@ -34,7 +33,7 @@ export async function makeCall(world: World, process: Process, plan: CallPlan): 
     hasSteps: work.kind === "steps",
     mayHang: work.mayHang,
     settleAfterMs: world.plan.settleAfterMs ?? options.leaseMs ?? 0,
-    ...(maxRunMs !== undefined && { maxRunMs }),
+    ...(typeof maxRunMs === "number" && { maxRunMs }),
   });
   const site = { world, process, call, record, plan };
   const function_ = new SimulatedFunction(site);
@@ -52,14 +51,12 @@ function optionsOf(site: Site, function_: SimulatedFunction): CallOptions {
     world.note({ kind: "decides", call });
     return policy;
   };
-  const options: CallOptions = {
+  return {
     ...plan.options,
     ...(plan.isDecidedByFunction && { onError }),
     ...(plan.asksFirst && { onLapsed: (context) => findOut(site, function_, context) }),
     ...(leavesAfterMs !== undefined && { signal: leavingAfter(process, leavesAfterMs) }),
   };
-  const known = [...OPERATION_OPTIONS, "signal"];
-  return Object.fromEntries(Object.entries(options).filter(([name]) => known.includes(name)));
 }
 
 /** What became of lapsed work as a whole. */

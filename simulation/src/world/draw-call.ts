@@ -1,4 +1,4 @@
-import type { ErrorPolicy, OperationOptions } from "@idemkit/engine";
+import type { ErrorPolicy, LapsedPolicy, OperationOptions } from "@idemkit/engine";
 import type { Dice } from "./dice.ts";
 import type { Plan, WorkKind } from "./plan.ts";
 
@@ -73,8 +73,8 @@ export function drawCall(dice: Dice, plan: Plan): CallPlan {
   const work = drawWork(dice, plan);
   const isWhole = work.kind === "calls" || work.kind === "steps";
   const asksFirst = isWhole && dice.chance(work.kind === "calls" ? 0.6 : 0.15);
-  const given = dice.chance(0.05) && !isPure ? dice.pick(["block", "rerun"] as const) : undefined;
-  const onLapsed = asksFirst ? undefined : given;
+  const onLapsed = asksFirst ? undefined : drawOnLapsed(dice, isPure, work.kind === "steps");
+  const isUsual = onLapsed === undefined || onLapsed === "default";
   const isChosen = dice.chance(0.25);
   const chosen = dice.pick<ErrorPolicy>(["record", "release", "hold"]);
   const policy = isChosen ? chosen : isRerunning ? "release" : "record";
@@ -98,7 +98,7 @@ export function drawCall(dice: Dice, plan: Plan): CallPlan {
       ...(isLimited && { maxRunMs: Math.ceil(dice.between(1, 4) * plan.leaseMs) }),
       replayMs: Math.ceil(10 * (leaseMs + plan.storeTimeoutMs) * dice.between(1, 1.3)),
     },
-    reruns: !asksFirst && (onLapsed ?? (isRerunning ? "rerun" : "block")) === "rerun",
+    reruns: onLapsed === "rerun" || (isUsual && !asksFirst && isRerunning),
     asksFirst,
     policy,
     isDecidedByFunction,
@@ -107,6 +107,17 @@ export function drawCall(dice: Dice, plan: Plan): CallPlan {
     isKeepable: !dice.chance(0.04),
     leavesAfterMs: dice.chance(0.06) ? dice.between(0, 2 * plan.leaseMs) : undefined,
   };
+}
+
+/** Worlds of one guarantee leave it as it is, so that nothing is run again there. */
+function drawOnLapsed(
+  dice: Dice,
+  isPure: boolean,
+  hasSteps: boolean,
+): LapsedPolicy | "default" | undefined {
+  if (!dice.chance(0.1)) return undefined;
+  if (!isPure && dice.chance(0.5)) return dice.pick(["block", "rerun"]);
+  return hasSteps ? dice.pick(["block", "resume", "default"]) : "default";
 }
 
 function drawVerb(dice: Dice, kind: WorkKind): CallPlan["verb"] {

@@ -1,4 +1,4 @@
-import type { ClaimContext } from "@idemkit/engine";
+import type { ClaimContext, RunAbortedError } from "@idemkit/engine";
 import { Declined } from "./declined.ts";
 import type { Listening } from "./draw-call.ts";
 import type { World } from "./world.ts";
@@ -16,8 +16,8 @@ export class Ear {
     this.#signal = signal;
     world.note({ kind: "listens", call });
     const note = () => {
-      const { name, code = name } = signal.reason as Error & { readonly code?: string };
-      world.note({ kind: "aborted", call, reason: code });
+      const { reason } = signal.reason as RunAbortedError;
+      world.note({ kind: "aborted", call, reason });
     };
     if (signal.aborted) note();
     else signal.addEventListener("abort", note, { once: true });

@@ -72,20 +72,17 @@ async function isCaught(
   }
   const found = await world.provider.find(process, reference).catch(() => "doubtful" as const);
   const { step } = reference;
-  if (found === "doubtful" || resolveOf(context) === undefined) return false;
-  const decided =
+  if (found === "doubtful") return false;
+  const resolution =
     found === "nothing" ? "did-not-happen" : { happened: JSON.parse(found.value) as unknown };
-  await resolveOf(context)?.(step, decided);
-  const finding = decided === "did-not-happen" ? decided : "happened";
+  try {
+    await context.steps.resolve(step, resolution);
+  } catch {
+    return false;
+  }
+  const finding = resolution === "did-not-happen" ? resolution : "happened";
   world.note({ kind: "resolved", call, step, finding });
   return true;
-}
-
-function resolveOf(context: FullContext) {
-  const { steps } = context as {
-    readonly steps?: { resolve(name: string, finding: Finding<unknown>): Promise<void> | void };
-  };
-  return steps?.resolve.bind(steps);
 }
 
 /**
