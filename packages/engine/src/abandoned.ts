@@ -1,11 +1,12 @@
 import type { ClaimScope } from "./claim-scope.ts";
 import { claimContextOf } from "./context.ts";
 import { LeaseLostError, StoreError } from "./errors.ts";
+import { checkedFinding, type Finding } from "./finding.ts";
 import type { HeldClaim } from "./held-claim.ts";
 import { type Call, unknown } from "./meet.ts";
-import { lapsedPolicyOf, type Settings, settleAfterMsOf } from "./options.ts";
+import type { Settings } from "./options.ts";
+import { lapsedPolicyOf, settleAfterMsOf } from "./policies.ts";
 import { interruptionOf, isStepLog } from "./step-log.ts";
-import { checkedFinding, type Finding } from "./steps.ts";
 import type { Checkpoint, Claimed } from "./store.ts";
 
 /** How long the lease of a lapsed claim must have been over to be taken over; undefined: it must not be. */

@@ -1,5 +1,5 @@
 import type { Context } from "./context.ts";
-import type { Guarantee } from "./options.ts";
+import type { Guarantee } from "./policies.ts";
 
 /** What came of writing an outcome. */
 export interface Written {

@@ -1,5 +1,5 @@
 import type { ClaimScope } from "./claim-scope.ts";
-import { lapsedPolicyOf, settleAfterMsOf } from "./options.ts";
+import { lapsedPolicyOf, settleAfterMsOf } from "./policies.ts";
 import { Steps } from "./steps.ts";
 import type { Checkpoint, Claim } from "./store.ts";
 import { pause } from "./timing.ts";

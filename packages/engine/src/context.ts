@@ -1,5 +1,6 @@
+import type { Resolution } from "./finding.ts";
 import type { JsonLike } from "./json-like.ts";
-import type { Resolution, StepOptions } from "./steps.ts";
+import type { StepOptions } from "./steps.ts";
 import type { NowOrLater } from "./store.ts";
 
 /** What code under a claim may know of it. */

@@ -1,5 +1,6 @@
 import { type Channel, channel } from "node:diagnostics_channel";
-import type { AbortReason, StoreOperation, UnknownReason } from "./errors.ts";
+import type { StoreOperation, UnknownReason } from "./errors.ts";
+import type { AbortReason } from "./run-abort.ts";
 import type { Status } from "./store.ts";
 
 /** Which record an event is about. The digest stands for scope and key, which are not shown. */

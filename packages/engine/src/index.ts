@@ -13,7 +13,6 @@ export type {
   TransactionalEngine,
 } from "./engine.ts";
 export {
-  type AbortReason,
   ConflictError,
   EngineClosedError,
   type ErrorCode,
@@ -25,13 +24,13 @@ export {
   OutcomeUnknownError,
   ReplayedError,
   ResultUnavailableError,
-  RunAbortedError,
   SettleRefusedError,
   StoreError,
   type StoreOperation,
   type UnknownReason,
 } from "./errors.ts";
 export type { EventMap, EventName, Listener } from "./events.ts";
+export type { Finding, Resolution } from "./finding.ts";
 export type { Scope } from "./identity.ts";
 export { NotJsonError } from "./json.ts";
 export type { JsonLike, Payload } from "./json-like.ts";
@@ -46,17 +45,20 @@ export type {
 } from "./operators.ts";
 export type {
   CallOptions,
-  DuplicatePolicy,
   EngineOptions,
-  ErrorPolicy,
   ExecuteOptions,
-  Guarantee,
-  LapsedPolicy,
   OperationOptions,
-  Reconcile,
   Reference,
 } from "./options.ts";
+export type {
+  DuplicatePolicy,
+  ErrorPolicy,
+  Guarantee,
+  LapsedPolicy,
+  Reconcile,
+} from "./policies.ts";
+export { type AbortReason, RunAbortedError } from "./run-abort.ts";
 export type { Runtime } from "./runtime.ts";
-export type { Finding, Resolution, StepOptions } from "./steps.ts";
+export type { StepOptions } from "./steps.ts";
 export type * from "./store.ts";
 export { UnclearCommitError } from "./unclear-commit.ts";

@@ -1,8 +1,7 @@
 import type { ClaimScope } from "./claim-scope.ts";
-import type { AbortReason } from "./errors.ts";
 import type { Flight } from "./flights.ts";
 import { type Heartbeat, NO_HEARTBEAT } from "./heartbeats.ts";
-import { RunAbort } from "./run-abort.ts";
+import { type AbortReason, RunAbort } from "./run-abort.ts";
 import type { Claim, Claimed } from "./store.ts";
 
 /** The lease of a claim while its function runs: it is renewed until it is lost, runs out or is let go. */

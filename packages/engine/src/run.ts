@@ -2,7 +2,8 @@ import type { ClaimScope } from "./claim-scope.ts";
 import { contextOf, type TransactionalContext } from "./context.ts";
 import type { Executed } from "./engine.ts";
 import type { HeldClaim } from "./held-claim.ts";
-import { policyFor, type Settings } from "./options.ts";
+import type { Settings } from "./options.ts";
+import { policyFor } from "./policies.ts";
 
 /**
  * Runs a function under its claim, and ends that by what came of it. The function's own error goes to

@@ -6,15 +6,10 @@ import {
   ResultUnavailableError,
   StoreError,
 } from "./errors.ts";
+import { checkedFinding, type Finding, type Resolution } from "./finding.ts";
 import { textProblem } from "./identity.ts";
 import { type Begun, StepLog, type StepState } from "./step-log.ts";
 import type { Checkpoint } from "./store.ts";
-
-/** Whether interrupted work happened, and with which result, as the system that it called reports. */
-export type Finding<T> = { readonly happened: T } | "did-not-happen" | "still-unknown";
-
-/** A finding that ends the doubt about a step. */
-export type Resolution<T> = Exclude<Finding<T>, "still-unknown">;
 
 export interface StepOptions<T> {
   /**
@@ -200,12 +195,8 @@ export class Steps {
         throw wrong;
       }
     }
-    try {
-      this.#checkNotAborted();
-    } catch (reason) {
-      this.#putBack(name, known);
-      throw reason;
-    }
+    if (this.#claim.abortReason() !== undefined) this.#putBack(name, known);
+    this.#checkNotAborted();
   }
 
   /** A step that the abort keeps from running has not happened, but the function may throw because of it. */
@@ -305,14 +296,4 @@ export class Steps {
       return error instanceof Error ? error : new StoreError("renew", error);
     }
   }
-}
-
-/** @throws TypeError if it is no finding: nothing may be concluded from it */
-export function checkedFinding<T>(found: Finding<T>, from = "reconcile"): Finding<T> {
-  const isObject = typeof found === "object" && found !== null && "happened" in found;
-  if (isObject || found === "did-not-happen" || found === "still-unknown") return found;
-  throw new TypeError(
-    `${from}: expected { happened: value }, 'did-not-happen' or 'still-unknown', ` +
-      `got ${shown(found)}.`,
-  );
 }

@@ -1,6 +1,6 @@
 import { encodeError, encodeEvidence, encodeValue } from "./body.ts";
 import type { ClaimScope } from "./claim-scope.ts";
-import { policyFor } from "./options.ts";
+import { policyFor } from "./policies.ts";
 import type { Claimed, ClaimRequest, Completion, Status, Transacted } from "./store.ts";
 import { TimedOutError } from "./timing.ts";
 import { UnclearCommitError } from "./unclear-commit.ts";

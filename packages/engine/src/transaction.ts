@@ -1,14 +1,15 @@
 import { requestOf } from "./begin.ts";
 import type { ClaimScope } from "./claim-scope.ts";
 import type { ClaimContext } from "./context.ts";
-import { type AbortReason, StoreError } from "./errors.ts";
+import { StoreError } from "./errors.ts";
 import type { EventMap } from "./events.ts";
 import type { Answer } from "./flights.ts";
 import { derivedKey } from "./identity.ts";
 import type { Call, Replay } from "./meet.ts";
-import { lapsedPolicyOf, type Settings } from "./options.ts";
+import type { Settings } from "./options.ts";
+import { lapsedPolicyOf } from "./policies.ts";
 import { type Answered, checkWanted, type Granted, untilKnown } from "./rounds.ts";
-import { RunAbort } from "./run-abort.ts";
+import { type AbortReason, RunAbort } from "./run-abort.ts";
 import type { Claimed, ClaimRequest, RecordView, Transacted } from "./store.ts";
 import { within } from "./timing.ts";
 import { TransactionWork } from "./transaction-work.ts";

@@ -261,3 +261,81 @@ test("a store without transactions is told apart from one that has failed", asyn
   );
   expect(await rejection(inside)).toMatchObject(without);
 });
+
+describe("a transaction when the engine aborts its work", () => {
+  const hanging = (signal: AbortSignal) =>
+    new Promise<number>((_resolve, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason));
+    });
+
+  for (const [options, state] of [
+    [{ onError: "record" }, "unknown"],
+    [{ onError: () => "record" }, "completed"],
+    [{ onError: "hold" }, "unknown"],
+  ] as const) {
+    const what = typeof options.onError === "string" ? options.onError : "a function";
+    test(`leaves the outcome ${state} where onError is ${what}`, async () => {
+      const { engine, time, memory } = transacting();
+      const run = rejection(
+        engine.transaction("orders", "k", 1, (_tx, { signal }) => hanging(signal), options),
+      );
+      await settled();
+      const closed = engine.close({ graceMs: 0 });
+      await time.advance(0);
+      await closed;
+      expect(await run).toMatchObject({ code: "RUN_ABORTED", reason: "engine-closed" });
+      const { engine: other } = otherProcess({ time, memory });
+      expect(await other.inspect("orders", "k")).toMatchObject({ state });
+    });
+  }
+
+  test("aborts it after maxRunMs", async () => {
+    const { engine, time, events } = transacting();
+    const run = rejection(
+      engine.transaction("orders", "k", 1, (_tx, { signal }) => hanging(signal), {
+        onError: "record",
+        maxRunMs: 100,
+      }),
+    );
+    await time.advance(100);
+    expect(await run).toMatchObject({ code: "RUN_ABORTED", reason: "ran-too-long" });
+    expect(await engine.inspect("orders", "k")).toMatchObject({ state: "unknown" });
+    expect(events).toEqual([]);
+  });
+});
+
+describe("a transaction under a claim", () => {
+  test("refuses before its work begins while a step is in doubt", async () => {
+    const { engine, time, memory } = transacting();
+    void engine
+      .execute("orders", "k", 1, ({ step }) => step("charge", () => new Promise(() => undefined)), {
+        steps: true,
+        maxRunMs: 100,
+      })
+      .catch(() => undefined);
+    await settled();
+    await settled();
+    await time.advance(LEASE_MS + 100);
+    const decision = { as: "released", by: "ann", why: "let it run" } as const;
+    await engine.settle("orders", "k", decision);
+    let runs = 0;
+    const again = engine.execute(
+      "orders",
+      "k",
+      1,
+      async ({ step, transaction }) => {
+        await step("charge", () => 1).catch(() => undefined);
+        return await transaction(() => {
+          runs += 1;
+          return runs;
+        });
+      },
+      { steps: true },
+    );
+    expect(await rejection(again)).toMatchObject({ reason: "step-in-doubt" });
+    expect(runs).toBe(0);
+    expect(await otherProcess({ time, memory }).engine.inspect("orders", "k")).toMatchObject({
+      state: "lapsed",
+    });
+  });
+});
