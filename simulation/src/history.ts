@@ -168,7 +168,7 @@ export type Event =
       readonly rows: readonly { readonly run: number; readonly of: number }[];
       readonly applied: readonly Applied[];
     }
-  /** A transaction has waited too long for a record that another one holds. */
+  /** A statement has to wait for a record that a transaction holds. */
   | { readonly kind: "blocked"; readonly record: string }
   | { readonly kind: "owner"; readonly process: string; readonly owner: string }
   | {

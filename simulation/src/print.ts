@@ -58,7 +58,7 @@ function printed(event: Event): string {
       return `${event.process}  commits: ${parts || "nothing"}`;
     }
     case "blocked":
-      return `  store: a transaction has waited too long for ${event.record}`;
+      return `  store: ${event.record} is held by a transaction`;
     case "owner":
       return `${event.process}  mints owner ${short(event.owner)}`;
     case "sent": {

@@ -169,6 +169,8 @@ async function lastWord(world: World, scope: string, key: string): Promise<void>
 }
 
 async function isOpen(world: World, scope: string, key: string): Promise<boolean> {
+  // What its own call has left open may still have some of its lease.
+  await world.timeline.pause(3 * world.plan.leaseMs);
   const { engine } = world.anyProcess() ?? world.startProcess();
   for (const state of ["lapsed", "unknown"] as const) {
     const { records } = await engine.list({ state });

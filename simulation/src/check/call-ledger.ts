@@ -87,12 +87,15 @@ export class CallLedger {
   }
 
   ran(event: Extract<Event, { kind: "ran" }>): void {
-    const run = this.function;
-    run.end(event);
+    this.function.end(event);
+    if (event.end !== "complete" && !this.function.isDisturbed) this.#decide(event.end);
+  }
+
+  /** Its function, or the policy for an error that no abort has disturbed, decides about its effect. */
+  #decide(end: "fail" | "release" | "hold"): void {
     const grant = this.#grant;
-    const isDecided = event.end !== "complete" && (!run.isDisturbed || run.isDecided);
-    if (grant === undefined || !isDecided) return;
-    grant.isReleaseDecided = event.end === "release";
+    if (grant === undefined) return;
+    grant.isReleaseDecided = end === "release";
     this.#record.effects.allow(grant.life, "");
   }
 
@@ -100,6 +103,8 @@ export class CallLedger {
     const run = this.function;
     run.follow(event, expect);
     const grant = this.#grant;
+    const end = run.ended?.end ?? "complete";
+    if (event.kind === "decides" && end !== "complete") this.#decide(end);
     if (grant === undefined || event.kind !== "step") return;
     const { effects } = this.#record;
     if (event.as === "begun") {

@@ -132,7 +132,8 @@ export class RecordLedger {
     if (this.state === "completed" || this.state === "released") {
       const isFree = this.state === "released" || this.#isDue(storeMs);
       expect(isFree, "I4", "a claim was granted on a record that has its outcome");
-      if (this.#isDue(storeMs)) this.#endLife("absent");
+      // A release that an operator has written down lives for longer than the claim had asked for.
+      if (this.#isDue(storeMs) && answer.attempt === 1) this.#endLife("absent");
     }
     expect(this.state !== "unknown", "I10", "a claim was granted on an unknown outcome");
     const previous = this.state === "claimed" ? this.holder : undefined;

@@ -1,6 +1,6 @@
 import type { Timeline } from "./timeline.ts";
 
-/** Which records a transaction holds, by digest. All others wait for them, for a bounded time. */
+/** Which records transactions hold, by digest. */
 export class Locks {
   readonly #timeline: Timeline;
   readonly #holders = new Map<string, object>();
@@ -10,39 +10,18 @@ export class Locks {
     this.#timeline = timeline;
   }
 
-  has(digest: string): boolean {
-    return this.#holders.has(digest);
+  /** Whether the record is held, by another than this one. */
+  isHeld(digest: string, holder?: object): boolean {
+    const held = this.#holders.get(digest);
+    return held !== undefined && held !== holder;
   }
 
-  /** Resolves to whether the record was locked in time. */
-  async lock(digest: string, holder: object, waitMs: number): Promise<boolean> {
-    if (this.#holders.get(digest) === holder) return true;
-    if (!(await this.untilFree([digest], waitMs))) return false;
+  take(digest: string, holder: object): void {
     this.#holders.set(digest, holder);
-    return true;
   }
 
-  /** Resolves to whether no transaction holds one of the records, at the latest after so long. */
-  async untilFree(digests: readonly string[], waitMs: number): Promise<boolean> {
-    const untilMs = this.#timeline.nowMs + waitMs;
-    for (;;) {
-      const locked = digests.find((digest) => this.#holders.has(digest));
-      if (locked === undefined) return true;
-      const leftMs = untilMs - this.#timeline.nowMs;
-      if (leftMs <= 0) return false;
-      await this.#change(locked, leftMs);
-    }
-  }
-
-  unlock(holder: object): void {
-    for (const [digest, each] of this.#holders) {
-      if (each !== holder) continue;
-      this.#holders.delete(digest);
-      for (const wake of this.#waiting.get(digest) ?? []) wake();
-    }
-  }
-
-  #change(digest: string, waitMs: number): Promise<void> {
+  /** Resolves when a record that is held is let go, at the latest after so long. */
+  change(digest: string, waitMs: number): Promise<void> {
     const waiting = this.#waiting.get(digest) ?? new Set();
     this.#waiting.set(digest, waiting);
     return new Promise((resolve) => {
@@ -54,5 +33,14 @@ export class Locks {
       const cancel = this.#timeline.after(waitMs, wake);
       waiting.add(wake);
     });
+  }
+
+  /** Lets go of all that it holds. */
+  unlock(holder: object): void {
+    for (const [digest, each] of this.#holders) {
+      if (each !== holder) continue;
+      this.#holders.delete(digest);
+      for (const wake of this.#waiting.get(digest) ?? []) wake();
+    }
   }
 }

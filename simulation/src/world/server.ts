@@ -44,8 +44,29 @@ export class Server {
     return Math.floor(EPOCH_MS + this.#steppedMs + this.#world.timeline.nowMs * this.#rate);
   }
 
-  get lockWaitMs(): number {
-    return this.#world.plan.leaseMs * LOCK_WAIT_SHARE;
+  /** Until when a statement that begins now waits for a record, on the world's clock. */
+  get lockedUntilMs(): number {
+    const { plan, timeline } = this.#world;
+    return timeline.nowMs + plan.leaseMs * LOCK_WAIT_SHARE;
+  }
+
+  /** Whether a transaction, of another than the holder, holds one of the records. */
+  isLocked(ids: readonly RecordId[], holder?: object): boolean {
+    return ids.some(({ digest }) => this.locks.isHeld(digest, holder));
+  }
+
+  /**
+   * Waits until a transaction that holds one of the records is over. Another one may have come first.
+   *
+   * @throws ServerError where that takes too long
+   */
+  async waitFor(ids: readonly RecordId[], untilMs: number): Promise<void> {
+    const [locked] = ids.filter(({ digest }) => this.locks.isHeld(digest));
+    if (locked === undefined) return;
+    this.#world.note({ kind: "blocked", record: recordOf(locked) });
+    const leftMs = untilMs - this.#world.timeline.nowMs;
+    if (leftMs <= 0) throw new ServerError("LOCK_TIMEOUT");
+    await this.locks.change(locked.digest, leftMs);
   }
 
   /** The rules of the store on other records, such as those that a transaction sees. */
@@ -69,7 +90,8 @@ export class Server {
     entries: readonly unknown[],
   ): Promise<readonly unknown[]> {
     const ids = (entries as readonly { readonly id: RecordId }[]).map(({ id }) => id);
-    if (operation !== "read") await this.#untilFree(ids);
+    const untilMs = this.lockedUntilMs;
+    while (operation !== "read" && this.isLocked(ids)) await this.waitFor(ids, untilMs);
     const storeMs = this.nowMs;
     const ask = this.#store[operation] as (list: readonly unknown[]) => Promise<readonly unknown[]>;
     const answers = await ask(entries);
@@ -87,7 +109,8 @@ export class Server {
   }
 
   async remove(from: string, message: number, id: RecordId, token: number): Promise<boolean> {
-    await this.#untilFree([id]);
+    const untilMs = this.lockedUntilMs;
+    while (this.isLocked([id])) await this.waitFor([id], untilMs);
     const storeMs = this.nowMs;
     const answer = await this.#store.remove(id, token);
     const about = { kind: "applied", message, process: from, storeMs } as const;
@@ -100,7 +123,7 @@ export class Server {
   async purge(limit: number): Promise<number> {
     const storeMs = this.nowMs;
     const before = [...this.records.values()];
-    const locked = before.filter(({ id }) => this.locks.has(id.digest));
+    const locked = before.filter(({ id }) => this.locks.isHeld(id.digest));
     for (const { id } of locked) this.records.delete(id.digest);
     const purged = await this.#store.purge(limit);
     for (const each of locked) this.records.set(each.id.digest, each);
@@ -108,14 +131,5 @@ export class Server {
     const records = gone.map(({ id }) => recordOf(id));
     this.#world.note({ kind: "purged", limit, records, storeMs });
     return purged;
-  }
-
-  async #untilFree(ids: readonly RecordId[]): Promise<void> {
-    const digests = ids.map(({ digest }) => digest);
-    if (!digests.some((digest) => this.locks.has(digest))) return;
-    const isFree = await this.locks.untilFree(digests, this.lockWaitMs);
-    if (isFree) return;
-    this.#world.note({ kind: "fault", what: "a list has waited too long for a transaction" });
-    throw new ServerError("LOCK_TIMEOUT");
   }
 }

@@ -54,12 +54,16 @@ export class Session {
   async claim(requests: readonly ClaimRequest[]): Promise<readonly ClaimOutcome[]> {
     const { server } = this.#world;
     const [request] = requests as readonly [ClaimRequest];
-    const { digest } = request.id;
-    if (!(await server.locks.lock(digest, this, server.lockWaitMs))) {
-      this.#world.note({ kind: "blocked", record: recordOf(request.id) });
+    const { id } = request;
+    const { digest } = id;
+    const untilMs = server.lockedUntilMs;
+    try {
+      while (server.isLocked([id], this)) await server.waitFor([id], untilMs);
+    } catch (error) {
       this.rollBack();
-      throw new ServerError("LOCK_TIMEOUT");
+      throw error;
     }
+    server.locks.take(digest, this);
     const stored = server.records.get(digest);
     if (stored !== undefined) this.#records.set(digest, stored);
     const storeMs = server.nowMs;
@@ -97,14 +101,13 @@ export class Session {
 
   commit(): void {
     const { server } = this.#world;
-    for (const [digest, record] of this.#records) server.records.set(digest, record);
-    this.#world.note({
-      kind: "committed",
-      process: this.#process,
-      ...(this.#call !== undefined && { call: this.#call }),
-      rows: this.#rows,
-      applied: this.#applied,
-    });
+    const isEmpty = this.#applied.length === 0 && this.#rows.length === 0;
+    if (!isEmpty) {
+      for (const [digest, record] of this.#records) server.records.set(digest, record);
+      const call = this.#call === undefined ? {} : { call: this.#call };
+      const what = { rows: this.#rows, applied: this.#applied };
+      this.#world.note({ kind: "committed", process: this.#process, ...call, ...what });
+    }
     this.#end();
   }
 
