@@ -79,7 +79,7 @@ export function createEngine(options: EngineOptions): Engine {
   return new StoreEngine({
     client: storeClientOf(store, runtime),
     runtime,
-    events: new Events(),
+    events: new Events(runtime),
     lifetime: new Lifetime(runtime),
     settings: withOptions(DEFAULTS, options),
   });
