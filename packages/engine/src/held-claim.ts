@@ -6,7 +6,7 @@ import { type Decided, transactUnder } from "./claim-transaction.ts";
 import { EngineClosedError, LeaseLostError, StoreError } from "./errors.ts";
 import type { Flight } from "./flights.ts";
 import { type Heartbeat, NO_HEARTBEAT } from "./heartbeats.ts";
-import { derivedKey } from "./identity.ts";
+import { type DeriveKeyOptions, derivedKey } from "./identity.ts";
 import type { Guarantee } from "./options.ts";
 import type { StepOptions, Steps } from "./steps.ts";
 import type { Checkpoint, Claim, Claimed, Completion } from "./store.ts";
@@ -82,8 +82,8 @@ export class HeldClaim implements ClaimHandle {
     return this.#storeFailure;
   }
 
-  deriveKey(name: string): string {
-    return derivedKey(this.#claim.id, name);
+  deriveKey(name: string, options?: DeriveKeyOptions): string {
+    return derivedKey(this.#claim.id, name, options);
   }
 
   async step<T>(name: string, fn: () => T | Promise<T>, options: StepOptions<T> = {}): Promise<T> {

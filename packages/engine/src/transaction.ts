@@ -167,7 +167,7 @@ class Run {
         }
         return controller.signal;
       },
-      deriveKey: (name) => derivedKey(id, name),
+      deriveKey: (name, options) => derivedKey(id, name, options),
     };
   }
 }
