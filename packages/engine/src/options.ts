@@ -1,5 +1,5 @@
 import type { ClaimContext } from "./context.ts";
-import { describe, shown } from "./describe.ts";
+import { describe, named, shown } from "./describe.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Finding } from "./steps.ts";
 import type { Store } from "./store.ts";
@@ -173,7 +173,7 @@ export const CALL_OPTIONS: readonly string[] = [...OPERATION_OPTIONS, "signal", 
 export function checkNames(options: unknown, known: readonly string[]): void {
   for (const name of Object.keys(checkedObject(options))) {
     if (known.includes(name)) continue;
-    throw new TypeError(`${name}: no such option. Expected one of ${known.join(", ")}.`);
+    throw new TypeError(`${named(name)}: no such option. Expected one of ${known.join(", ")}.`);
   }
 }
 
