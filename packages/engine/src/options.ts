@@ -101,7 +101,7 @@ export interface ExecuteOptions<T> extends CallOptions {
 
 export interface EngineOptions extends OperationOptions {
   readonly store: Store;
-  /** Clock, timers and randomness. Only for simulations. */
+  /** Clock, timers, randomness and warnings. Only for simulations. */
   readonly runtime?: Runtime;
 }
 
