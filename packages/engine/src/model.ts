@@ -1,4 +1,5 @@
-/** What stores, and those who test them, share: the reference semantics, and words for durability. */
+/** Shared by stores, bindings and their tests: the reference semantics, and words for errors. */
+export { describe, named, shown } from "./describe.ts";
 export { type CheckOptions, type Durability, durabilityProblems } from "./durability.ts";
 export { InOrder } from "./in-order.ts";
 export { type ModelStoreOptions, modelStore } from "./model-store.ts";

@@ -21,6 +21,9 @@ export class VirtualTime {
   readonly #tasks = new Set<Task>();
   #owners = 0;
 
+  /** The process warnings that the engine has emitted. */
+  readonly warnings: string[] = [];
+
   readonly runtime: Runtime = {
     monotonicMs: () => this.#nowMs,
     schedule: (run, delayMs) => {
@@ -33,6 +36,7 @@ export class VirtualTime {
       return this.#owners.toString(16).padStart(32, "0");
     },
     random: () => 0.5,
+    warn: (message) => void this.warnings.push(message),
   };
 
   /** The store's clock: some epoch, and as much later as time has moved. */

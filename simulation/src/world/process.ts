@@ -36,6 +36,9 @@ export class Process {
         return minted;
       },
       random: () => dice.fraction(),
+      warn: (message) => {
+        throw new Error(message);
+      },
     };
     const store = wire(world, this, this.name);
     const { leaseMs, storeTimeoutMs } = plan;
