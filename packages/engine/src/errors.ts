@@ -1,4 +1,5 @@
 import type { Status } from "./store.ts";
+import { NotSentError } from "./timing.ts";
 
 const BRAND = Symbol.for("idemkit.error");
 
@@ -223,24 +224,6 @@ export type StoreOperation =
   | "remove"
   | "purge"
   | "transact";
-
-/**
- * A call to the store failed in this process, before anything was sent.
- *
- * - `QUEUE_FULL`: too many calls wait already.
- * - `NOT_SENT`: the call has waited for its turn until there was too little time left for a result.
- */
-export class NotSentError extends Error {
-  override readonly name = "NotSentError";
-  readonly code: "QUEUE_FULL" | "NOT_SENT";
-
-  constructor(code: "QUEUE_FULL" | "NOT_SENT", why: string) {
-    super(
-      `Nothing was sent to the store: ${why}. Retry later with the same key, and send fewer at once.`,
-    );
-    this.code = code;
-  }
-}
 
 /**
  * The store failed or gave no result in time. `cause` is the driver's own error, or an error with one of

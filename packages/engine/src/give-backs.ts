@@ -3,14 +3,25 @@ import type { Lifetime } from "./lifetime.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Claim, ClaimOutcome, ClaimRequest } from "./store.ts";
 import { pause, TimedOutError } from "./timing.ts";
+import type { Terms } from "./waiting.ts";
 
-/** A claim that was sent and whose call has failed, so that nothing runs under its owner any more. */
-export interface GivenUp {
+/** A claim that is asked for, within the lifetime of an engine. */
+export class AskedClaim implements Terms<ClaimOutcome> {
   readonly request: ClaimRequest;
-  /** When it was asked for, on the monotonic clock. */
-  readonly askedAtMs: number;
   readonly timeoutMs: number;
   readonly lifetime: Lifetime;
+  readonly #giveBacks: GiveBacks;
+
+  constructor(request: ClaimRequest, timeoutMs: number, lifetime: Lifetime, giveBacks: GiveBacks) {
+    this.request = request;
+    this.timeoutMs = timeoutMs;
+    this.lifetime = lifetime;
+    this.#giveBacks = giveBacks;
+  }
+
+  onLate(outcome: ClaimOutcome): void {
+    this.#giveBacks.take(this, outcome);
+  }
 }
 
 /** A given up claim of which is still unknown whether it was granted. */
@@ -59,11 +70,16 @@ export class GiveBacks {
     this.#runtime = runtime;
   }
 
-  /** Takes a late result: it ends the doubt, and a granted claim is released. */
-  take({ request, timeoutMs, lifetime }: GivenUp, outcome: ClaimOutcome): void {
-    if (outcome.outcome === "claimed") {
+  /** Takes a late result: it ends the doubt, and a granted claim is released while its engine lives. */
+  take({ request, timeoutMs, lifetime }: AskedClaim, outcome: ClaimOutcome): void {
+    if (outcome.outcome === "claimed" && !lifetime.isEnded) {
       const { id, owner } = request;
-      void this.release({ id, owner, token: outcome.token }, outcome.takenOver, timeoutMs, lifetime);
+      void this.release(
+        { id, owner, token: outcome.token },
+        outcome.takenOver,
+        timeoutMs,
+        lifetime,
+      );
     }
     const doubt = this.#doubts.get(request.owner);
     if (doubt === undefined) return;
@@ -98,8 +114,8 @@ export class GiveBacks {
    * release and changes nothing. A call that has timed out may still get a late result, and waits for it
    * first.
    */
-  async findOut(givenUp: GivenUp, cause: unknown): Promise<void> {
-    const { request, askedAtMs, timeoutMs, lifetime } = givenUp;
+  async findOut(asked: AskedClaim, askedAtMs: number, cause: unknown): Promise<void> {
+    const { request, timeoutMs, lifetime } = asked;
     const share = request.takeOver ? TAKING_OVER_SHARE : 1;
     if (lifetime.isEnded || this.#doubts.size >= DOUBTS_MAX * share) return;
     const doubt: Doubt = { lifetime, isOver: false, wake: () => undefined };
@@ -112,7 +128,7 @@ export class GiveBacks {
       await this.#pause(pauseMs, lifetime, doubt);
       pauseMs *= PAUSE_GROWTH;
       if (doubt.isOver || lifetime.isEnded || this.#runtime.monotonicMs() > untilMs) break;
-      if (await this.#claimAndRelease(givenUp)) break;
+      if (await this.#claimAndRelease(asked)) break;
     }
     this.#doubts.delete(request.owner);
     lifetime.leave();
@@ -133,13 +149,11 @@ export class GiveBacks {
     });
   }
 
-  async #claimAndRelease(givenUp: GivenUp): Promise<boolean> {
-    const { request, timeoutMs, lifetime } = givenUp;
-    const onLate = (outcome: ClaimOutcome) => this.take(givenUp, outcome);
+  async #claimAndRelease(asked: AskedClaim): Promise<boolean> {
+    const { request, timeoutMs } = asked;
     try {
       const again = { ...request, takeOver: false };
-      const outcome = await this.#front.claimInBackground(again, timeoutMs, { lifetime, onLate });
-      this.take(givenUp, outcome);
+      this.take(asked, await this.#front.claimInBackground(again, timeoutMs, asked));
       return true;
     } catch {
       // The caller has got its error already: this is only about freeing the key early.

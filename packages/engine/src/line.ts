@@ -1,17 +1,14 @@
-import { NotSentError } from "./errors.ts";
-import { QUEUE_LENGTH_MAX, Queue } from "./queue.ts";
+import { FaultyStoreError } from "./answers.ts";
+import { QUEUE_LENGTH_MAX, Queue, type QueueSpec } from "./queue.ts";
 import type { Runtime } from "./runtime.ts";
-import { Alarm, Estimate, pause, TimedOutError, Turns, within } from "./timing.ts";
+import { Alarm, Estimate, NotSentError, pause, TimedOutError, Turns, within } from "./timing.ts";
 import { type Terms, Waiting } from "./waiting.ts";
 
 /** How one operation of a store is asked for lists, and how its entries are told apart. */
-export interface LineSpec<Entry, Answer> {
+export interface LineSpec<Entry, Answer> extends QueueSpec<Entry> {
   /** What the line does, for error messages: "claim", "renew", … */
   readonly name: string;
   readonly send: (list: readonly Entry[]) => Promise<readonly Answer[]>;
-  readonly digestOf: (entry: Entry) => string;
-  /** About how many bytes the entry is on the wire. */
-  readonly sizeOf: (entry: Entry) => number;
   /** Whether many that wait are divided among the free lists of a store that is elsewhere. */
   readonly isDivided: boolean;
   /** Whether the store is part of somebody's transaction, whose time is theirs: nothing is sent twice. */
@@ -23,12 +20,6 @@ export interface LineSpec<Entry, Answer> {
   readonly isUselessLate: boolean;
   /** What is wrong with an answer, if anything: a faulty store has to fail loudly and at once. */
   readonly problemWith: (answer: Answer) => string | undefined;
-}
-
-/** A store broke its contract: its answer cannot be used, and asking again would not help. */
-export class FaultyStoreError extends Error {
-  override readonly name = "FaultyStoreError";
-  readonly code = "FAULTY_STORE";
 }
 
 const LIST_ENTRIES_MAX = 256;
@@ -151,16 +142,16 @@ export class Line<Entry, Answer> {
 
   /** Sends the next list, and fails the calls before it that are too late. */
   #sendFrom(queue: Queue<Entry, Answer>): void {
-    const { list, late } = queue.take(this.#lengthMax(), this.#tooLateMs());
+    const { list, late } = queue.take(this.#lengthMax(queue.length), this.#tooLateMs());
     const newest = late.at(-1);
     if (list.length === 0 && newest !== undefined && this.#isProbe(newest)) list.push(newest);
     for (const waiting of late) if (waiting !== list[0]) waiting.fail(this.#tooLate(waiting));
     if (list.length > 0) void this.#run(list, queue === this.#background);
   }
 
-  #lengthMax(): number {
+  #lengthMax(waiting: number): number {
     if (!this.#spec.isDivided || !this.#isElsewhere) return LIST_ENTRIES_MAX;
-    const share = Math.ceil(this.#queue.length / (LISTS_IN_FLIGHT_MAX - this.#inFlight));
+    const share = Math.ceil(waiting / (LISTS_IN_FLIGHT_MAX - this.#inFlight));
     return Math.min(Math.max(share, SHARE_MIN), LIST_ENTRIES_MAX);
   }
 
@@ -175,7 +166,7 @@ export class Line<Entry, Answer> {
    * under way: otherwise an estimate that is too high would never be corrected.
    */
   #isProbe(waiting: Waiting<Entry, Answer>): boolean {
-    const isNews = waiting.madeAtMs > this.#taken.measuredAtMs;
+    const isNews = waiting.madeAtMs >= this.#taken.measuredAtMs;
     return this.#inFlight === 0 && isNews && !waiting.isOfClosing;
   }
 

@@ -46,6 +46,11 @@ export class Queue<Entry, Result> {
     readonly late: Waiting<Entry, Result>[];
   } {
     const queue = this.#queue;
+    const [only] = queue;
+    if (queue.length === 1 && only !== undefined && only.endsAtMs > tooLateMs) {
+      this.#queue = [];
+      return { list: queue, late: [] };
+    }
     const list: Waiting<Entry, Result>[] = [];
     const late: Waiting<Entry, Result>[] = [];
     const left: Waiting<Entry, Result>[] = [];

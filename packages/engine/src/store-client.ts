@@ -1,11 +1,10 @@
-import { problemWithOutcome } from "./answers.ts";
+import { FaultyStoreError, problemWithOutcome } from "./answers.ts";
 import { BatchingFront, isBound } from "./batching-front.ts";
 import { StoreError, type StoreOperation } from "./errors.ts";
 import { Flights } from "./flights.ts";
-import { GiveBacks, type GivenUp } from "./give-backs.ts";
+import { AskedClaim, GiveBacks } from "./give-backs.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import type { Lifetime } from "./lifetime.ts";
-import { FaultyStoreError } from "./line.ts";
 import { Poller } from "./poller.ts";
 import type { Runtime } from "./runtime.ts";
 import type {
@@ -55,18 +54,14 @@ export class StoreClient {
    * Claims, within the lifetime of an engine. After it has rejected, nothing runs under the request's
    * owner any more, and what was sent is given back.
    */
-  async claim(
-    request: ClaimRequest,
-    timeoutMs: number,
-    lifetime: Lifetime,
-  ): Promise<ClaimOutcome> {
-    const given: GivenUp = { request, askedAtMs: this.#runtime.monotonicMs(), timeoutMs, lifetime };
-    const onLate = (outcome: ClaimOutcome) => this.#giveBacks.take(given, outcome);
+  async claim(request: ClaimRequest, timeoutMs: number, lifetime: Lifetime): Promise<ClaimOutcome> {
+    const askedAtMs = this.#runtime.monotonicMs();
+    const asked = new AskedClaim(request, timeoutMs, lifetime, this.#giveBacks);
     try {
-      return await this.#front.claim(request, timeoutMs, { lifetime, onLate });
+      return await this.#front.claim(request, timeoutMs, asked);
     } catch (cause) {
       const error = new StoreError("claim", cause);
-      if (error.wasSent && !this.isBound) void this.#giveBacks.findOut(given, cause);
+      if (error.wasSent && !this.isBound) void this.#giveBacks.findOut(asked, askedAtMs, cause);
       throw error;
     }
   }

@@ -7,6 +7,24 @@ export class TimedOutError extends Error {
 }
 
 /**
+ * A call to the store failed in this process, before anything was sent.
+ *
+ * - `QUEUE_FULL`: too many calls wait already.
+ * - `NOT_SENT`: the call has waited for its turn until there was too little time left for a result.
+ */
+export class NotSentError extends Error {
+  override readonly name = "NotSentError";
+  readonly code: "QUEUE_FULL" | "NOT_SENT";
+
+  constructor(code: "QUEUE_FULL" | "NOT_SENT", why: string) {
+    super(
+      `Nothing was sent to the store: ${why}. Retry later with the same key, and send fewer at once.`,
+    );
+    this.code = code;
+  }
+}
+
+/**
  * Settles as the promise does, or rejects once the time is over. What the promise does after that
  * is of no consequence any more.
  */
