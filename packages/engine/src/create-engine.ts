@@ -227,7 +227,9 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
       const expected = `expected a number from 0 to ${GRACE_MS_MAX}`;
       throw new TypeError(`graceMs: ${expected}, got ${describe(graceMs)}.`);
     }
-    await this.#scope.lifetime.close(graceMs);
+    const closed = this.#scope.lifetime.close(graceMs);
+    this.#scope.client.hurry();
+    await closed;
   }
 
   /** An operator's call: what is under way when the engine is closed is waited for. */
