@@ -10,6 +10,7 @@ export { DISAGREEMENTS, killLoop, workUntilKilled } from "./kill-loop.ts";
 export type { TestServer } from "./local-server.ts";
 export { startMariaDb, startMysql } from "./mysql.ts";
 export { serveStore, storeInAnotherProcess } from "./other-process.ts";
+export { type Outliving, outliveConnections } from "./outlive-connections.ts";
 export { startPostgres } from "./postgres.ts";
 export { loseAnswers, loseCommit, roundTrips, roundTripsOfTransaction } from "./probes.ts";
 export { startProxy, type TestProxy } from "./proxy.ts";
