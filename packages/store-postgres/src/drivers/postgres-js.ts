@@ -58,7 +58,8 @@ export async function transact(sql: PostgresJs, options: string, work: Work): Pr
   };
   const run = async (inner: PostgresJsTransaction, inside: Work): Promise<unknown> => {
     try {
-      return await inside(guarded(inner, refuseLate, run));
+      const made: unknown = inside(guarded(inner, refuseLate, run));
+      return await (Array.isArray(made) ? Promise.all(made) : made);
     } finally {
       // A lost connection rejects the statement first, and the transaction later in the same turn.
       await turn();
