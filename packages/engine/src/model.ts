@@ -4,7 +4,7 @@ export { type CheckOptions, type Durability, durabilityProblems } from "./durabi
 export { InOrder } from "./in-order.ts";
 export { type ModelStoreOptions, modelStore } from "./model-store.ts";
 export { type StoredRecord, viewOf } from "./record.ts";
-export { type FoundRecord, recordInRow } from "./record-row.ts";
+export { expectAsked, type FoundRecord, recordInRow, recordsByDigest } from "./record-row.ts";
 export {
   type OpenTransaction,
   type TransactingDatabase,
