@@ -1,28 +1,6 @@
 import assert from "node:assert/strict";
-import type { OpenState, RecordView, Store } from "@idemkit/engine";
-import { assertAbout, clause, LEASE_MS, RETENTION_MS, type Subject } from "../bench.ts";
-
-const PAGES_MAX = 10_000;
-
-/** All open records of a state that belong to the clause: the store may hold others too. */
-async function listed(
-  store: Store,
-  state: OpenState,
-  subjects: readonly Subject[],
-  limit: number,
-): Promise<readonly RecordView[]> {
-  const digests = new Set(subjects.map(({ id }) => id.digest));
-  const found: RecordView[] = [];
-  let after: string | undefined;
-  for (let page = 0; page < PAGES_MAX; page += 1) {
-    const { records, next } = await store.list({ state, limit, ...(after && { after }) });
-    assert.ok(records.length <= limit, `a page has at most ${limit} records`);
-    found.push(...records);
-    if (next === undefined) return found.filter(({ id }) => digests.has(id.digest));
-    after = next;
-  }
-  return assert.fail(`list did not come to an end within ${PAGES_MAX} pages`);
-}
+import type { RecordView } from "@idemkit/engine";
+import { assertAbout, clause, LEASE_MS, listed, RETENTION_MS, type Subject } from "../bench.ts";
 
 export const readClauses = [
   clause("read.absent", "reading what is not there answers undefined", async (bench) => {
