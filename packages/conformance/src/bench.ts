@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import type {
+  Checkpoint,
   Claim,
   Claimed,
   ClaimOutcome,
@@ -92,6 +93,11 @@ export class Subject {
 
   async renew(owner: string, given: Partial<Renewal> = {}): Promise<boolean> {
     return only(await this.#store.renew([{ ...this.claimOf(owner), leaseMs: LEASE_MS, ...given }]));
+  }
+
+  /** Keeps progress, and leaves the end of the lease as it is. */
+  async keep(owner: string, checkpoint: Checkpoint): Promise<boolean> {
+    return only(await this.#store.renew([{ ...this.claimOf(owner), checkpoint }]));
   }
 
   async complete(owner: string, given: Partial<Completion> = {}): Promise<boolean> {

@@ -195,11 +195,18 @@ const writeMutants: readonly Mutant[] = [
       sound(record, rest[0], { ...rest[1], leaseMs: rest[1].leaseMs || 60_000 }, rest[2]),
   ),
   ruled(
+    "takes a renewal without leaseMs for one of 0 ms",
+    "renew.keeps-lease",
+    "renew",
+    (record, ...rest) =>
+      sound(record, rest[0], { ...rest[1], leaseMs: rest[1].leaseMs ?? 0 }, rest[2]),
+  ),
+  ruled(
     "adds to the lease instead of moving its end",
     "renew.owner",
     "renew",
     (record, ...rest) => {
-      const leaseMs = rest[1].leaseMs + Math.max(0, (record?.leaseEndsAt ?? 0) - rest[2]);
+      const leaseMs = (rest[1].leaseMs ?? 0) + Math.max(0, (record?.leaseEndsAt ?? 0) - rest[2]);
       return sound(record, rest[0], { ...rest[1], leaseMs }, rest[2]);
     },
   ),

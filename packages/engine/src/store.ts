@@ -14,7 +14,7 @@
 export interface Store {
   /** Claims each record, or says why it cannot be claimed. Of any number of rivals one wins. */
   claim(requests: readonly ClaimRequest[]): Promise<readonly ClaimOutcome[]>;
-  /** Moves the end of each lease to now + leaseMs. True iff this claim holds the record. */
+  /** Moves the end of each lease to now + leaseMs, and keeps progress. True iff this claim holds the record. */
   renew(renewals: readonly Renewal[]): Promise<readonly boolean[]>;
   /** Writes each outcome. True iff afterwards the outcome stored by this claim is this one. */
   complete(completions: readonly Completion[]): Promise<readonly boolean[]>;
@@ -144,8 +144,8 @@ export interface Checkpoint {
 }
 
 export interface Renewal extends Claim {
-  /** 0 lets the claim lapse at once. */
-  readonly leaseMs: number;
+  /** 0 lets the claim lapse at once. Missing: the end of the lease stays as it is. */
+  readonly leaseMs?: number;
   /** Replaces the stored checkpoint iff its revision is greater. */
   readonly checkpoint?: Checkpoint;
 }

@@ -84,7 +84,9 @@ const rules: { readonly [Name in OperationName]: Rule<Name> } = {
       given !== undefined &&
       given.revision > (record.checkpoint?.revision ?? Number.NEGATIVE_INFINITY);
     const checkpoint = isNewer ? given : record.checkpoint;
-    return done({ ...record, leaseEndsAt: nowMs + renewal.leaseMs, checkpoint });
+    const { leaseMs } = renewal;
+    const leaseEndsAt = leaseMs === undefined ? record.leaseEndsAt : nowMs + leaseMs;
+    return done({ ...record, leaseEndsAt, checkpoint });
   },
 
   complete(stored, completion, nowMs) {

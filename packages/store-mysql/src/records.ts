@@ -65,7 +65,7 @@ export class Records implements Store {
 
   async renew(renewals: readonly Renewal[]): Promise<readonly boolean[]> {
     return await this.#change("renew", sql.RENEW, renewals, (renewal) => ({
-      lease_ms: renewal.leaseMs,
+      lease_ms: renewal.leaseMs ?? null,
       revision: renewal.checkpoint?.revision ?? null,
       checkpoint: renewal.checkpoint?.value ?? null,
       ...entryOf(renewal),

@@ -143,7 +143,7 @@ function fence(value: Form["value"]): string {
 export const RENEW: Pair = update(
   { ...CLAIM_PARAMETERS, lease_ms: "bigint", revision: "bigint", checkpoint: "text" },
   (value) => `
-    record.lease_ends_at = ${NOW} + ${value("lease_ms")},
+    record.lease_ends_at = COALESCE(${NOW} + ${value("lease_ms")}, record.lease_ends_at),
     record.checkpoint = IF(
       ${value("revision")} > COALESCE(record.checkpoint_revision, -1),
       ${value("checkpoint")}, record.checkpoint),

@@ -58,7 +58,7 @@ export class Records implements Store {
   }
 
   async renew(renewals: readonly Renewal[]): Promise<readonly boolean[]> {
-    const entries = renewals.map(({ leaseMs, checkpoint, ...claim }) => {
+    const entries = renewals.map(({ leaseMs = null, checkpoint, ...claim }) => {
       const { revision = null, value = null } = checkpoint ?? {};
       return [...valuesOf(claim), leaseMs, revision, value];
     });

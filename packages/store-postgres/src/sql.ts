@@ -154,7 +154,7 @@ export const RENEW: Pair = update(
     checkpoint: "text",
   },
   `
-      lease_ends_at = ${NOW} + request.lease_ms,
+      lease_ends_at = coalesce(${NOW} + request.lease_ms, stored.lease_ends_at),
       checkpoint = CASE
         WHEN request.revision > coalesce(stored.checkpoint_revision, -1) THEN request.checkpoint
         ELSE stored.checkpoint END,

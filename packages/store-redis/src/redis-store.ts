@@ -86,7 +86,7 @@ class ScriptedStore implements RedisStore {
   }
 
   async renew(renewals: readonly Renewal[]): Promise<readonly boolean[]> {
-    return await all(renewals, async ({ id, owner, token, leaseMs, checkpoint }) => {
+    return await all(renewals, async ({ id, owner, token, leaseMs = "", checkpoint }) => {
       const { revision = "", value = "" } = checkpoint ?? {};
       return isOne(await this.#run(RENEW, id, [owner, token, leaseMs, revision, value]));
     });

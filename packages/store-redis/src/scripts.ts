@@ -146,13 +146,16 @@ save(granted)
 return row(granted, true)
 `;
 
-/** ARGV: owner, token, leaseMs, revision (or nothing), checkpoint. Answers 1 where it renewed, or 0. */
+/** ARGV: owner, token, leaseMs (or nothing), revision (or nothing), checkpoint. Answers 1 where it renewed, or 0. */
 export const RENEW = `${PRELUDE}
 local record = load()
 if not record or record[status] ~= 'claimed' or not isHeldBy(record, ARGV[1], ARGV[2]) then
   return 0
 end
-record[leaseEndsAt] = now + tonumber(ARGV[3])
+local leaseMs = tonumber(ARGV[3])
+if leaseMs then
+  record[leaseEndsAt] = now + leaseMs
+end
 local given = tonumber(ARGV[4])
 if given and given > (record[revision] or -1) then
   record[revision], record[checkpoint] = given, ARGV[5]

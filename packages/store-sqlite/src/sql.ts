@@ -66,10 +66,10 @@ export const CLAIM_PRESENT = `
       AND @takeOver))
   RETURNING ${CLAIMED}`;
 
-/** Parameters: digest, owner, token, leaseMs, revision, checkpoint, now. */
+/** Parameters: digest, owner, token, leaseMs or NULL, revision, checkpoint, now. */
 export const RENEW = `
   UPDATE idemkit_records SET
-    lease_ends_at = @now + @leaseMs,
+    lease_ends_at = ifnull(@now + @leaseMs, lease_ends_at),
     checkpoint = iif(@revision > ifnull(checkpoint_revision, -1), @checkpoint, checkpoint),
     checkpoint_revision = max(ifnull(@revision, checkpoint_revision),
       ifnull(checkpoint_revision, @revision))

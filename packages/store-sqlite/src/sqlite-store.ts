@@ -95,7 +95,7 @@ class HandleStore<C extends SqliteClient> implements SqliteStore<C> {
 
   async renew(renewals: readonly Renewal[]): Promise<readonly boolean[]> {
     return await this.#writeEach(renewals, (statements, renewal, now) => {
-      const { id, owner, token, leaseMs, checkpoint } = renewal;
+      const { id, owner, token, leaseMs = null, checkpoint } = renewal;
       const { revision = null, value = null } = checkpoint ?? {};
       const digest = digestOf(id);
       return statements.renew({ digest, owner, token, leaseMs, now, revision, checkpoint: value });

@@ -110,7 +110,7 @@ export class RecordLedger {
   ): void {
     if (this.holder === undefined) return;
     expect(token === this.holder.token, "I6", "the same claim was given another token");
-    this.holder.leaseEndsAtMs = storeMs + given.leaseMs;
+    if (given.leaseMs !== undefined) this.holder.leaseEndsAtMs = storeMs + given.leaseMs;
   }
 
   #grant(applied: Extract<Applied, { operation: "claim" }>, expect: Expect): void {
@@ -165,7 +165,7 @@ export class RecordLedger {
     expect(answer || !isHeld, "I9", "the holder of a claim could not renew it");
     expect(!answer || isHeld, "I5", `a renewal passed, but the record is ${this.#whose(given)}`);
     if (!answer || this.holder === undefined) return;
-    this.holder.leaseEndsAtMs = storeMs + given.leaseMs;
+    if (given.leaseMs !== undefined) this.holder.leaseEndsAtMs = storeMs + given.leaseMs;
     this.holder.isGivenUp ||= given.leaseMs === 0;
     this.#checkpointMax = Math.max(this.#checkpointMax, given.checkpoint?.revision ?? -1);
   }

@@ -29,6 +29,24 @@ export const renewClauses = [
     const taken = await subject.through(bench.second).claim({ takeOver: true });
     assert.equal(taken.outcome === "claimed" && taken.takenOver, true);
   }),
+  clause(
+    "renew.keeps-lease",
+    "a renewal without leaseMs leaves the end as it is",
+    async (bench) => {
+      const [running, lapsed] = [bench.subject(), bench.subject()];
+      const [{ owner }, { owner: late }] = [await running.claimed(), await lapsed.claimed()];
+      await lapsed.renew(late, { leaseMs: 0 });
+      await bench.elapse(LEASE_MS / 2);
+      const checkpoint = { revision: 1, value: "progress" };
+      assert.equal(await running.through(bench.second).keep(owner, checkpoint), true);
+      const view = await running.view();
+      assertAbout(view.leaseRemainingMs, LEASE_MS / 2, "leaseRemainingMs");
+      assert.deepEqual(view.checkpoint, checkpoint);
+      assert.equal(await lapsed.keep(late, checkpoint), true);
+      assert.equal((await lapsed.view()).state, "lapsed");
+      assertAbout((await lapsed.view()).leaseRemainingMs, -LEASE_MS / 2, "leaseRemainingMs");
+    },
+  ),
   clause("renew.fence", "nobody else renews, and nothing is made by renewing", async (bench) => {
     const absent = bench.subject();
     assert.equal(await absent.renew(newOwner()), false);
