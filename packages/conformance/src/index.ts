@@ -1,6 +1,7 @@
 import { claimClauses } from "./clauses/claim.ts";
 import { clockClauses } from "./clauses/clocks.ts";
 import { completeClauses } from "./clauses/complete.ts";
+import { eachClauses } from "./clauses/each.ts";
 import { listEntriesClauses } from "./clauses/list-entries.ts";
 import { listsClauses } from "./clauses/lists.ts";
 import { livesClauses } from "./clauses/lives.ts";
@@ -34,6 +35,7 @@ export const clauses: readonly Clause[] = [
   ...valueClauses,
   ...numberClauses,
   ...raceClauses,
+  ...eachClauses,
   ...modelClauses,
 ];
 

@@ -524,10 +524,65 @@ const takeOverMutants: readonly Mutant[] = [
   ),
 ];
 
+/** Faults of single kinds of records, for which no clause has a story of its own. */
+const kindMutants: readonly Mutant[] = [
+  ruled(
+    "does not say that lapsed work was taken over before",
+    "each.claim",
+    "claim",
+    where(
+      both(isLapsed, ({ takenOver }) => takenOver),
+      (record, name, entry, nowMs) => {
+        const step = sound(record, name, entry, nowMs);
+        const { outcome } = step.answer as { readonly outcome: string };
+        if (outcome !== "lapsed") return step;
+        return { record, answer: { ...(step.answer as object), attempt: 1 } };
+      },
+    ),
+  ),
+  ruled(
+    "renews nothing that lapsed after a take-over",
+    "each.renew",
+    "renew",
+    where(
+      both(isLapsed, ({ takenOver }) => takenOver),
+      refusing,
+    ),
+  ),
+  ruled(
+    "lets operators overrule who took over",
+    "each.complete",
+    "complete",
+    where(
+      both(isClaimed, ({ takenOver }) => takenOver),
+      (record, name, entry, nowMs) => sound(record, name, { ...entry, ifLapsed: false }, nowMs),
+    ),
+  ),
+  ruled(
+    "keeps lapsed work that has a checkpoint from being released",
+    "each.release",
+    "release",
+    where(
+      both(isLapsed, ({ checkpoint }) => checkpoint !== undefined),
+      refusing,
+    ),
+  ),
+  ruled(
+    "removes nothing that was released with a note",
+    "each.remove",
+    "remove",
+    where(
+      both(isReleased, ({ note }) => note !== undefined),
+      refusing,
+    ),
+  ),
+];
+
 export const lifeMutants: readonly Mutant[] = [
   ...claimMutants,
   ...writeMutants,
   ...takeOverMutants,
+  ...kindMutants,
   ruled(
     "adds to the wait before a take-over what the reader has seen",
     "claim.take-over-after",

@@ -151,9 +151,17 @@ const ownMutants: readonly Mutant[] = [
       ? ({ checkpoint: undefined } as unknown as Partial<ClaimRequest>)
       : {},
   ),
-  inLists("renews all for as long as the first", "lists.own-renewals", "renew", (_, { first }) => ({
-    leaseMs: first.leaseMs,
-  })),
+  inLists("renews all for as long as the first", "lists.own-renewals", "renew", (_, { first }) =>
+    first.leaseMs === undefined ? {} : { leaseMs: first.leaseMs },
+  ),
+  inLists(
+    "lets lapse what a list renews without leaseMs",
+    "lists.own-renewals",
+    "renew",
+    ({ leaseMs = 0 }) => ({
+      leaseMs,
+    }),
+  ),
   inLists(
     "drops renewed checkpoints if the first has none",
     "lists.own-renewals",

@@ -61,7 +61,9 @@ export const claimClauses = [
     await bench.elapse(TOLERANCE_MS);
     const early = await subject.through(bench.second).claim({ takeOver: true });
     assert.equal(early.outcome, "in-progress");
+    assert.equal((await subject.view()).state, "in-progress");
     await bench.elapse(TOLERANCE_MS);
+    assert.equal((await subject.view()).state, "lapsed");
     const late = await subject.through(bench.second).claim({ takeOver: true });
     assert.equal(late.outcome, "claimed");
   }),

@@ -52,6 +52,9 @@ const COMPLETIONS: readonly {
   },
 ];
 
+/** The lease of claims that are renewed. */
+const GIVEN_LEASE_MS = 2 * LEASE_MS;
+
 /** Renewals of claims without a checkpoint. */
 const RENEWALS: readonly Omit<Renewal, keyof Claim>[] = [
   { leaseMs: LEASE_MS },
@@ -59,6 +62,7 @@ const RENEWALS: readonly Omit<Renewal, keyof Claim>[] = [
   { leaseMs: 5 * LEASE_MS, checkpoint: { revision: 7, value: "seven" } },
   { leaseMs: 7 * LEASE_MS },
   { leaseMs: 9 * LEASE_MS, checkpoint: { revision: 2, value: "two" } },
+  { checkpoint: { revision: 4, value: "four" } },
 ];
 
 /** The texts of one record, of which each kind is as different as texts can be. */
@@ -161,14 +165,15 @@ export const listEntriesClauses = [
     for (const order of ORDERS) {
       const given = inOrder(order, RENEWALS);
       const subjects = bench.subjects(given.length);
-      const requests = subjects.map((subject) => subject.request());
+      const requests = subjects.map((subject) => subject.request({ leaseMs: GIVEN_LEASE_MS }));
       const claims = await claimedList(bench.first, requests);
       const renewals = given.map((one, index) => ({ ...claimAt(claims, index), ...one }));
       const expected = claims.map(() => true);
       assert.deepEqual(await bench.second.renew(renewals), expected);
       const views = await bench.first.read(claims.map(({ id }) => id));
       for (const [index, { leaseMs, checkpoint }] of renewals.entries()) {
-        assertAbout(views[index]?.leaseRemainingMs, leaseMs, `entry ${index}: leaseRemainingMs`);
+        const expectedMs = leaseMs ?? GIVEN_LEASE_MS;
+        assertAbout(views[index]?.leaseRemainingMs, expectedMs, `entry ${index}: leaseRemainingMs`);
         assert.deepEqual(views[index]?.checkpoint, checkpoint, `entry ${index}`);
       }
     }

@@ -119,14 +119,16 @@ export const listsClauses = [
       const requests = bench.subjects(LIST_MAX).map((subject) => subject.request());
       const claims = await claimedList(bench.first, requests);
       const outcome = { status: "succeeded", body: "body" } as const;
-      const foreign = { leaseMs: 9 * LEASE_MS, checkpoint: { revision: 9, value: "foreign" } };
+      const checkpoint = { revision: 9, value: "foreign" };
+      const foreign = (index: number) =>
+        index % 2 === 0 ? { leaseMs: 9 * LEASE_MS, checkpoint } : { checkpoint };
       // Three lists give every place a right claim, one of another owner and one with another token.
       for (const turn of [0, 1, 2]) {
         const kindOf = (index: number) => FENCES[(index + turn) % FENCES.length];
         const wrong = claims.map((claim, index) => forged(claim, kindOf(index)));
         const expected = claims.map((_, index) => kindOf(index) === "right");
         const renewals = wrong.map((claim, index) =>
-          expected[index] ? { ...claim, leaseMs: LEASE_MS } : { ...claim, ...foreign },
+          expected[index] ? { ...claim, leaseMs: LEASE_MS } : { ...claim, ...foreign(index) },
         );
         assert.deepEqual(await bench.second.renew(renewals), expected);
       }

@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { assertAbout, clause, LEASE_MS, newOwner, RETENTION_MS, type Subject } from "../bench.ts";
+import {
+  assertAbout,
+  clause,
+  LEASE_MS,
+  newOwner,
+  RETENTION_MS,
+  type Subject,
+  TOLERANCE_MS,
+} from "../bench.ts";
 
 /** What ends open work, or keeps it open. */
 const ENDS: Readonly<Record<string, (subject: Subject, owner: string) => Promise<boolean>>> = {
@@ -62,13 +70,13 @@ export const livesClauses = [
       const other = subject.through(bench.second);
       assert.equal((await other.claim(waiting)).outcome, "in-progress", "while the lease runs");
       await bench.elapse(3 * LEASE_MS);
-      for (const overMs of [0, 1.5 * LEASE_MS]) {
+      for (const overMs of [0, 2 * LEASE_MS - TOLERANCE_MS]) {
         await bench.elapse(overMs);
         const early = await other.claim(waiting);
         assert.deepEqual(early, { outcome: "lapsed", fingerprint: "first", attempt: 1, token });
         assertAbout((await subject.view()).leaseRemainingMs, -overMs, "nothing is written");
       }
-      await bench.elapse(LEASE_MS / 2);
+      await bench.elapse(TOLERANCE_MS);
       const refused = { ...waiting, takeOver: false };
       assert.equal((await other.claim(refused)).outcome, "lapsed", "not without leave");
       const foreign = { ...waiting, fingerprint: "other" };

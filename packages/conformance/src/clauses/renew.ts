@@ -59,6 +59,7 @@ export const renewClauses = [
       await bench.elapse(passedMs);
       for (const owner of await wrongOwners(subject)) {
         assert.equal(await subject.renew(owner, foreign), false, `after ${passedMs} ms`);
+        assert.equal(await subject.keep(owner, foreign.checkpoint), false, "nor keeps progress");
       }
       const view = await subject.view();
       assertAbout(view.leaseRemainingMs, (before ?? 0) - passedMs, "leaseRemainingMs");
