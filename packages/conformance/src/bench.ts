@@ -7,6 +7,7 @@ import type {
   ClaimOutcome,
   ClaimRequest,
   Completion,
+  OpenState,
   RecordId,
   RecordView,
   Renewal,
@@ -18,6 +19,8 @@ export const LEASE_MS = 60_000;
 export const RETENTION_MS = 1_000_000;
 /** How long a clause may really take without its durations coming out wrong. */
 export const TOLERANCE_MS = 10_000;
+/** How many pages a clause follows. */
+const PAGES_MAX = 10_000;
 
 /** A clause whose check gets a bench: the harness with fresh ids and shorter words. */
 export function clause(id: string, title: string, check: (bench: Bench) => Promise<void>): Clause {
@@ -126,12 +129,16 @@ export class Subject {
 export class Bench {
   readonly first: Store;
   readonly second: Store;
+  readonly usesDate: boolean;
+  readonly expiresByItself: boolean;
   readonly #harness: Harness;
   readonly #digests: string[] = [];
 
   constructor(harness: Harness) {
     this.#harness = harness;
     [this.first, this.second] = harness.stores;
+    this.usesDate = harness.usesDate ?? false;
+    this.expiresByItself = harness.expiresByItself ?? false;
   }
 
   newId(labels: Partial<RecordId> = {}): RecordId {
@@ -149,9 +156,10 @@ export class Bench {
     return Array.from({ length: count }, () => this.subject());
   }
 
-  /** Lets time pass for every record of this clause. */
-  async elapse(ms: number): Promise<void> {
-    await this.#harness.elapse(ms, this.#digests);
+  /** Lets time pass for these records, or for every record of this clause. */
+  async elapse(ms: number, subjects?: readonly Subject[]): Promise<void> {
+    const digests = subjects?.map(({ id }) => id.digest) ?? this.#digests;
+    await this.#harness.elapse(ms, digests);
   }
 
   /** Both handles by turns, for races. */
@@ -180,6 +188,34 @@ export function granted(
     assert.ok(outcome?.outcome === "claimed", `entry ${index}: expected a claim to be granted`);
     return { id, owner, token: outcome.token };
   });
+}
+
+/** Claims through a store, and expects all to be granted. */
+export async function claimedList(
+  store: Store,
+  requests: readonly ClaimRequest[],
+): Promise<readonly Claim[]> {
+  return granted(requests, await store.claim(requests));
+}
+
+/** All open records of a state that belong to the clause: the store may hold others too. */
+export async function listed(
+  store: Store,
+  state: OpenState,
+  subjects: readonly Subject[],
+  limit: number,
+): Promise<readonly RecordView[]> {
+  const digests = new Set(subjects.map(({ id }) => id.digest));
+  const found: RecordView[] = [];
+  let after: string | undefined;
+  for (let page = 0; page < PAGES_MAX; page += 1) {
+    const { records, next } = await store.list({ state, limit, ...(after && { after }) });
+    assert.ok(records.length <= limit, `a page has at most ${limit} records`);
+    found.push(...records);
+    if (next === undefined) return found.filter(({ id }) => digests.has(id.digest));
+    after = next;
+  }
+  return assert.fail(`list did not come to an end within ${PAGES_MAX} pages`);
 }
 
 /**

@@ -13,6 +13,17 @@ export interface Harness {
    * stay as they are.
    */
   elapse(ms: number, digests: readonly string[]): Promise<void>;
+  /**
+   * Whether the store's clock is this process's own `Date`, as in memory. A clause sets `Date` wrong
+   * for moments, because no client's clock may decide anything: it does not where that is the store's.
+   * Default: false.
+   */
+  readonly usesDate?: boolean;
+  /**
+   * Whether the store deletes expired records without being asked, so that a purge may find nothing.
+   * Default: false.
+   */
+  readonly expiresByItself?: boolean;
 }
 
 /** One promise of the Store contract, bound to no test runner. */

@@ -1,7 +1,12 @@
 import { claimClauses } from "./clauses/claim.ts";
+import { clockClauses } from "./clauses/clocks.ts";
 import { completeClauses } from "./clauses/complete.ts";
+import { eachClauses } from "./clauses/each.ts";
+import { listEntriesClauses } from "./clauses/list-entries.ts";
 import { listsClauses } from "./clauses/lists.ts";
+import { livesClauses } from "./clauses/lives.ts";
 import { modelClauses } from "./clauses/model.ts";
+import { numberClauses } from "./clauses/numbers.ts";
 import { purgeClauses } from "./clauses/purge.ts";
 import { raceClauses } from "./clauses/races.ts";
 import { readClauses } from "./clauses/read.ts";
@@ -21,11 +26,16 @@ export const clauses: readonly Clause[] = [
   ...renewClauses,
   ...completeClauses,
   ...releaseClauses,
+  ...livesClauses,
   ...readClauses,
+  ...clockClauses,
   ...purgeClauses,
   ...listsClauses,
+  ...listEntriesClauses,
   ...valueClauses,
+  ...numberClauses,
   ...raceClauses,
+  ...eachClauses,
   ...modelClauses,
 ];
 

@@ -7,6 +7,7 @@ function inMemory(): Harness {
   const store = memoryStore({ clock: () => Date.now() + passedMs });
   return {
     stores: [store, store],
+    usesDate: true,
     async elapse(ms) {
       passedMs += ms;
     },
@@ -14,8 +15,8 @@ function inMemory(): Harness {
 }
 
 function behindFronts(): Harness {
-  const { stores, elapse } = inMemory();
-  return { stores: [batchedStore(stores[0]), batchedStore(stores[1])], elapse };
+  const { stores, ...harness } = inMemory();
+  return { ...harness, stores: [batchedStore(stores[0]), batchedStore(stores[1])] };
 }
 
 describe("memoryStore", () => {

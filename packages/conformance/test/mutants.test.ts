@@ -1,7 +1,12 @@
 import { AssertionError } from "node:assert/strict";
 import { expect, test } from "vitest";
 import { clauses } from "../src/index.ts";
-import { mutants } from "./mutants.ts";
+import { clockMutants } from "./clock-mutants.ts";
+import { lifeMutants } from "./life-mutants.ts";
+import { listMutants } from "./list-mutants.ts";
+import { mutants as otherMutants } from "./mutants.ts";
+
+const mutants = [...otherMutants, ...listMutants, ...lifeMutants, ...clockMutants];
 
 test("there are at least 25 mutants, each with a name of its own", () => {
   expect(new Set(mutants.map(({ name }) => name)).size).toBeGreaterThanOrEqual(25);

@@ -1,107 +1,23 @@
-import type { ClaimRequest, Completion, RecordView, Renewal, Store } from "@idemkit/engine";
-import { modelStore, type StoredRecord, type Transition, transition } from "@idemkit/engine/model";
-import type { Harness } from "../src/index.ts";
-
-/** A deliberately broken store, and the clause that has to catch it. */
-export interface Mutant {
-  readonly name: string;
-  readonly caughtBy: string;
-  readonly harness: () => Harness;
-}
-
-/** What any operation is given, loosely: a mutant looks only at what it breaks. */
-type AnyGiven = Omit<ClaimRequest, "checkpoint"> & Omit<Renewal, "checkpoint"> & Completion;
-interface AnyStep {
-  readonly record: StoredRecord | undefined;
-  readonly answer: unknown;
-}
-type Rules = (
-  record: StoredRecord | undefined,
-  name: string,
-  given: AnyGiven,
-  nowMs: number,
-) => AnyStep;
-
-const sound = transition as unknown as Rules;
-const HOUR_MS = 3_600_000;
-const NOBODY = "0".repeat(32);
-
-function harnessOf(
-  rules: Rules,
-  wrap: (store: Store, records: Map<string, StoredRecord>, index: number) => Store = (store) =>
-    store,
-  skewMs = 0,
-): Harness {
-  const records = new Map<string, StoredRecord>();
-  const options = { transition: rules as unknown as Transition, records };
-  const handle = (index: number) =>
-    wrap(modelStore({ ...options, clock: () => Date.now() + index * skewMs }), records, index);
-  return {
-    stores: [handle(0), handle(1)],
-    async elapse(ms, digests) {
-      for (const digest of digests) {
-        const record = records.get(digest);
-        if (record === undefined) continue;
-        records.set(digest, {
-          ...record,
-          leaseEndsAt: record.leaseEndsAt - ms,
-          expiresAt: record.expiresAt - ms,
-          createdAt: record.createdAt - ms,
-          completedAt: record.completedAt === undefined ? undefined : record.completedAt - ms,
-        });
-      }
-    },
-  };
-}
-
-/** Rules without the fence of the token. */
-const ofAnyToken: Rules = (record, name, given, nowMs) =>
-  sound(record, name, { ...given, token: record?.token ?? 0 } as AnyGiven, nowMs);
-
-/** A mutant whose rules differ for one operation. */
-function ruled(name: string, caughtBy: string, operation: string, broken: Rules): Mutant {
-  const rules: Rules = (record, asked, given, nowMs) =>
-    (asked === operation ? broken : sound)(record, asked, given, nowMs);
-  return { name, caughtBy, harness: () => harnessOf(rules) };
-}
-
-/** A mutant whose store is wrapped. */
-function wrapped(
-  name: string,
-  caughtBy: string,
-  wrap: (store: Store, records: Map<string, StoredRecord>, index: number) => Partial<Store>,
-): Mutant {
-  const harness = () =>
-    harnessOf(sound, (store, records, index) => ({ ...store, ...wrap(store, records, index) }));
-  return { name, caughtBy, harness };
-}
-
-/** Applies an operation as if its caller were the record's owner. */
-const unfenced: Rules = (record, name, given, nowMs) =>
-  sound(record, name, { ...given, owner: record?.owner ?? given.owner }, nowMs);
-
-/** Keeps the sound answer but changes what is stored. */
-function storing(
-  change: (after: StoredRecord, before?: StoredRecord) => Partial<StoredRecord>,
-): Rules {
-  return (record, name, given, nowMs) => {
-    const { record: after, answer } = sound(record, name, given, nowMs);
-    return { answer, record: after && { ...after, ...change(after, record) } };
-  };
-}
-
-/** Applies the sound rules to a record seen otherwise than it is. */
-function seeing(
-  change: (record: StoredRecord, given: AnyGiven, nowMs: number) => Partial<StoredRecord>,
-): Rules {
-  return (record, name, given, nowMs) =>
-    sound(record && { ...record, ...change(record, given, nowMs) }, name, given, nowMs);
-}
-
-const refused = (record: StoredRecord | undefined): AnyStep => ({ record, answer: false });
-const told = (record: StoredRecord | undefined): AnyStep => ({ record, answer: true });
-const isDone = (record?: StoredRecord) =>
-  record?.status === "succeeded" || record?.status === "failed";
+import type { RecordView } from "@idemkit/engine";
+import {
+  type AnyGiven,
+  given,
+  HOUR_MS,
+  harnessOf,
+  isDone,
+  type Mutant,
+  NOBODY,
+  ofAnyToken,
+  refused,
+  ruled,
+  seeing,
+  sound,
+  storeNow,
+  storing,
+  told,
+  unfenced,
+  wrapped,
+} from "./breaking.ts";
 
 const claimMutants: readonly Mutant[] = [
   wrapped("claims by reading, then writing", "race.absent", (store) => ({
@@ -462,18 +378,6 @@ const writeMutants: readonly Mutant[] = [
   ),
 ];
 
-/** A mutant that changes what it is given. */
-function given(
-  name: string,
-  caughtBy: string,
-  operation: string,
-  change: (given: AnyGiven) => Partial<AnyGiven> & { readonly checkpoint?: unknown },
-): Mutant {
-  return ruled(name, caughtBy, operation, (record, asked, entry, nowMs) =>
-    sound(record, asked, { ...entry, ...change(entry) } as AnyGiven, nowMs),
-  );
-}
-
 const valueMutants: readonly Mutant[] = [
   given(
     "keeps nothing longer than 24 days",
@@ -666,7 +570,7 @@ const listMutants: readonly Mutant[] = [
 const skewed: Mutant = {
   name: "uses its caller's clock, an hour ahead",
   caughtBy: "time.of-the-store",
-  harness: () => harnessOf(sound, undefined, HOUR_MS),
+  harness: () => harnessOf({ clock: (index) => storeNow() + index * HOUR_MS }),
 };
 
 export const mutants: readonly Mutant[] = [

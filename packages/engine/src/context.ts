@@ -1,4 +1,5 @@
 import type { Resolution } from "./finding.ts";
+import type { DeriveKeyOptions } from "./identity.ts";
 import type { JsonLike } from "./json-like.ts";
 import type { StepOptions } from "./steps.ts";
 import type { NowOrLater } from "./store.ts";
@@ -19,12 +20,16 @@ export interface ClaimContext {
    */
   readonly signal: AbortSignal;
   /**
-   * A key for a call to the outside: 64 hex digits, the same on every attempt of this key and another
-   * one for every name. Whoever is called with it can tell a repetition from a new call.
+   * An idempotency key for a call to another service: the same on every attempt of this key, and another
+   * one for every name. The service can tell a repetition from a new call by it. Default: 64 hex digits.
    *
-   * @throws TypeError where the name is not a text
+   * The format is not kept with the record: another `format` or `length` in the code also changes the
+   * derived keys of operations that are still open, so that the service runs a repetition as a new call.
+   *
+   * @param options for a service that takes no key of 64 hex digits; at least 120 bits
+   * @throws TypeError where the name is not a text, or an option is wrong
    */
-  deriveKey(name: string): string;
+  deriveKey(name: string, options?: DeriveKeyOptions): string;
 }
 
 /** What a function under a claim may know and do. */
@@ -97,7 +102,7 @@ export function claimContextOf(claim: ClaimContext): ClaimContext {
     get signal() {
       return claim.signal;
     },
-    deriveKey: (name) => claim.deriveKey(name),
+    deriveKey: (name, options) => claim.deriveKey(name, options),
   };
 }
 

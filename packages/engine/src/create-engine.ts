@@ -15,7 +15,7 @@ import type {
 import { type EventName, Events, type Listener } from "./events.ts";
 import { executeMany, type LineCall, type LinesFn } from "./execute-many.ts";
 import { fingerprintOf } from "./fingerprint.ts";
-import { derivedKey, recordId, recordIdOf, type Scope } from "./identity.ts";
+import { type DeriveKeyOptions, derivedKey, recordId, recordIdOf, type Scope } from "./identity.ts";
 import type { JsonLike, Payload } from "./json-like.ts";
 import { Lifetime } from "./lifetime.ts";
 import {
@@ -80,7 +80,7 @@ export function createEngine(options: EngineOptions): Engine {
   return new StoreEngine({
     client: storeClientOf(store, runtime),
     runtime,
-    events: new Events(),
+    events: new Events(runtime),
     lifetime: new Lifetime(runtime),
     settings: withOptions(DEFAULTS, options),
   });
@@ -176,8 +176,8 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
     });
   }
 
-  deriveKey(scope: Scope, key: string, name: string): string {
-    return derivedKey(recordId(scope, key), name);
+  deriveKey(scope: Scope, key: string, name: string, options?: DeriveKeyOptions): string {
+    return derivedKey(recordId(scope, key), name, options);
   }
 
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
@@ -227,7 +227,9 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
       const expected = `expected a number from 0 to ${GRACE_MS_MAX}`;
       throw new TypeError(`graceMs: ${expected}, got ${describe(graceMs)}.`);
     }
-    await this.#scope.lifetime.close(graceMs);
+    const closed = this.#scope.lifetime.close(graceMs);
+    this.#scope.client.hurry();
+    await closed;
   }
 
   /** An operator's call: what is under way when the engine is closed is waited for. */

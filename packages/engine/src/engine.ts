@@ -1,7 +1,7 @@
 import type { ClaimHandle } from "./claim-handle.ts";
 import type { ClaimContext, Context, TransactionalContext } from "./context.ts";
 import type { EventName, Listener } from "./events.ts";
-import type { Scope } from "./identity.ts";
+import type { DeriveKeyOptions, Scope } from "./identity.ts";
 import type { JsonLike, Payload } from "./json-like.ts";
 import type { Line, LineResult, LinesContext, NewLine, Verdict } from "./lines.ts";
 import type { Decision, InspectedRecord, SettleOptions } from "./operators.ts";
@@ -123,7 +123,7 @@ export interface Engine<C extends Context = Context> {
   with(options: OperationOptions): Engine<C>;
 
   /** What {@link ClaimContext.deriveKey} answers in a run of this key: for operators and reconciliation. */
-  deriveKey(scope: Scope, key: string, name: string): string;
+  deriveKey(scope: Scope, key: string, name: string, options?: DeriveKeyOptions): string;
 
   /** Hears of one kind of event. The answered function ends it. */
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void;

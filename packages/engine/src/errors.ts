@@ -1,4 +1,5 @@
 import type { Status } from "./store.ts";
+import { NotSentError } from "./timing.ts";
 
 const BRAND = Symbol.for("idemkit.error");
 
@@ -239,16 +240,27 @@ export type StoreOperation =
   | "purge"
   | "transact";
 
-/** The store failed or did not answer in time. `cause` is the driver's own error. */
+/**
+ * The store failed or gave no result in time. `cause` is the driver's own error, or an error with one of
+ * the codes `TIMED_OUT`, `FAULTY_STORE`, `QUEUE_FULL` and `NOT_SENT`.
+ */
 export class StoreError extends IdempotencyError {
   override readonly name = "StoreError";
   static override readonly code = "STORE_FAILED";
   readonly code = StoreError.code;
   readonly operation: StoreOperation;
+  /**
+   * Whether the store may know of the call. `false` if nothing was sent, because too many calls wait
+   * (`cause.code` is `QUEUE_FULL` or `NOT_SENT`): then the record is as it was.
+   */
+  readonly wasSent: boolean;
 
   constructor(operation: StoreOperation, cause: unknown) {
-    super(`The store failed to ${operation}${driverCode(cause)}. See \`cause\`.`, { cause });
+    const wasSent = !(cause instanceof NotSentError);
+    const failure = wasSent ? "The store failed" : "Nothing was sent to the store";
+    super(`${failure} to ${operation}${driverCode(cause)}. See \`cause\`.`, { cause });
     this.operation = operation;
+    this.wasSent = wasSent;
   }
 }
 

@@ -1,6 +1,8 @@
 import { type Channel, channel } from "node:diagnostics_channel";
+import { describe } from "./describe.ts";
 import type { StoreOperation, UnknownReason } from "./errors.ts";
 import type { AbortReason } from "./run-abort.ts";
+import type { Runtime } from "./runtime.ts";
 import type { Status } from "./store.ts";
 
 /** Which record an event is about. The digest stands for scope and key, which are not shown. */
@@ -61,6 +63,10 @@ export interface EventMap {
 
 export type EventName = keyof EventMap;
 
+/**
+ * A listener may be asynchronous; the call does not wait for it. If it throws or rejects, the call
+ * goes on, the listener stays subscribed, and a process warning reports it, once a minute at most.
+ */
 export type Listener<Name extends EventName> = (event: EventMap[Name]) => void;
 
 /** Each event's process-wide channel. */
@@ -85,9 +91,18 @@ const CHANNELS: Readonly<Record<EventName, Channel>> = {
 
 export const EVENT_NAMES = Object.keys(CHANNELS) as readonly EventName[];
 
+const WARNING_INTERVAL_MS = 60_000;
+
 /** Events to an engine's own listeners and to the process-wide diagnostics channels. */
 export class Events {
+  readonly #runtime: Runtime;
   readonly #listeners = new Map<EventName, Set<(event: never) => void>>();
+  /** When the last warning about a listener was emitted, on the monotonic clock. */
+  readonly #warnedAtMs = new WeakMap<(event: never) => void, number>();
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+  }
 
   /** @throws TypeError where there is no such event, or the listener is no function */
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
@@ -100,7 +115,10 @@ export class Events {
     return () => listeners.delete(listener);
   }
 
-  /** The event is made only where somebody listens. */
+  /**
+   * The event is made only if it has a subscriber. Node itself reports a subscriber of the channel that
+   * throws, as an uncaught exception.
+   */
   emit<Name extends EventName>(name: Name, make: () => EventMap[Name]): void {
     const to = CHANNELS[name];
     const listeners = this.#listeners.get(name);
@@ -109,14 +127,29 @@ export class Events {
     Object.freeze(event);
     to.publish(event);
     for (const listener of listeners ?? []) {
+      const onFailure = (error: unknown) => this.#warn(name, listener, error);
       try {
-        (listener as Listener<Name>)(event);
+        const result: unknown = (listener as Listener<Name>)(event);
+        if (typeof result === "object") Promise.resolve(result).then(undefined, onFailure);
       } catch (error) {
-        // As diagnostics channels do: a listener's fault is reported, and no outcome depends on it.
-        process.nextTick(() => {
-          throw error;
-        });
+        onFailure(error);
       }
     }
+  }
+
+  /**
+   * The text of the error is left out. Three events carry errors of stores and functions, whose texts
+   * may quote rows, and a listener may throw such an error again.
+   */
+  #warn(name: EventName, listener: (event: never) => void, error: unknown): void {
+    const nowMs = this.#runtime.monotonicMs();
+    const warnedAtMs = this.#warnedAtMs.get(listener) ?? Number.NEGATIVE_INFINITY;
+    if (nowMs - warnedAtMs < WARNING_INTERVAL_MS) return;
+    this.#warnedAtMs.set(listener, nowMs);
+    this.#runtime.warn(
+      `A listener of the event '${name}' failed with ${describe(error)}. The call was not disturbed ` +
+        "and the listener stays subscribed. To see the error's text, catch and log it in the " +
+        "listener. Further failures of this listener are not reported for one minute.",
+    );
   }
 }

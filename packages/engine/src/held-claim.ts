@@ -7,7 +7,7 @@ import { type Decided, transactUnder } from "./claim-transaction.ts";
 import type { Context } from "./context.ts";
 import { LeaseLostError, OutcomeUnknownError, StoreError } from "./errors.ts";
 import type { Flight } from "./flights.ts";
-import { derivedKey } from "./identity.ts";
+import { type DeriveKeyOptions, derivedKey } from "./identity.ts";
 import { Lease } from "./lease.ts";
 import type { ErrorPolicy, Guarantee } from "./policies.ts";
 import type { RunAbortedError } from "./run-abort.ts";
@@ -67,8 +67,8 @@ export class HeldClaim implements ClaimHandle {
     return this.#lease.about;
   }
 
-  deriveKey(name: string): string {
-    return derivedKey(this.#claim.id, name);
+  deriveKey(name: string, options?: DeriveKeyOptions): string {
+    return derivedKey(this.#claim.id, name, options);
   }
 
   async step<T>(name: string, fn: () => T | Promise<T>, options: StepOptions<T> = {}): Promise<T> {

@@ -31,7 +31,7 @@ export {
 } from "./errors.ts";
 export type { EventMap, EventName, Listener } from "./events.ts";
 export type { Finding, Resolution } from "./finding.ts";
-export type { Scope } from "./identity.ts";
+export type { DeriveKeyOptions, Scope } from "./identity.ts";
 export { NotJsonError } from "./json.ts";
 export type { JsonLike, Payload } from "./json-like.ts";
 export type { Line, LineResult, LinesContext, NewLine, Verdict } from "./lines.ts";

@@ -1,4 +1,4 @@
-import { describe, shown } from "./describe.ts";
+import { describe, named, shown } from "./describe.ts";
 import {
   type DuplicatePolicy,
   ERROR_POLICIES,
@@ -102,7 +102,7 @@ export interface ExecuteOptions<T> extends CallOptions {
 
 export interface EngineOptions extends OperationOptions {
   readonly store: Store;
-  /** Clock, timers and randomness. Only for simulations. */
+  /** Clock, timers, randomness and warnings. Only for simulations. */
   readonly runtime?: Runtime;
 }
 
@@ -178,7 +178,7 @@ export const CALL_OPTIONS: readonly string[] = [...OPERATION_OPTIONS, "signal", 
 export function checkNames(options: unknown, known: readonly string[]): void {
   for (const name of Object.keys(checkedObject(options))) {
     if (known.includes(name)) continue;
-    throw new TypeError(`${name}: no such option. Expected one of ${known.join(", ")}.`);
+    throw new TypeError(`${named(name)}: no such option. Expected one of ${known.join(", ")}.`);
   }
 }
 

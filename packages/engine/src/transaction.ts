@@ -177,7 +177,7 @@ class Run {
       get signal() {
         return abort.signal;
       },
-      deriveKey: (name) => derivedKey(id, name),
+      deriveKey: (name, options) => derivedKey(id, name, options),
     };
   }
 

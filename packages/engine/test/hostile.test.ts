@@ -390,7 +390,7 @@ describe("patience", () => {
       shared.engine.with({ storeTimeoutMs: 1_000 }).execute("s", "d", null, () => 1),
     );
     await shared.time.advance(1_000);
-    expect(await hasty).toMatchObject({ cause: { code: "TIMED_OUT" } });
+    expect(await hasty).toMatchObject({ cause: { code: "NOT_SENT" } });
   });
 
   test("of a call is its own, though another has asked the store for both", async () => {
@@ -565,6 +565,7 @@ describe("an engine that was closed while a claim was on its way", () => {
     const { engine, wire, time } = world({ leaseMs: 1_000, storeTimeoutMs: 10_000 });
     wire.delay("claim", 3_000, "answer");
     const run = rejection(engine.execute("s", "k", null, () => 1));
+    await settled();
     const closed = engine.close({ graceMs: 0 });
     await time.advance(10_000);
     await closed;

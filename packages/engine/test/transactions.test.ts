@@ -270,7 +270,7 @@ describe("a transaction when the engine aborts its work", () => {
 
   for (const [options, state] of [
     [{ onError: "record" }, "unknown"],
-    [{ onError: () => "record" }, "completed"],
+    [{ onError: () => "record" as const }, "completed"],
     [{ onError: "hold" }, "unknown"],
   ] as const) {
     const what = typeof options.onError === "string" ? options.onError : "a function";

@@ -54,7 +54,7 @@ export class RunningState implements IdempotencyState {
   }
 
   get deriveKey(): IdempotencyState["deriveKey"] {
-    return (name) => this.#claim.deriveKey(name);
+    return (name, options) => this.#claim.deriveKey(name, options);
   }
 
   get record(): () => void {
@@ -74,7 +74,7 @@ export class RunningState implements IdempotencyState {
 export function replayedState(
   { key, scope }: OfKey,
   { token, attempt }: { readonly token: number; readonly attempt: number },
-  deriveKey: (name: string) => string,
+  deriveKey: IdempotencyState["deriveKey"],
 ): IdempotencyState {
   const nothingRuns = () => {
     throw new Error("This request is a duplicate: nothing runs, and there is nothing to decide.");

@@ -16,6 +16,7 @@ const twoClients: MakeHarness = (name, urls, cleanUp) => {
   const client = clients[name](urls, cleanUp);
   return {
     stores: [redisStore(client), redisStore(clients[name](urls, cleanUp))],
+    expiresByItself: true,
     elapse: (ms, digests) => elapse(client, ms, digests),
   };
 };
@@ -30,6 +31,7 @@ const twoProcesses: MakeHarness = async (name, urls, cleanUp) => {
   const script = new URL("store-process.ts", import.meta.url);
   return {
     stores: [redisStore(client), await storeInAnotherProcess(script, [name, ...urls], cleanUp)],
+    expiresByItself: true,
     elapse: (ms, digests) => elapse(client, ms, digests),
   };
 };

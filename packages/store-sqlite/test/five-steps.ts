@@ -3,7 +3,7 @@ import { createEngine, type Guarantee, type IdempotencyError } from "@idemkit/en
 import { openSqlite, sqliteStore } from "../src/index.ts";
 
 export const STEPS = ["s1", "s2", "s3", "s4", "s5"];
-export const LEASE_MS = 100;
+export const LEASE_MS = 30_000;
 
 export interface FiveSteps {
   /** Of the database. */

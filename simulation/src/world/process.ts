@@ -38,6 +38,9 @@ export class Process {
         return minted;
       },
       random: () => dice.fraction(),
+      warn: (message) => {
+        throw new Error(message);
+      },
     };
     const wired = wire(world, this, this.name);
     const store = world.hasTransactions ? { ...wired, transact: transactOn(world, this) } : wired;

@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { assertAbout, clause, LEASE_MS, newOwner, RETENTION_MS, TOLERANCE_MS } from "../bench.ts";
+import {
+  assertAbout,
+  clause,
+  LEASE_MS,
+  newOwner,
+  RETENTION_MS,
+  type Subject,
+  TOLERANCE_MS,
+} from "../bench.ts";
+import { KEYS, SCOPE } from "../texts.ts";
 
 export const claimClauses = [
   clause("claim.absent", "a claim of an absent record is granted as attempt 1", async (bench) => {
@@ -8,7 +17,8 @@ export const claimClauses = [
     assert.equal(attempt, 1);
     assert.equal(takenOver, false);
     assert.deepEqual(checkpoint, { revision: 0, value: "start" });
-    assert.equal((await bench.subject().claimed()).checkpoint, undefined);
+    const other = await bench.subject().claimed({ takeOver: true });
+    assert.deepEqual([other.takenOver, other.attempt, other.checkpoint], [false, 1, undefined]);
   }),
 
   clause("claim.same-owner", "an owner that asks again gets the same claim", async (bench) => {
@@ -26,6 +36,8 @@ export const claimClauses = [
     const { token, attempt, takenOver } = await subject.claimed({ owner });
     assert.deepEqual([token, attempt, takenOver], [first.token, first.attempt, first.takenOver]);
     assertAbout((await subject.view()).leaseRemainingMs, LEASE_MS, "lease once lapsed");
+    await subject.claimed({ owner, leaseMs: LEASE_MS / 3 });
+    assertAbout((await subject.view()).leaseRemainingMs, LEASE_MS / 3, "a shorter lease");
   }),
 
   clause("claim.in-progress", "a running claim refuses everybody else", async (bench) => {
@@ -49,7 +61,9 @@ export const claimClauses = [
     await bench.elapse(TOLERANCE_MS);
     const early = await subject.through(bench.second).claim({ takeOver: true });
     assert.equal(early.outcome, "in-progress");
+    assert.equal((await subject.view()).state, "in-progress");
     await bench.elapse(TOLERANCE_MS);
+    assert.equal((await subject.view()).state, "lapsed");
     const late = await subject.through(bench.second).claim({ takeOver: true });
     assert.equal(late.outcome, "claimed");
   }),
@@ -60,7 +74,7 @@ export const claimClauses = [
     async (bench) => {
       const subject = bench.subject();
       const first = await subject.claimed({ fingerprint: "first", checkpoint: "half" });
-      await bench.elapse(LEASE_MS);
+      await bench.elapse(3 * LEASE_MS);
       const expected = {
         outcome: "lapsed",
         fingerprint: "first",
@@ -77,7 +91,7 @@ export const claimClauses = [
         { ...before, leaseRemainingMs: 0 },
         "expected nothing to be written",
       );
-      assertAbout(after.leaseRemainingMs, 0, "leaseRemainingMs");
+      assertAbout(after.leaseRemainingMs, -2 * LEASE_MS, "leaseRemainingMs");
       assert.equal(await subject.complete(first.owner), true, "the late owner may still complete");
     },
   ),
@@ -131,9 +145,12 @@ export const claimClauses = [
   clause("claim.completed-owner", "an owner finds its own outcome", async (bench) => {
     const subject = bench.subject();
     const { owner } = await subject.claimed();
-    await subject.complete(owner);
-    const again = await subject.claim({ owner });
-    assert.ok(again.outcome === "completed" && again.owner === owner);
+    for (const status of ["unknown", "succeeded"] as const) {
+      await subject.complete(owner, { status });
+      const again = await subject.claim({ owner, takeOver: true });
+      assert.ok(again.outcome === "completed", `expected completed: ${again.outcome}`);
+      assert.deepEqual([again.owner, again.status], [owner, status]);
+    }
   }),
 
   clause("claim.unknown", "an unknown outcome stays, whatever time passes", async (bench) => {
@@ -150,11 +167,16 @@ export const claimClauses = [
   }),
 
   clause("claim.open-stays", "unfinished work is never forgotten by time", async (bench) => {
-    const subject = bench.subject();
-    await subject.claimed();
+    const [claimed, takenOver] = bench.subjects(2) as [Subject, Subject];
+    await claimed.claimed();
+    await takenOver.claimed();
+    await bench.elapse(LEASE_MS);
+    await takenOver.claimed({ takeOver: true });
     await bench.elapse(2 * RETENTION_MS);
-    assert.equal((await subject.claim()).outcome, "lapsed");
-    assert.equal((await subject.view()).state, "lapsed");
+    for (const subject of [claimed, takenOver]) {
+      assert.equal((await subject.claim()).outcome, "lapsed");
+      assert.equal((await subject.view()).state, "lapsed");
+    }
   }),
 
   clause("claim.released", "a released record is claimed as the next attempt", async (bench) => {
@@ -195,30 +217,36 @@ export const claimClauses = [
     "claim.released-owner",
     "a delayed duplicate of a released claim revives nothing",
     async (bench) => {
-      const subject = bench.subject();
-      const { owner } = await subject.claimed();
-      await subject.release(owner);
-      const before = await subject.view();
-      const outcome = await subject.claim({ owner, takeOver: true });
-      assert.ok(outcome.outcome === "in-progress", `expected in-progress: ${outcome.outcome}`);
-      assert.equal(outcome.leaseRemainingMs, 0);
-      assert.deepEqual(await subject.view(), before);
+      for (const note of [undefined, "given up"]) {
+        const subject = bench.subject();
+        const { owner } = await subject.claimed();
+        if (note !== undefined) await subject.complete(owner, { status: "unknown", note });
+        await subject.release(owner);
+        const before = await subject.view();
+        const outcome = await subject.claim({ owner, takeOver: true });
+        assert.ok(outcome.outcome === "in-progress", `expected in-progress: ${outcome.outcome}`);
+        assert.equal(outcome.leaseRemainingMs, 0);
+        assert.deepEqual(await subject.view(), before);
+      }
     },
   ),
 
   clause("claim.expired", "an expired record is absent: its key is new", async (bench) => {
     for (const ending of ["succeeded", "failed", "released"] as const) {
-      const subject = bench.subject();
-      const first = await subject.claimed({ checkpoint: "old" });
-      if (ending === "released") await subject.release(first.owner);
-      else await subject.complete(first.owner, { status: ending });
-      await bench.elapse(RETENTION_MS);
-      assert.equal(await subject.read(), undefined, `${ending}: expected to read nothing`);
-      const second = await subject.claimed({ fingerprint: "other" });
-      assert.equal(second.attempt, 1);
-      assert.equal(second.checkpoint, undefined);
-      assert.ok(second.token > first.token, "expected a greater token");
-      assert.equal(await subject.complete(first.owner), false);
+      for (const isSameOwner of [false, true]) {
+        const subject = bench.subject();
+        const first = await subject.claimed({ checkpoint: "old" });
+        if (ending === "released") await subject.release(first.owner);
+        else await subject.complete(first.owner, { status: ending });
+        await bench.elapse(RETENTION_MS);
+        assert.equal(await subject.read(), undefined, `${ending}: expected to read nothing`);
+        const owner = isSameOwner ? first.owner : newOwner();
+        const second = await subject.claimed({ owner, fingerprint: "other" });
+        assert.deepEqual([second.attempt, second.checkpoint], [1, undefined]);
+        assert.ok(second.token > first.token, "expected a greater token");
+        assert.equal((await subject.view()).fingerprint, "other");
+        assert.equal(await subject.complete(first.owner, { token: first.token }), false);
+      }
     }
   }),
 
@@ -246,18 +274,15 @@ export const claimClauses = [
     const again = await bench.first.claim([one.request({ id })]);
     assert.equal(again[0]?.outcome, "in-progress", "same digest, other labels");
     assert.deepEqual((await one.view()).id, one.id, "labels are kept as they came first");
+    await bench.elapse(LEASE_MS);
+    const [taken] = await bench.first.claim([one.request({ id, takeOver: true })]);
+    assert.equal(taken?.outcome, "claimed");
+    assert.deepEqual((await one.view()).id, one.id, "by a take-over as well");
   }),
 
   clause("claim.labels", "labels come back as they were given", async (bench) => {
-    const scope = `1000:${"é".repeat(500)}`;
-    for (const key of [
-      "x".repeat(255),
-      "UPPER lower",
-      "trailing ",
-      "ключ 鍵 🔑",
-      "' \" \\ % _ ;",
-    ]) {
-      const subject = bench.subject({ scope, key });
+    for (const key of KEYS) {
+      const subject = bench.subject({ scope: SCOPE, key });
       await subject.claimed();
       assert.deepEqual((await subject.view()).id, subject.id);
     }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import {
   assertAbout,
+  claimedList,
   clause,
   heldTwice,
   LEASE_MS,
@@ -9,25 +10,11 @@ import {
   TOLERANCE_MS,
   wrongOwners,
 } from "../bench.ts";
-
-const MIB = 1024 * 1024;
-
-const BODIES = {
-  empty: "",
-  "one blank": " ",
-  "ends in blanks and a line break": "text  \n",
-  "decomposed and composed accents": "e\u0301 \u00e9",
-  "beyond the basic plane": "🔑 𝄞 \u{10ffff}",
-  "control characters": "\u0001\u001f\u007f\u0085\u2028\ufeff",
-  quotes: `' '' " \\ \\' \\0 %s $1 ? :name`,
-  "looks like a number": "1e5",
-  "64 KiB and one": "x".repeat(65_537),
-  "4 MiB": "é".repeat(2 * MIB),
-};
+import { BODIES, GREAT_BODY, LOOKALIKES } from "../texts.ts";
 
 export const completeClauses = [
   clause("complete.bodies", "a body comes back as it was given", async (bench) => {
-    for (const [name, body] of Object.entries(BODIES)) {
+    for (const [name, body] of Object.entries({ ...BODIES, "4 MiB": GREAT_BODY })) {
       const subject = bench.subject();
       const { owner } = await subject.claimed();
       assert.equal(await subject.complete(owner, { body }), true, name);
@@ -42,17 +29,24 @@ export const completeClauses = [
     assert.equal(await absent.complete(newOwner()), false);
     assert.equal(await absent.read(), undefined);
     const subject = bench.subject();
-    await subject.claimed();
-    for (const owner of await wrongOwners(subject)) {
-      assert.equal(await subject.complete(owner), false);
+    const claimed = await subject.claimed();
+    for (const state of ["in-progress", "lapsed", "unknown"] as const) {
+      if (state === "lapsed") await bench.elapse(LEASE_MS);
+      if (state === "unknown") await subject.complete(claimed.owner, { status: "unknown" });
+      for (const owner of await wrongOwners(subject)) {
+        assert.equal(await subject.complete(owner), false, state);
+      }
+      assert.equal((await subject.view()).state, state);
     }
-    assert.equal((await subject.view()).state, "in-progress");
   }),
   clause("complete.token", "what ran under an earlier hold is not recorded", async (bench) => {
     const { subject, owner, first, second } = await heldTwice(bench);
     assert.equal(await subject.complete(owner, { token: first }), false);
     assert.equal(await subject.complete(owner, { token: second + 1 }), false);
     assert.equal((await subject.view()).state, "in-progress");
+    await bench.elapse(LEASE_MS);
+    assert.equal(await subject.complete(owner, { token: first }), false, "nor once lapsed");
+    assert.equal((await subject.view()).state, "lapsed");
     assert.equal(await subject.complete(owner, { token: second, status: "unknown" }), true);
     assert.equal(await subject.complete(owner, { token: first }), false, "nor decides the unknown");
     assert.equal(await subject.complete(owner, { token: second }), true);
@@ -116,6 +110,12 @@ export const completeClauses = [
     const claim = await held.claimed();
     await held.complete(claim.owner, { status: "unknown" });
     assert.equal(await held.complete(claim.owner, settled), true, "no lease guards the unknown");
+    const late = bench.subject();
+    const last = await late.claimed({ leaseMs: 2 * TOLERANCE_MS });
+    await bench.elapse(TOLERANCE_MS);
+    assert.equal(await late.complete(last.owner, settled), false, "a lease runs to its end");
+    await bench.elapse(TOLERANCE_MS);
+    assert.equal(await late.complete(last.owner, settled), true);
   }),
   clause("complete.lapsed", "a lapsed claim that nobody took over can complete", async (bench) => {
     const subject = bench.subject();
@@ -133,10 +133,12 @@ export const completeClauses = [
       await subject.complete(owner, { status: "unknown", body: "evidence", note: "held" });
       assert.equal((await subject.view()).state, "unknown");
       assert.equal(await subject.complete(newOwner(), { body: "foreign" }), false);
+      await bench.elapse(LEASE_MS);
       const decided = { status: "failed", body: "decided", note: "by an operator" } as const;
       assert.equal(await subject.through(bench.second).complete(owner, decided), true);
-      const { state, status, body, note } = await subject.view();
+      const { state, status, body, note, completedAt = 0, createdAt } = await subject.view();
       assert.deepEqual({ state, status, body, note }, { state: "completed", ...decided });
+      assertAbout(completedAt - createdAt, LEASE_MS, "completedAt is when it was decided");
       assert.equal(await subject.complete(owner, { body: "late" }), false);
     },
   ),
@@ -165,6 +167,36 @@ export const completeClauses = [
       assert.equal(await subject.complete(owner, { retentionMs: RETENTION_MS }), true, "again");
       await bench.elapse(RETENTION_MS - TOLERANCE_MS);
       assert.equal((await subject.claim()).outcome, "completed");
+      const unasked = bench.subject();
+      const late = await unasked.claimed();
+      await bench.elapse(2 * RETENTION_MS);
+      assert.equal(await unasked.complete(late.owner), true);
+      assert.equal(await unasked.read(), undefined, "its retention is over, if none is asked for");
+    },
+  ),
+
+  clause(
+    "complete.repeat-exact",
+    "a repeated outcome is compared to its last byte, alone and in lists",
+    async (bench) => {
+      const subjects = bench.subjects(LOOKALIKES.length);
+      const requests = subjects.map((subject) => subject.request());
+      const claims = await claimedList(bench.first, requests);
+      const completions = (which: 0 | 1) =>
+        claims.map((claim, index) => {
+          const body = LOOKALIKES[index]?.[which] ?? "";
+          return { ...claim, status: "succeeded" as const, body };
+        });
+      const [stored, others] = [completions(0), completions(1)];
+      const all = (answer: boolean) => claims.map(() => answer);
+      assert.deepEqual(await bench.first.complete(stored), all(true));
+      assert.deepEqual(await bench.second.complete(others), all(false), "others, in a list");
+      assert.deepEqual(await bench.second.complete(stored), all(true), "the same, in a list");
+      for (const [index, other] of others.entries()) {
+        const shown = JSON.stringify(other.body.slice(0, 20));
+        assert.deepEqual(await bench.first.complete([other]), [false], `${index}: ${shown} alone`);
+      }
+      for (const same of stored) assert.deepEqual(await bench.first.complete([same]), [true]);
     },
   ),
 

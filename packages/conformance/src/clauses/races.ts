@@ -1,9 +1,19 @@
 import assert from "node:assert/strict";
 import type { ClaimOutcome } from "@idemkit/engine";
-import { type Bench, clause, LEASE_MS, RETENTION_MS, type Subject } from "../bench.ts";
+import {
+  type Bench,
+  claimedList,
+  clause,
+  LEASE_MS,
+  newOwner,
+  RETENTION_MS,
+  type Subject,
+} from "../bench.ts";
+import { letClockPassTokens } from "./purge.ts";
 
 const RIVALS = 24;
 const ROUNDS = 8;
+const PURGED = 8;
 
 /** Lets rivals claim one record over both handles at once, and expects exactly one to get it. */
 async function race(bench: Bench, subject: Subject, takeOver: boolean): Promise<string> {
@@ -114,16 +124,28 @@ export const raceClauses = [
     "a purge and a claim of an expired record: the claim holds",
     async (bench) => {
       for (let round = 0; round < ROUNDS; round += 1) {
-        const subject = bench.subject();
-        await subject.complete((await subject.claimed()).owner);
-        await bench.elapse(RETENTION_MS);
-        const [, claimed] = await both(
+        const subjects = bench.subjects(PURGED);
+        const requests = subjects.map((subject) => subject.request());
+        const outcome = { status: "succeeded", body: "body" } as const;
+        const old = await claimedList(bench.first, requests);
+        await bench.first.complete(old.map((claim) => ({ ...claim, ...outcome })));
+        await bench.elapse(RETENTION_MS, subjects);
+        // Before that a purge has nothing to do, and no race is run.
+        await letClockPassTokens();
+        const again = requests.map((request) => ({ ...request, owner: newOwner() }));
+        const [, claims] = await both(
           round,
           () => bench.second.purge(1_000),
-          () => subject.claimed(),
+          () => claimedList(bench.first, again),
         );
-        assert.equal((await subject.view()).owner, claimed.owner);
-        assert.equal(await subject.complete(claimed.owner), true);
+        const views = await bench.second.read(claims.map(({ id }) => id));
+        assert.deepEqual(
+          views.map((view) => view?.owner),
+          again.map(({ owner }) => owner),
+        );
+        const completions = claims.map((claim) => ({ ...claim, ...outcome }));
+        const all = claims.map(() => true);
+        assert.deepEqual(await bench.first.complete(completions), all);
       }
     },
   ),

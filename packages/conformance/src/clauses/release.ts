@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { clause, heldTwice, LEASE_MS, newOwner, RETENTION_MS, wrongOwners } from "../bench.ts";
+import {
+  assertAbout,
+  clause,
+  heldTwice,
+  LEASE_MS,
+  newOwner,
+  RETENTION_MS,
+  TOLERANCE_MS,
+  wrongOwners,
+} from "../bench.ts";
 
 export const releaseClauses = [
   clause("release.claimable", "a released record keeps token, attempt and owner", async (bench) => {
@@ -14,9 +23,15 @@ export const releaseClauses = [
   }),
   clause("release.repeat", "releasing again is told true", async (bench) => {
     const subject = bench.subject();
-    const { owner } = await subject.claimed();
+    const { owner } = await subject.claimed({ checkpoint: "half" });
+    await subject.complete(owner, { status: "unknown", note: "why" });
     assert.equal(await subject.release(owner), true);
+    const before = await subject.view();
+    await bench.elapse(TOLERANCE_MS);
     assert.equal(await subject.release(owner), true);
+    const after = await subject.view();
+    assert.deepEqual([after.note, after.checkpoint], [before.note, before.checkpoint]);
+    assertAbout((after.expiresAt ?? 0) - after.createdAt, RETENTION_MS, "time to expiry");
     await subject.claimed();
     assert.equal(await subject.release(owner), false, "but not once somebody else has it");
   }),
@@ -24,6 +39,9 @@ export const releaseClauses = [
     const { subject, owner, first, second } = await heldTwice(bench);
     assert.equal(await subject.release(owner, { token: first }), false);
     assert.equal((await subject.view()).state, "in-progress");
+    await bench.elapse(LEASE_MS);
+    assert.equal(await subject.release(owner, { token: first }), false, "nor once lapsed");
+    assert.equal((await subject.view()).state, "lapsed");
     assert.equal(await subject.complete(owner, { token: second, status: "unknown" }), true);
     assert.equal(await subject.release(owner, { token: first }), false, "nor what is unknown");
     assert.equal(await subject.release(owner, { token: second }), true);
@@ -59,10 +77,14 @@ export const releaseClauses = [
     assert.equal(await absent.release(newOwner()), false);
     const subject = bench.subject();
     const { owner } = await subject.claimed();
-    for (const wrong of await wrongOwners(subject)) {
-      assert.equal(await subject.release(wrong), false);
+    for (const state of ["in-progress", "lapsed", "unknown"] as const) {
+      if (state === "lapsed") await bench.elapse(LEASE_MS);
+      if (state === "unknown") await subject.complete(owner, { status: "unknown" });
+      for (const wrong of await wrongOwners(subject)) {
+        assert.equal(await subject.release(wrong), false, state);
+      }
+      assert.equal((await subject.view()).state, state);
     }
-    assert.equal((await subject.view()).state, "in-progress");
     for (const status of ["succeeded", "failed"] as const) {
       const done = bench.subject();
       const claimed = await done.claimed();
@@ -90,10 +112,13 @@ export const releaseClauses = [
     assert.equal(await subject.remove(token), false);
   }),
   clause("remove.fences", "a removal drops the outcome and fences out its owner", async (bench) => {
-    for (const ending of ["in progress", "succeeded", "unknown"] as const) {
+    for (const ending of ["in progress", "lapsed", "succeeded", "unknown"] as const) {
       const subject = bench.subject();
       const { owner, token } = await subject.claimed({ checkpoint: "half" });
-      if (ending !== "in progress") await subject.complete(owner, { status: ending, note: "n" });
+      if (ending === "lapsed") await bench.elapse(LEASE_MS);
+      else if (ending !== "in progress") {
+        await subject.complete(owner, { status: ending, note: "n" });
+      }
       assert.equal(await subject.remove(token), true);
       const view = await subject.view();
       assert.equal(view.state, "released");

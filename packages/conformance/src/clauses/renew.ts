@@ -54,21 +54,24 @@ export const renewClauses = [
     const subject = bench.subject();
     await subject.claimed();
     const before = (await subject.view()).leaseRemainingMs;
-    for (const owner of await wrongOwners(subject)) {
-      const renewed = await subject.renew(owner, {
-        leaseMs: 10 * LEASE_MS,
-        checkpoint: { revision: 9, value: "foreign" },
-      });
-      assert.equal(renewed, false);
+    const foreign = { leaseMs: 10 * LEASE_MS, checkpoint: { revision: 9, value: "foreign" } };
+    for (const passedMs of [0, 2 * LEASE_MS]) {
+      await bench.elapse(passedMs);
+      for (const owner of await wrongOwners(subject)) {
+        assert.equal(await subject.renew(owner, foreign), false, `after ${passedMs} ms`);
+        assert.equal(await subject.keep(owner, foreign.checkpoint), false, "nor keeps progress");
+      }
+      const view = await subject.view();
+      assertAbout(view.leaseRemainingMs, (before ?? 0) - passedMs, "leaseRemainingMs");
+      assert.equal(view.checkpoint, undefined);
     }
-    const view = await subject.view();
-    assertAbout(view.leaseRemainingMs, before ?? 0, "leaseRemainingMs");
-    assert.equal(view.checkpoint, undefined);
   }),
   clause("renew.token", "a claim that was lost and got again is another one", async (bench) => {
     const { subject, owner, first, second } = await heldTwice(bench);
     assert.equal(await subject.renew(owner, { token: first }), false);
     assert.equal(await subject.renew(owner, { token: second + 1 }), false);
+    await bench.elapse(LEASE_MS);
+    assert.equal(await subject.renew(owner, { token: first }), false, "nor once lapsed");
     assert.equal(await subject.renew(owner, { token: second }), true);
   }),
   clause("renew.ended", "a claim that has ended is not renewed", async (bench) => {

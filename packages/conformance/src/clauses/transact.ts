@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { setImmediate as turn } from "node:timers/promises";
 import type {
   Claimed,
   ClaimRequest,
   Completion,
+  RecordView,
   Status,
   Transacted,
   TransactionalStore,
@@ -12,6 +14,9 @@ import { assertAbout, Bench, LEASE_MS, newOwner, RETENTION_MS, type Subject } fr
 import type { TransactionalClause, TransactionalHarness } from "../transactional-harness.ts";
 
 const RIVALS = 16;
+const ROUNDS = 8;
+/** How often a clause looks at a transaction that goes on. */
+const LOOKS_MAX = 10_000;
 
 type AnyHarness = TransactionalHarness<unknown>;
 
@@ -32,21 +37,33 @@ class TransactionBench extends Bench {
       readonly through?: TransactionalStore<unknown>;
       readonly status?: Status;
       readonly body?: string;
+      /** Changes the completion into one that the store has to refuse. */
+      readonly forge?: Partial<Pick<Completion, "owner" | "ifLapsed">>;
+      /** Is called once the row is written. Where the driver knows promises, the work waits for it. */
+      readonly meanwhile?: () => Promise<void>;
       readonly thenThrow?: Error;
       readonly options?: TransactOptions;
     } = {},
   ): Promise<Transacted> {
-    const { through = this.harness.stores[0], thenThrow, options } = given;
+    const { through = this.harness.stores[0], thenThrow, meanwhile, options } = given;
     const work = (tx: unknown, claimed: Claimed) => {
       this.runs += 1;
       const written = this.harness.write(tx, request.id.digest);
+      const looked = isLater(written) ? written.then(meanwhile) : meanwhile?.();
       const end = () => {
         if (thenThrow !== undefined) throw thenThrow;
-        return completionOf(request, claimed, given);
+        return { ...completionOf(request, claimed, given), ...given.forge };
       };
-      return isLater(written) ? written.then(end) : end();
+      return isLater(written) ? written.then(() => looked).then(end) : end();
     };
     return await through.transact(request, work as () => Completion, options);
+  }
+
+  /** What is committed, seen from outside. */
+  async committed(subject: Subject) {
+    const rowsBefore = await this.effects(subject);
+    const view = await subject.through(this.second).read();
+    return { rowsBefore, view, rowsAfter: await this.effects(subject) };
   }
 
   async effects({ id }: Subject): Promise<number> {
@@ -95,6 +112,53 @@ export const transactClauses: readonly TransactionalClause[] = [
     const leftMs = (view.expiresAt ?? 0) - (view.completedAt ?? 0);
     assertAbout(leftMs, RETENTION_MS, "retention");
     assert.deepEqual([await bench.effects(subject), bench.runs], [1, 1]);
+  }),
+  clause("transact.isolated", "nothing is seen of work that goes on", async (bench) => {
+    const subject = bench.subject();
+    const seen: Promise<{ readonly rows: number; readonly view: RecordView | undefined }>[] = [];
+    const meanwhile = async () => {
+      const looks = [bench.effects(subject), subject.through(bench.second).read()] as const;
+      const seeing = Promise.all(looks).then(([rows, view]) => ({ rows, view }));
+      seen.push(seeing);
+      await seeing;
+    };
+    assert.equal((await bench.transact(subject.request(), { meanwhile })).outcome, "claimed");
+    const [looked] = await Promise.all(seen);
+    assert.equal(looked?.rows, 0, "rows that were seen during the work");
+    // Where nothing can be awaited during the work, the record is seen after it.
+    assert.ok([undefined, "succeeded"].includes(looked?.view?.status), "an outcome or none");
+    assert.notEqual(looked?.view?.state, "in-progress", "the claim was seen before its outcome");
+  }),
+  clause("transact.together", "work and outcome are seen together", async (bench) => {
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const subject = bench.subject();
+      let isOver = false;
+      const call = bench.transact(subject.request()).finally(() => {
+        isOver = true;
+      });
+      try {
+        for (let look = 0; !isOver && look < LOOKS_MAX; look += 1) {
+          const { rowsBefore, view, rowsAfter } = await bench.committed(subject);
+          if (rowsBefore > 0) assert.equal(view?.status, "succeeded", "work without its outcome");
+          const isSeen = view !== undefined;
+          if (isSeen) assert.deepEqual([view.status, rowsAfter], ["succeeded", 1], "no work");
+          await turn();
+        }
+      } finally {
+        await call;
+      }
+    }
+  }),
+  clause("transact.refused-outcome", "work whose outcome is refused is undone", async (bench) => {
+    for (const forge of [{ owner: newOwner() }, { ifLapsed: true }]) {
+      const subject = bench.subject();
+      const answer = await bench.transact(subject.request(), { forge }).catch(() => undefined);
+      assert.notEqual(answer?.outcome, "claimed");
+      assert.equal(await subject.through(bench.second).read(), undefined);
+      assert.equal(await bench.effects(subject), 0);
+      const again = await bench.transact(subject.request());
+      assert.ok(again.outcome === "claimed" && again.attempt === 1);
+    }
   }),
   clause("transact.replay", "a duplicate gets the outcome, and does not work", async (bench) => {
     const subject = bench.subject();
@@ -160,6 +224,8 @@ export const transactClauses: readonly TransactionalClause[] = [
     await lapsed.claimed();
     await bench.elapse(LEASE_MS);
     assert.equal((await bench.transact(lapsed.request())).outcome, "lapsed");
+    const early = lapsed.request({ takeOver: true, takeOverAfterMs: LEASE_MS });
+    assert.equal((await bench.transact(early)).outcome, "lapsed");
     const unknown = bench.subject();
     const { owner } = await unknown.claimed();
     await unknown.complete(owner, { status: "unknown" });
