@@ -7,7 +7,7 @@ declare const refused: unique symbol;
  * Stands in the place of a type that cannot be stored, so that the compiler's message has the sentence.
  * No value has this type.
  */
-export interface NotJson<Sentence extends string> {
+interface NotJson<Sentence extends string> {
   readonly [refused]: Sentence;
 }
 
