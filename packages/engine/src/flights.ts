@@ -1,3 +1,4 @@
+import { StoreError } from "./errors.ts";
 import type { Claimed, ClaimRequest, Completed, Transacted } from "./store.ts";
 import { TimedOutError } from "./timing.ts";
 
@@ -110,7 +111,15 @@ export class Flights {
       await bound(flight.answer).catch(rethrowTimeOut);
       return { kind: "again" };
     }
-    const outcome = await bound(flight.answer);
+    let outcome: Answer;
+    try {
+      outcome = await bound(flight.answer);
+    } catch (error) {
+      // The caller that sent the claim has left, or its engine was closed: that ends no other call.
+      if (!(error instanceof StoreError || error instanceof TimedOutError))
+        return { kind: "again" };
+      throw error;
+    }
     if (outcome.outcome === "claimed") return attachedTo(flight, outcome);
     if (outcome.outcome === "blocked") return { kind: "blocked" };
     return flight.answers(request, outcome) ? { kind: "answered", outcome } : { kind: "again" };

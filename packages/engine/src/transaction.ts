@@ -141,7 +141,10 @@ class Run {
         };
         return client.transact(this.#request, begun, onError, settings.storeTimeoutMs);
       });
-      this.#over.then(resolve, reject);
+      // Calls that share the claim get this error as well: it is never the driver's own.
+      this.#over.then(resolve, (cause) => {
+        reject(this.#unwanted === undefined ? new StoreError("transact", cause) : cause);
+      });
     });
   }
 

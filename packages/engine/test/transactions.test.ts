@@ -66,6 +66,30 @@ describe("a transaction", () => {
     expect(await engine.inspect("orders", "k")).not.toMatchObject({ status: "failed" });
   });
 
+  test("that shares its claim fails for other callers with a StoreError, not with the driver's error", async () => {
+    const { run, engine } = transacting(() => async () => {
+      throw new Error("connection reset (row of a customer)");
+    });
+    const transaction = rejection(run(1));
+    const duplicate = rejection(engine.execute("orders", "k", 1, () => 2));
+    expect(await transaction).toMatchObject({ code: "STORE_FAILED", operation: "transact" });
+    expect(await duplicate).toMatchObject({ code: "STORE_FAILED", operation: "transact" });
+  });
+
+  test("whose caller leaves before it is granted does not end the calls that share its claim", async () => {
+    const caller = new AbortController();
+    const { run, engine } = transacting(() => async (_request, work) => {
+      caller.abort(new Error("the caller has left"));
+      const claimed = { outcome: "claimed", token: 1, attempt: 1, takenOver: false, createdAt: 0 };
+      await work(undefined, claimed as Claimed);
+      return expect.unreachable();
+    });
+    const transaction = rejection(run(1, { signal: caller.signal }));
+    const duplicate = engine.execute("orders", "k", 1, () => 2);
+    expect(await transaction).toBe(caller.signal.reason);
+    expect(await duplicate).toMatchObject({ value: 2, replayed: false });
+  });
+
   test("is not taken for committed where an operator has decided in its owner's name", async () => {
     const shared = transacting((plain) => async (request, work, options) => {
       const granted = await plain(request, work, options);
