@@ -9,13 +9,16 @@ export interface Verdict {
   readonly history: string | undefined;
 }
 
-/** The record that a claim found or was granted. */
-export interface FoundByClaim extends FoundRecord {
+/** How replicas are concerned with the record that a claim found or was granted. */
+export interface ClaimProof {
   /** The history whose replicas have to confirm the record; missing if none have to. */
   readonly history: string | undefined;
   /** Whether the claim's token was issued by this very call, and not by an earlier one of its owner. */
   readonly isNew: boolean;
 }
+
+const DONE: Verdict = { isDone: true, history: undefined };
+const REFUSED: Verdict = { isDone: false, history: undefined };
 
 /**
  * Reads a verdict of the scripts.
@@ -28,17 +31,24 @@ export function readVerdict(
   digest: string,
   token: number,
 ): Verdict {
-  const call = `${operation} ${digest} ${token} `;
-  if (typeof answer !== "string" || !answer.startsWith(call)) throw outOfStep(operation, digest);
-  const [isDone, history] = answer.slice(call.length).split(" ");
-  return { isDone: isDone === "1", history };
+  const done = `${operation} ${digest} ${token} 1`;
+  if (answer === done) return DONE;
+  if (answer === `${done.slice(0, -1)}0`) return REFUSED;
+  if (typeof answer !== "string" || !answer.startsWith(`${done} `)) {
+    throw outOfStep(operation, digest);
+  }
+  return { isDone: true, history: answer.slice(done.length + 1) };
+}
+
+/** Reads the columns that a claim adds to its row for a store with replicas. */
+export function readProof(answer: unknown): ClaimProof {
+  const [history, isNew] = (answer as Row).slice(5);
+  return { history: history ?? undefined, isNew: Number(isNew) === 1 };
 }
 
 /** @throws Error if the record is another one */
-export function readClaim(answer: unknown, digest: string): FoundByClaim {
-  const found = readRow(answer, "claim", digest);
-  const [history, isNew] = (answer as Row).slice(5);
-  return { ...found, history: history ?? undefined, isNew: Number(isNew) === 1 };
+export function readClaim(answer: unknown, digest: string): FoundRecord {
+  return readRow(answer, "claim", digest);
 }
 
 /** @throws Error if the record is another one */

@@ -12,7 +12,7 @@ import type {
   Store,
 } from "@idemkit/engine";
 import { type CheckOptions, transition, viewOf } from "@idemkit/engine/model";
-import { readClaim, readRecord, readVerdict, type Verdict } from "./answers.ts";
+import { type ClaimProof, readClaim, readProof, readRecord, readVerdict } from "./answers.ts";
 import { type CheckReport, check } from "./check.ts";
 import { ClaimsInFlight } from "./claims-in-flight.ts";
 import { checkClient, type RedisClient } from "./client.ts";
@@ -34,11 +34,9 @@ const MARK = new Script(scripts.MARK);
 const REPLAY_PATIENCE = 1 / 10;
 
 /** How a claim came out, before the replicas have confirmed it. */
-interface Claiming {
+interface Claiming extends ClaimProof {
   readonly request: ClaimRequest;
   readonly outcome: ClaimOutcome;
-  readonly history: string | undefined;
-  readonly isNew: boolean;
 }
 
 /** A store in Redis or Valkey, through a client that stays the user's. */
@@ -84,7 +82,7 @@ class ScriptedStore implements RedisStore {
       const claim = (added: readonly ClaimRequest[]) => this.#claimConfirmed(added, replicas);
       return await this.#claimsInFlight.share(requests, claim);
     }
-    return await all(requests, async (request) => (await this.#claim(request)).outcome);
+    return await all(requests, async (request) => outcomeOf(request, await this.#claim(request)));
   }
 
   async renew(renewals: readonly Renewal[]): Promise<readonly boolean[]> {
@@ -95,7 +93,7 @@ class ScriptedStore implements RedisStore {
       const values = [owner, token, leaseMs, revision, value, flag(needsReplicas)];
       return readVerdict(await this.#run(RENEW, id, values), "renew", id.digest, token);
     });
-    await this.#confirm(verdicts);
+    await this.#replicas?.confirm(historiesOf(verdicts));
     return verdicts.map(({ isDone }) => isDone);
   }
 
@@ -107,8 +105,10 @@ class ScriptedStore implements RedisStore {
       const answer = await this.#run(COMPLETE, id, [...values, flag(this.#replicas !== undefined)]);
       return readVerdict(answer, "complete", id.digest, token);
     });
-    await this.#confirm(verdicts);
-    this.#mark(completions.filter((_, index) => verdicts[index]?.history !== undefined));
+    if (this.#replicas !== undefined) {
+      await this.#replicas.confirm(historiesOf(verdicts));
+      this.#mark(completions.filter((_, index) => verdicts[index]?.history !== undefined));
+    }
     return verdicts.map(({ isDone }) => isDone);
   }
 
@@ -160,23 +160,21 @@ class ScriptedStore implements RedisStore {
     return await check(checked, options);
   }
 
-  async #claim(request: ClaimRequest): Promise<Claiming> {
+  #claim(request: ClaimRequest): Promise<unknown> {
     const { id, owner, fingerprint, leaseMs, retentionMs, takeOver, checkpoint } = request;
     const values = [owner, fingerprint, leaseMs, retentionMs, flag(takeOver), optional(checkpoint)];
     const needsReplicas = flag(this.#replicas !== undefined);
-    const answer = await this.#run(CLAIM, id, [...values, id.scope, id.key, needsReplicas]);
-    const { record, nowMs, isGranted, history, isNew } = readClaim(answer, id.digest);
-    // The script has granted it or has not; the rules say what that means, and grant nothing.
-    const outcome = transition(record, "claim", request, nowMs).answer;
-    if ((outcome.outcome === "claimed") === isGranted) return { request, outcome, history, isNew };
-    throw new Error("The script and the rules disagree about who has the record.");
+    return this.#run(CLAIM, id, [...values, id.scope, id.key, needsReplicas]);
   }
 
   async #claimConfirmed(
     requests: readonly ClaimRequest[],
     replicas: Replicas,
   ): Promise<readonly ClaimOutcome[]> {
-    const claims = await all(requests, (request) => this.#claim(request));
+    const claims = await all(requests, async (request): Promise<Claiming> => {
+      const answer = await this.#claim(request);
+      return { request, outcome: outcomeOf(request, answer), ...readProof(answer) };
+    });
     const isReplay = ({ outcome }: Claiming) => outcome.outcome === "completed";
     const unconfirmed = claims.filter(({ history }) => history !== undefined);
     try {
@@ -206,28 +204,34 @@ class ScriptedStore implements RedisStore {
     else if (isNew) await this.release([claim]);
   }
 
-  async #confirm(verdicts: readonly Verdict[]): Promise<void> {
-    await this.#replicas?.confirm(historiesOf(verdicts));
-  }
-
   /**
    * Records that the replicas have these outcomes, so that no replay of them has to wait. Nothing waits for
    * it: if it fails, the next replay asks the replicas itself.
    */
   #mark(outcomes: readonly (Claim & { readonly status: Status })[]): void {
-    for (const { id, owner, token, status } of outcomes) {
-      if (status === "unknown") continue;
-      void this.#run(MARK, id, [owner, token]).catch(() => undefined);
-    }
+    const [first, ...others] = outcomes.filter(({ status }) => status !== "unknown");
+    if (first === undefined) return;
+    const keyOf = ({ id }: Claim) => this.#prefix + id.digest;
+    const fences = [first, ...others].flatMap(({ owner, token }) => [owner, String(token)]);
+    const marked = MARK.run(this.#client, [keyOf(first), ...others.map(keyOf)], fences);
+    void marked.catch(() => undefined);
   }
 
-  async #run(
+  #run(
     script: Script,
     { digest }: Pick<RecordId, "digest">,
     values: readonly (string | number)[],
   ): Promise<unknown> {
-    return await script.run(this.#client, this.#prefix + digest, values.map(String));
+    return script.run(this.#client, [this.#prefix + digest], values.map(String));
   }
+}
+
+function outcomeOf(request: ClaimRequest, answer: unknown): ClaimOutcome {
+  const { record, nowMs, isGranted } = readClaim(answer, request.id.digest);
+  // The script has granted it or has not; the rules say what that means, and grant nothing.
+  const outcome = transition(record, "claim", request, nowMs).answer;
+  if ((outcome.outcome === "claimed") === isGranted) return outcome;
+  throw new Error("The script and the rules disagree about who has the record.");
 }
 
 /** Asks for all entries at once, and waits for all of them, whatever becomes of one. */

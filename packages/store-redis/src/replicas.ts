@@ -36,8 +36,10 @@ export class Replicas {
   #settled: Promise<unknown> = Promise.resolve();
   /** The WAIT after the one in flight. */
   #next: Promise<string> | undefined;
-  /** Why the last WAIT failed. Until one succeeds, the replicas are known to be away. */
+  /** Why the last WAIT failed. */
   #failure: Error | undefined;
+  /** Until when that says that the replicas are away, on the monotonic clock. */
+  #awayUntilMs = 0;
 
   constructor(client: RedisWaitClient, count: number, timeoutMs: number, prefix: string) {
     this.#client = client;
@@ -52,12 +54,13 @@ export class Replicas {
   /**
    * Waits until enough replicas have what was written to these histories before, for at most two WAITs.
    *
-   * @param patience how many timeouts it waits while the replicas are known to be away
+   * @param patience how many timeouts it waits while the replicas are known to be away: the last WAIT has
+   *   failed, and that no longer ago than one timeout
    * @throws Error if too few of them have it: it is not known then whether it survives a failover
    */
   async confirm(histories: readonly string[], patience = Number.POSITIVE_INFINITY): Promise<void> {
     if (histories.length === 0) return;
-    const isAway = this.#failure !== undefined;
+    const isAway = performance.now() < this.#awayUntilMs;
     const bothMs = 2 * this.#timeoutMs + ANSWER_MS_MAX;
     const waitMs = isAway ? Math.min(patience * this.#timeoutMs, bothMs) : bothMs;
     const confirmed = await this.#within(waitMs);
@@ -71,13 +74,18 @@ export class Replicas {
   #within(ms: number): Promise<string> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        this.#failure ??= new Error(`The connection of waitClient has been silent for ${ms} ms.`);
-        reject(this.#failure);
+        reject(this.#failure ?? this.#failed(new Error(`waitClient was silent for ${ms} ms.`)));
       }, ms);
       this.#shared()
         .finally(() => clearTimeout(timer))
         .then(resolve, reject);
     });
+  }
+
+  #failed(error: unknown): Error {
+    this.#failure = error instanceof Error ? error : new Error(String(error));
+    this.#awayUntilMs = performance.now() + this.#timeoutMs;
+    return this.#failure;
   }
 
   #shared(): Promise<string> {
@@ -108,10 +116,10 @@ export class Replicas {
         throw new Error(`${heard} of ${this.count} replicas had what was written ${inTime}.`);
       }
       this.#failure = undefined;
+      this.#awayUntilMs = 0;
       return /^master_replid:(\w+)/m.exec(replication)?.[1] ?? "";
     } catch (error) {
-      this.#failure = error instanceof Error ? error : new Error(String(error));
-      throw error;
+      throw this.#failed(error);
     }
   }
 }

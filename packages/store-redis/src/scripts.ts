@@ -1,5 +1,5 @@
 /**
- * Every script of the store. All of them take one key, KEYS[1], and are safe to repeat. Time is the
+ * Every script of the store. All but one take one key, KEYS[1], and all are safe to repeat. Time is the
  * server's own, in milliseconds.
  *
  * A record is one string: a letter for its status, the end of its lease in thirteen digits, and all of
@@ -46,14 +46,14 @@ local now = math.floor(us / 1000)
 
 local digest = string.sub(KEYS[1], -${DIGEST_LENGTH})
 
--- The record, and whether its outcome is known to have reached the replicas. What is missing is false, as
--- a list cannot end in nothing.
-local function load()
-  local value = redis.call('GET', KEYS[1])
+-- The record, and whether its outcome is known to have reached the replicas: lower case begins at 97. What
+-- is missing is false, as a list cannot end in nothing.
+local function load(name)
+  local value = redis.call('GET', name or KEYS[1])
   if not value then
     return false, false
   end
-  return cmsgpack.unpack(string.sub(value, ${HEADER_LENGTH + 1})), string.find(value, '^%u') ~= nil
+  return cmsgpack.unpack(string.sub(value, ${HEADER_LENGTH + 1})), string.byte(value) < 97
 end
 
 local function isOpen(record)
@@ -93,12 +93,16 @@ end
 local function isHeldBy(record, byOwner, byToken)
   return record[owner] == byOwner and record[token] == tonumber(byToken)
 end
+`;
 
+const REPLICAS = `
 -- The history that this primary writes: another one after each restart and each failover.
 local function history()
   return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or 'unnamed'
 end
+`;
 
+const WRITE = `${REPLICAS}
 -- The result of a write that was asked for under a token: 1 or 0. Behind it stands the history whose
 -- replicas have to confirm it, if there is one.
 local function verdict(operation, byToken, isDone, needsReplicas)
@@ -114,20 +118,21 @@ end
  * replicas there are two more: the history whose replicas have to confirm what the row says, if it has to be
  * confirmed, and whether the token was issued by this very call (1 or 0).
  */
-export const CLAIM = `${PRELUDE}
+export const CLAIM = `${PRELUDE}${REPLICAS}
 local asOwner, asFingerprint, leaseMs, retentionMs = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local mayTakeOver, given = ARGV[5] == '1', optional(ARGV[6])
+local mayTakeOver, given, needsReplicas = ARGV[5] == '1', optional(ARGV[6]), ARGV[9] == '1'
 
 local record, isReplicated = load()
 
 local function answer(record, isGranted, isNew)
   local found = row(record, isGranted)
-  if ARGV[9] == '1' then
+  if needsReplicas then
     local isOutcome = record[status] ~= 'claimed' and record[status] ~= 'released'
     -- A claim that was given back is refused to its own owner only once the replicas know of that.
     local isOwnRelease = record[status] == 'released' and record[owner] == asOwner
-    local needsReplicas = isGranted or isOwnRelease or isOutcome and not isReplicated
-    found[6], found[7] = needsReplicas and history(), isNew and 1 or 0
+    local isConfirmed = isOutcome and isReplicated
+    local counts = isGranted or isOwnRelease or isOutcome
+    found[6], found[7] = counts and not isConfirmed and history(), isNew and 1 or 0
   end
   return found
 end
@@ -185,7 +190,7 @@ return answer(granted, true, true)
  * ARGV: owner, token, leaseMs, revision (or nothing), checkpoint, replicas (1 where they have to confirm, or
  * 0). Returns a verdict: whether it renewed.
  */
-export const RENEW = `${PRELUDE}
+export const RENEW = `${PRELUDE}${WRITE}
 local record = load()
 if not record or record[status] ~= 'claimed' or not isHeldBy(record, ARGV[1], ARGV[2]) then
   return verdict('renew', ARGV[2], false)
@@ -204,7 +209,7 @@ return verdict('renew', ARGV[2], true, ARGV[6] == '1')
  * status, body, note (optional), retentionMs, ifLapsed (1 or 0), replicas (1 where they have to confirm, or
  * 0). Returns a verdict: whether the outcome stands.
  */
-export const COMPLETE = `${PRELUDE}
+export const COMPLETE = `${PRELUDE}${WRITE}
 local record, isReplicated = load()
 local needsReplicas = ARGV[8] == '1'
 if not record or isExpired(record) or not isHeldBy(record, ARGV[1], ARGV[2]) then
@@ -229,21 +234,24 @@ return verdict('complete', ARGV[2], true, needsReplicas)
 `;
 
 /**
- * Records that the replicas have the outcome of this claim. Another call can still change an unknown
- * outcome, so that one is never marked. ARGV: owner, token. Returns nothing.
+ * Records that the replicas have these outcomes: the only script that takes several keys, which are on one
+ * primary. Another call can still change an unknown outcome, so that one is never marked.
+ * ARGV: owner and token for each key. Returns nothing.
  */
 export const MARK = `${PRELUDE}
-local record = load()
-if not record or isOpen(record) or record[status] == 'released' or not isHeldBy(record, ARGV[1], ARGV[2]) then
-  return
+for index, name in ipairs(KEYS) do
+  local record = load(name)
+  local isFinal = record and not isOpen(record) and record[status] ~= 'released'
+  if isFinal and isHeldBy(record, ARGV[2 * index - 1], ARGV[2 * index]) then
+    redis.call('SETRANGE', name, 0, string.upper(string.sub(record[status], 1, 1)))
+  end
 end
-redis.call('SETRANGE', KEYS[1], 0, string.upper(string.sub(record[status], 1, 1)))
 `;
 
 /**
  * ARGV: owner, token. Returns a verdict: whether it released, or had been released by this claim already.
  */
-export const RELEASE = `${PRELUDE}
+export const RELEASE = `${PRELUDE}${WRITE}
 local record = load()
 if not record or isExpired(record) or not isHeldBy(record, ARGV[1], ARGV[2]) then
   return verdict('release', ARGV[2], false)
@@ -256,7 +264,7 @@ return verdict('release', ARGV[2], record[status] == 'released')
 `;
 
 /** ARGV: token. Returns a verdict: whether it removed the record of that token. */
-export const REMOVE = `${PRELUDE}
+export const REMOVE = `${PRELUDE}${WRITE}
 local record = load()
 if not record or isExpired(record) or record[token] ~= tonumber(ARGV[1]) then
   return verdict('remove', ARGV[1], false)

@@ -183,8 +183,8 @@ function breaking(client: Redis, { script, from, to }: Break): RedisClient {
     evalsha: async () => {
       throw new Error("NOSCRIPT so that each call sends its script");
     },
-    eval: (text, keys, key, ...values) =>
-      client.eval(text === whole ? whole.replace(from, () => to) : text, keys, key, ...values),
+    eval: (text, keys, ...values) =>
+      client.eval(text === whole ? whole.replace(from, () => to) : text, keys, ...values),
     del: (key) => client.del(key),
     getrange: (key, start, end) => client.getrange(key, start, end),
   };
@@ -232,7 +232,7 @@ describe("MARK marks a final outcome of its own claim only", () => {
     const shown = async () => ({ ...(await store.read([claim.id]))[0], leaseRemainingMs: 0 });
     const before = await shown();
     const { owner, token } = { ...claim, ...changed };
-    await mark.run(client, prefix + claim.id.digest, [owner, String(token)]);
+    await mark.run(client, [prefix + claim.id.digest], [owner, String(token)]);
     expect(await shown()).toEqual(before);
     return /^[A-Z]$/.test(await client.getrange(prefix + claim.id.digest, 0, 0));
   }
@@ -240,6 +240,23 @@ describe("MARK marks a final outcome of its own claim only", () => {
 
   test("a success is marked", async () => {
     expect(await markedAfter(complete)).toBe(true);
+  });
+
+  test("each record of a list is fenced by its own claim", async () => {
+    const client = redis(inject("redisUrl"), onTestFinished);
+    const prefix = `mark-${randomUUID()}:`;
+    const store = redisStore(client, { prefix });
+    const claims = await claimed(
+      store,
+      ["a", "b", "c"].map((key) => requestOf(key)),
+    );
+    await store.complete(claims.map((claim) => ({ ...claim, ...outcome })));
+    const [first = "", ...keys] = claims.map(({ id }) => prefix + id.digest);
+    const tokens = claims.map(({ token }, index) => (index === 1 ? token + 1 : token));
+    const fences = claims.flatMap(({ owner }, index) => [owner, String(tokens[index])]);
+    await mark.run(client, [first, ...keys], fences);
+    const statuses = [first, ...keys].map((key) => client.getrange(key, 0, 0));
+    expect(await Promise.all(statuses)).toEqual(["S", "s", "S"]);
   });
 
   const cases: readonly (readonly [string, Parameters<typeof markedAfter>])[] = [

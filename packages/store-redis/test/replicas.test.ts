@@ -17,6 +17,7 @@ import { type RedisStoreOptions, redisStore } from "../src/index.ts";
 import { elapse } from "../src/testing.ts";
 import { clients, redis } from "./clients.ts";
 import {
+  cutOff,
   FOR_EVER_MS,
   type Node,
   primaryAndReplica,
@@ -79,10 +80,10 @@ describe("a failover with replicas: 1", () => {
     const before = createEngine({ store, ...steps });
     const first = before.execute("s", "k", null, async ({ step }) => {
       await step("reserve", () => runs.push("reserve"));
-      await replica.pause();
+      await cutOff(replica, primary);
       await step("charge", () => runs.push("charge"));
     });
-    await expect(first).rejects.toThrow();
+    await first.catch(() => undefined);
     await primary.server.stop();
     replica.resume();
     await promote(replica);
@@ -199,6 +200,21 @@ describe("while the replica is away", () => {
     const refused = await Promise.allSettled(fresh);
     expect(new Set(refused.map(({ status }) => status))).toEqual(new Set(["rejected"]));
     expect(await Promise.all(replays)).toEqual(keys);
+  });
+
+  test("a claim waits again once the last failure is older than the timeout", async () => {
+    const store = storeOn(primary, { replicaTimeoutMs: 2_000 });
+    await replica.pause();
+    await expect(store.claim([requestOf("before")])).rejects.toThrow("0 of 1 replicas");
+    const now = performance.now.bind(performance);
+    vi.spyOn(performance, "now").mockImplementation(() => now() + 2_000);
+    onTestFinished(() => {
+      vi.restoreAllMocks();
+    });
+    const claim = store.claim([requestOf("after")]);
+    await untilWaitBlocks(primary);
+    replica.resume();
+    expect(await claim).toMatchObject([{ outcome: "claimed" }]);
   });
 
   test("an outcome that had not reached it is replayed once it has, and marked then", async () => {

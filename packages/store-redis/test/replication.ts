@@ -62,6 +62,15 @@ export function replicatedStore(
   return redisStore(redis(url, cleanUp), { replicas: 1, waitClient, ...options });
 }
 
+/**
+ * Stops a replica, and closes its connection as well: what a primary sends to a replica that is only stopped
+ * waits in the kernel of the replica.
+ */
+export async function cutOff(replica: Node, { client }: Node): Promise<void> {
+  await replica.pause();
+  await client.client("KILL", "TYPE", "REPLICA");
+}
+
 /** Makes a primary of a replica whose primary is gone. */
 export async function promote({ client }: Node): Promise<void> {
   await client.replicaof("NO", "ONE");
