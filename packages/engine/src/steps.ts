@@ -290,6 +290,8 @@ export class Steps {
     const checkpoint = { revision: this.#revision, value: this.#log.toString() };
     try {
       if (await this.#claim.save(checkpoint)) return undefined;
+      // That the claim is lost is no failure of the work, whichever step learns of it.
+      this.#hasRejected = true;
       return new LeaseLostError({ token: this.#claim.token });
     } catch (error) {
       this.#isSaved = false;

@@ -307,6 +307,27 @@ describe("a step when the engine aborts the run", () => {
     expect(await engine.execute("orders", "k", 1, () => "resumed")).toMatchObject({ attempt: 2 });
   });
 
+  test("whose marker the store refuses is no failure of the work: an operator is deciding", async () => {
+    const shared = world({ steps: true });
+    const running = gate<string>();
+    const run = rejection(
+      shared.engine.execute("orders", "k", 1, async ({ step }) => {
+        await running.fn();
+        return await step("charge", () => "charged");
+      }),
+    );
+    await shared.time.advance(LEASE_MS / 2);
+    const { store } = shared.wire;
+    const { digest } = (await shared.engine.inspect("orders", "k")) ?? {};
+    const [view] = await store.read([{ digest: digest ?? "", scope: "", key: "" }]);
+    const { id, owner, token } = view ?? expect.unreachable();
+    // The first half of a release: the reason is written, and the key is given back next.
+    await store.complete([{ id, owner, token, status: "unknown", body: "json:", note: "{}" }]);
+    running.open("go on");
+    expect(await run).toMatchObject({ code: "LEASE_LOST" });
+    expect(await shared.engine.inspect("orders", "k")).toMatchObject({ state: "unknown" });
+  });
+
   test("saves the result of one that is running, without extending the lease", async () => {
     const shared = world({ steps: true });
     const running = gate<string>();

@@ -72,7 +72,7 @@ class Checker {
         break;
       }
       case "blocked":
-        for (const each of this.#openCallsFor(event.record)) each.hasSeenHolder = true;
+        for (const each of this.#openCallsFor(event.record)) each.hasMetLock = true;
         break;
       case "purged":
         this.#purge(event);

@@ -33,11 +33,6 @@ export class Effects {
     }
   }
 
-  /** Whether any step was begun in this life. */
-  hasSteps(life: number): boolean {
-    return [...this.#effects.keys()].some((key) => key.startsWith(`${life} s`));
-  }
-
   book(life: number, step: string, expect: Expect): void {
     const effect = this.#of(life, step);
     effect.booked += 1;

@@ -85,6 +85,10 @@ const RATE_MAX = 0.25;
 /** Part of the time before the provider is asked. The rest covers a store's clock of whole milliseconds. */
 const LATE_SHARE = 0.9;
 
+/**
+ * A call without steps has effects of which the log of steps shows nothing. So the calls of a key have steps
+ * all, or none.
+ */
 const WORKS: readonly [Plan["works"], ...Plan["works"][]] = [
   ["waits"],
   ["waits"],
@@ -92,10 +96,10 @@ const WORKS: readonly [Plan["works"], ...Plan["works"][]] = [
   ["calls"],
   ["steps"],
   ["steps"],
-  ["steps", "steps", "calls", "waits"],
+  ["steps"],
   ["transacts"],
   ["transacts", "waits"],
-  ["waits", "calls", "steps", "transacts"],
+  ["waits", "calls", "transacts"],
 ];
 
 /** Draws a world: which faults there are at all differs from world to world, not only how many. */
