@@ -5,6 +5,7 @@ export { InOrder } from "./in-order.ts";
 export { type ModelStoreOptions, modelStore } from "./model-store.ts";
 export { type StoredRecord, viewOf } from "./record.ts";
 export { expectAsked, type FoundRecord, recordInRow, recordsByDigest } from "./record-row.ts";
+export { columnProblems, refuseOtherTable } from "./table-columns.ts";
 export {
   type OpenTransaction,
   type TransactingDatabase,
