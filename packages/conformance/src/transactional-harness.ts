@@ -6,7 +6,7 @@ export interface TransactionalHarness<Tx = unknown> extends Harness {
   readonly stores: readonly [TransactionalStore<Tx>, TransactionalStore<Tx>];
   /** Writes one row with this label into a table of the test's own, through a transaction. */
   write(tx: Tx, label: string): unknown;
-  /** How many rows with this label are committed. */
+  /** How many rows with this label are committed, also while a transaction is open that writes one. */
   count(label: string): Promise<number>;
   /**
    * Opens a transaction as an application does, on the first handle's database, hands it to the work,

@@ -9,7 +9,7 @@ export interface Mutant {
   readonly harness: () => Harness;
 }
 
-/** What any operation is given, loosely: a mutant looks only at what it breaks. */
+/** The input of any operation, loosely: a mutant looks only at the part that it breaks. */
 export type AnyGiven = Omit<ClaimRequest, "checkpoint"> & Omit<Renewal, "checkpoint"> & Completion;
 export interface AnyStep {
   readonly record: StoredRecord | undefined;
@@ -29,7 +29,7 @@ export const NOBODY = "0".repeat(32);
 /** The store's clock. It stays right where a clause sets `Date` wrong. */
 export const storeNow = Date.now;
 
-/** A broken store on a model store's records. What is left out is sound. */
+/** A broken store on a model store's records. The parts that are left out are sound. */
 export interface Broken {
   readonly rules?: Rules;
   readonly wrap?: (
@@ -90,7 +90,7 @@ export function wrapped(name: string, caughtBy: string, wrap: NonNullable<Broken
 export const unfenced: Rules = (record, name, given, nowMs) =>
   sound(record, name, { ...given, owner: record?.owner ?? given.owner }, nowMs);
 
-/** Keeps the sound answer but changes what is stored. */
+/** Keeps the sound result but changes the stored record. */
 export function storing(
   change: (after: StoredRecord, before?: StoredRecord) => Partial<StoredRecord>,
 ): Rules {
@@ -113,7 +113,7 @@ export const told = (record: StoredRecord | undefined): AnyStep => ({ record, an
 export const isDone = (record?: StoredRecord) =>
   record?.status === "succeeded" || record?.status === "failed";
 
-/** A mutant that changes what it is given. */
+/** A mutant that changes its input. */
 export function given(
   name: string,
   caughtBy: string,

@@ -13,7 +13,7 @@ import {
 /** How far the client's clock, which clauses set wrong, is ahead of the store's. */
 const aheadMs = () => Date.now() - storeNow();
 
-/** A mutant whose rules take the time from the client for one operation, or for what concerns it. */
+/** A mutant whose rules take the time from the client, for all uses of an operation or for some. */
 function byClientsClock(
   operation: string,
   concerns: (given: Parameters<Rules>[2], record: Parameters<Rules>[0]) => boolean = () => true,
@@ -43,9 +43,9 @@ const clientMutants: readonly Mutant[] = [
     byClientsClock(operation),
   ),
   byClientsClock("complete", (given) => given.ifLapsed === true, " for an operator"),
-  byClientsClock("claim", (_, record) => record !== undefined, " what is there"),
-  byClientsClock("claim", (_, record) => isDone(record), " what has an outcome"),
-  byClientsClock("claim", (_, record) => record?.status === "released", " what was released"),
+  byClientsClock("claim", (_, record) => record !== undefined, " a record that is there"),
+  byClientsClock("claim", (_, record) => isDone(record), " a record with an outcome"),
+  byClientsClock("claim", (_, record) => record?.status === "released", " a released record"),
   byClientsClock(
     "claim",
     (given, record) => record?.status === "claimed" && given.takeOver,
@@ -160,7 +160,7 @@ const purgeMutants: readonly Mutant[] = [
     },
   })),
   ruled("never purges", "purge.expired", "purge", (record) => ({ record, answer: false })),
-  wrapped("does not count what it purges", "purge.expired", (store) => ({
+  wrapped("does not count the records it purges", "purge.expired", (store) => ({
     purge: async (limit) => {
       await store.purge(limit);
       return 0;

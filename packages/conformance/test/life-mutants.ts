@@ -44,13 +44,13 @@ const both =
   (...all) =>
     tests.every((test) => test(...all));
 
-/** What a request brings as its first checkpoint, as the rules keep it. */
+/** The first checkpoint of a request, as the rules keep it. */
 function checkpointOf(entry: AnyGiven): StoredRecord["checkpoint"] {
   const { checkpoint } = entry as { readonly checkpoint?: unknown };
   return typeof checkpoint === "string" ? { revision: 0, value: checkpoint } : undefined;
 }
 
-/** Keeps in the record what the request brings as a checkpoint, if the test allows it. */
+/** Keeps the checkpoint of the request in the record, if the test allows it. */
 const bringing = (test: Test): Rules =>
   where(test, (record, name, entry, nowMs) => {
     const checkpoint = checkpointOf(entry);
@@ -212,7 +212,7 @@ const claimMutants: readonly Mutant[] = [
     },
   ),
   ruled(
-    "grants an owner again what it left unknown",
+    "grants an owner its unknown outcome again",
     "claim.completed-owner",
     "claim",
     where(
@@ -268,25 +268,30 @@ const writeMutants: readonly Mutant[] = [
   ),
   ...(["renew", "complete", "release"] as const).flatMap((operation) => [
     ruled(
-      `lets anybody ${operation} what has lapsed`,
+      `lets a stranger ${operation} a lapsed claim`,
       `${operation}.fence`,
       operation,
       where(isLapsed, unfenced),
     ),
     ruled(
-      `does not compare tokens to ${operation} what has lapsed`,
+      `does not compare tokens to ${operation} a lapsed claim`,
       `${operation}.token`,
       operation,
       where(isLapsed, ofAnyToken),
     ),
   ]),
   ruled(
-    "lets anybody decide the unknown",
+    "lets a stranger decide an unknown outcome",
     "complete.fence",
     "complete",
     where(isUnknown, unfenced),
   ),
-  ruled("lets anybody release the unknown", "release.fence", "release", where(isUnknown, unfenced)),
+  ruled(
+    "lets a stranger release an unknown outcome",
+    "release.fence",
+    "release",
+    where(isUnknown, unfenced),
+  ),
   ruled(
     "lets operators decide shortly before a lease is over",
     "complete.if-lapsed",
@@ -308,16 +313,23 @@ const writeMutants: readonly Mutant[] = [
     "complete",
     where(both(isUnknown, isPastRetention), refusing),
   ),
-  given(
-    "moves expiry where less than eight ninths are left",
-    "complete.nine-tenths",
-    "complete",
-    ({ retentionMs = 0 }) => ({
-      retentionMs: retentionMs * 1.001,
-    }),
+  ...[0.89, 0.91].map((share) =>
+    ruled(
+      `moves expiry where less than ${share} of the retention are left`,
+      "complete.nine-tenths",
+      "complete",
+      where(isOpen, (record, name, entry, nowMs) => {
+        const { retentionMs = 0 } = entry;
+        const isShort = (record?.expiresAt ?? 0) - nowMs < share * retentionMs;
+        const step = sound(record, name, { ...entry, retentionMs: 0 }, nowMs);
+        if (step.answer !== true || step.record === undefined || !isShort) return step;
+        const expiresAt = Math.max(step.record.expiresAt, nowMs + retentionMs);
+        return { ...step, record: { ...step.record, expiresAt } };
+      }),
+    ),
   ),
   ruled(
-    "keeps a late outcome although nobody asked",
+    "keeps a late outcome that asks for no retention",
     "complete.late",
     "complete",
     where(
@@ -368,13 +380,13 @@ const writeMutants: readonly Mutant[] = [
   ),
   ...(["release", "remove"] as const).flatMap((operation) => [
     ruled(
-      `cannot ${operation} what is unknown past its retention`,
+      `cannot ${operation} an unknown outcome past its retention`,
       "claim.open-ends",
       operation,
       where(both(isUnknown, isPastRetention), refusing),
     ),
     ruled(
-      `cannot ${operation} what has lapsed past its retention`,
+      `cannot ${operation} a lapsed claim past its retention`,
       "claim.open-ends",
       operation,
       where(both(isClaimed, isPastRetention), refusing),
@@ -486,7 +498,7 @@ const takeOverMutants: readonly Mutant[] = [
     ),
   ),
   ruled(
-    "waits before it grants what was released",
+    "waits before it grants a released record",
     "claim.take-over-at-once",
     "claim",
     where(
@@ -527,7 +539,7 @@ const takeOverMutants: readonly Mutant[] = [
 /** Faults of single kinds of records, for which no clause has a story of its own. */
 const kindMutants: readonly Mutant[] = [
   ruled(
-    "does not say that lapsed work was taken over before",
+    "reports lapsed work as a first attempt although it was taken over",
     "each.claim",
     "claim",
     where(
@@ -550,7 +562,7 @@ const kindMutants: readonly Mutant[] = [
     ),
   ),
   ruled(
-    "lets operators overrule who took over",
+    "lets operators overrule a take-over",
     "each.complete",
     "complete",
     where(
@@ -584,7 +596,7 @@ export const lifeMutants: readonly Mutant[] = [
   ...takeOverMutants,
   ...kindMutants,
   ruled(
-    "adds to the wait before a take-over what the reader has seen",
+    "waits a minute longer than asked before a take-over",
     "claim.take-over-after",
     "claim",
     seeing((record, entry, nowMs) =>

@@ -2,7 +2,7 @@ import type { Claim, ClaimRequest, Completion, RecordId, Renewal, Store } from "
 import type { StoredRecord } from "@idemkit/engine/model";
 import { isDone, type Mutant, ruled, sound, told, wrapped } from "./breaking.ts";
 
-/** The operations that change entries, with what an entry of each is. */
+/** The operations on claims, with the type of their entries. */
 interface Entries {
   readonly claim: ClaimRequest;
   readonly renew: Renewal;
@@ -10,7 +10,7 @@ interface Entries {
   readonly release: Claim;
 }
 
-/** A mutant that changes the entries of lists, and not what comes alone. */
+/** A mutant that changes the entries of lists, and no entry that comes alone. */
 function inLists<Name extends keyof Entries>(
   name: string,
   caughtBy: string,
@@ -73,7 +73,7 @@ const textMutants: readonly Mutant[] = [
   inLists("cuts fingerprints in lists", "lists.texts", "claim", ({ fingerprint }) => ({
     fingerprint: fingerprint.slice(0, 32),
   })),
-  inLists("trims first checkpoints in lists", "lists.answers", "claim", ({ checkpoint }) =>
+  inLists("trims first checkpoints in lists", "lists.results", "claim", ({ checkpoint }) =>
     checkpoint === undefined ? {} : { checkpoint: checkpoint.trim() },
   ),
   inLists("cuts checkpoints in lists of renewals", "lists.texts", "renew", ({ checkpoint }) =>
@@ -81,7 +81,7 @@ const textMutants: readonly Mutant[] = [
       ? {}
       : { checkpoint: { ...checkpoint, value: checkpoint.value.slice(0, 65_535) } },
   ),
-  wrapped("cuts the bodies of replays in lists", "lists.answers", (store) => ({
+  wrapped("cuts the bodies of replays in lists", "lists.results", (store) => ({
     claim: async (requests) => {
       const answers = await store.claim(requests);
       if (requests.length === 1) return answers;
@@ -155,7 +155,7 @@ const ownMutants: readonly Mutant[] = [
     first.leaseMs === undefined ? {} : { leaseMs: first.leaseMs },
   ),
   inLists(
-    "lets lapse what a list renews without leaseMs",
+    "lets claims lapse that a list renews without leaseMs",
     "lists.own-renewals",
     "renew",
     ({ leaseMs = 0 }) => ({
@@ -323,7 +323,7 @@ export const listMutants: readonly Mutant[] = [
   capped(100),
   capped(256),
   capped(999),
-  wrapped("says true in lists of repeats", "complete.repeat-exact", (store, records) => ({
+  wrapped("returns true in lists of repeats", "complete.repeat-exact", (store, records) => ({
     complete: async (completions) => {
       const wereDone = completions.map(({ id }) => isDone(records.get(id.digest)));
       const answers = await store.complete(completions);
@@ -333,7 +333,7 @@ export const listMutants: readonly Mutant[] = [
     },
   })),
   ruled(
-    "tells an owner of any token true once it has an outcome",
+    "returns true for any token once there is an outcome",
     "complete.token",
     "complete",
     (record, ...rest) =>

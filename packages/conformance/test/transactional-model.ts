@@ -11,7 +11,7 @@ import type {
 import { modelStore, type StoredRecord, transition } from "@idemkit/engine/model";
 import type { TransactionalHarness } from "../src/index.ts";
 
-/** A transaction: what it writes is its own until it is committed. */
+/** A transaction. Its writes are its own until the commit. */
 export interface Tx {
   readonly records: Map<string, StoredRecord>;
   rows: string[];
@@ -53,12 +53,12 @@ export class Database implements Tx {
 
 /** The parts of `transact`, each of which a broken store may have otherwise. */
 export interface Parts {
-  /** Whether the work is done, by the answer to its claim. */
+  /** Whether the work runs, by the result of its claim. */
   readonly isGranted: (answer: Transacted) => boolean;
   readonly claim: (db: Database, tx: Tx, request: ClaimRequest) => Promise<Transacted>;
-  /** Ends a transaction whose work has written what it wrote, and answers whether it is recorded. */
+  /** Ends a transaction whose work is over, and returns whether its outcome is recorded. */
   readonly end: (db: Database, tx: Tx, completion: Completion) => Promise<boolean>;
-  /** Is called where the work throws, with the rows as they were before it. */
+  /** Is called when the work throws, with the rows as they were before it. */
   readonly undo: (db: Database, tx: Tx, rows: string[], request: ClaimRequest) => Promise<void>;
   readonly failed: (
     error: unknown,

@@ -22,7 +22,7 @@ const mutants: readonly Mutant[] = [
     },
   },
   {
-    name: "commits the outcome in a second commit, whatever becomes of it",
+    name: "commits the outcome in a second commit, even if it is refused",
     caughtBy: "transact.refused-outcome",
     end: async (db, tx, completion) => {
       await db.commit(tx);
@@ -96,22 +96,22 @@ const mutants: readonly Mutant[] = [
     isGranted: ({ outcome }) => outcome === "claimed" || outcome === "completed",
   },
   {
-    name: "keeps what work wrote that threw",
+    name: "keeps the rows of work that threw",
     caughtBy: "transact.throws",
     undo: (db, tx) => db.commit(tx),
   },
   {
-    name: "records a failure beside what the work wrote",
+    name: "records a failure beside the rows of its work",
     caughtBy: "transact.on-error",
     undo: async () => undefined,
   },
   {
-    name: "records failures that nobody wants",
+    name: "records failures that onError did not return",
     caughtBy: "transact.on-error-silent",
     failed: (_, { token }, { id, owner }) => ({ id, owner, token, status: "failed", body: "" }),
   },
   {
-    name: "works on what is not to be had",
+    name: "runs work without a claim",
     caughtBy: "transact.refused",
     isGranted: () => true,
   },
@@ -158,12 +158,12 @@ const mutants: readonly Mutant[] = [
     exclusive: (_, task) => task(),
   },
   {
-    name: "commits what is bound at once",
+    name: "commits the writes of a bound store at once",
     caughtBy: "bind.rolls-back",
     bind: (db) => recordsOf(db),
   },
   {
-    name: "never commits what is bound",
+    name: "never commits the writes of a bound store",
     caughtBy: "bind.commits",
     bind: (db) => recordsOf(db.begin()),
   },

@@ -36,7 +36,7 @@ async function withDateAhead<T>(aheadMs: number, call: () => Promise<T>): Promis
   }
 }
 
-/** What is claimed, renewed, read and listed under a wrong clock lasts as long as it should. */
+/** Claims, renewals, reads and lists under a wrong clock show the right lease. */
 async function checkRunning(bench: Bench, wrongly: Wrongly): Promise<void> {
   const { createdAt: nowMs } = await bench.subject().claimed();
   const subject = bench.subject();
@@ -57,7 +57,7 @@ async function checkRunning(bench: Bench, wrongly: Wrongly): Promise<void> {
   assertAbout(shown?.leaseRemainingMs, LEASE_MS, "lease as listed");
 }
 
-/** What has lapsed is reported, settled and taken over, and only then. */
+/** A lapsed claim is reported, settled and taken over, and no claim that runs. */
 async function checkLapsed(bench: Bench, wrongly: Wrongly): Promise<void> {
   const [taken, settled] = bench.subjects(2) as [Subject, Subject];
   await taken.claimed();
@@ -66,7 +66,7 @@ async function checkLapsed(bench: Bench, wrongly: Wrongly): Promise<void> {
   assert.equal((await wrongly(() => taken.view())).state, "lapsed");
   assert.equal((await wrongly(() => taken.claim())).outcome, "lapsed");
   const found = await wrongly(() => listed(bench.first, "lapsed", [taken, settled], 1_000));
-  assert.equal(found.length, 2, "what has lapsed is listed as lapsed");
+  assert.equal(found.length, 2, "lapsed claims are listed as lapsed");
   const early = { takeOver: true, takeOverAfterMs: 3 * LEASE_MS };
   assert.equal((await wrongly(() => taken.claim(early))).outcome, "lapsed");
   const late = { takeOver: true, takeOverAfterMs: LEASE_MS / 2 };
@@ -75,7 +75,7 @@ async function checkLapsed(bench: Bench, wrongly: Wrongly): Promise<void> {
   assert.equal(await wrongly(() => settled.complete(owner, { ifLapsed: true })), true);
 }
 
-/** An outcome is as old as it is, and lives as long as it should. */
+/** An outcome has its right age, and lives for its retention. */
 async function checkOutcome(bench: Bench, wrongly: Wrongly): Promise<void> {
   const subject = bench.subject();
   const { owner, token, createdAt: nowMs } = await subject.claimed();
@@ -106,7 +106,7 @@ async function checkReleased(bench: Bench, wrongly: Wrongly): Promise<void> {
   assertAbout(leaseRemainingMs, LEASE_MS, "lease of a claim after a release");
 }
 
-/** What has expired is gone. */
+/** An expired record is absent. */
 async function checkExpired(bench: Bench, wrongly: Wrongly): Promise<void> {
   const [done, released] = bench.subjects(2) as [Subject, Subject];
   const { owner, token } = await done.claimed();

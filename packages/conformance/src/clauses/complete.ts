@@ -188,7 +188,7 @@ export const completeClauses = [
           return { ...claim, status: "succeeded" as const, body };
         });
       const [stored, others] = [completions(0), completions(1)];
-      const all = (answer: boolean) => claims.map(() => answer);
+      const all = (isRecorded: boolean) => claims.map(() => isRecorded);
       assert.deepEqual(await bench.first.complete(stored), all(true));
       assert.deepEqual(await bench.second.complete(others), all(false), "others, in a list");
       assert.deepEqual(await bench.second.complete(stored), all(true), "the same, in a list");

@@ -15,8 +15,8 @@ import {
 import { BODIES, KEYS, SCOPE, TEXTS } from "../texts.ts";
 
 /**
- * Statements for lists like to take from the first entry how all are treated. So each list comes in
- * both orders: an entry that has what others lack once stands first, and once does not.
+ * A statement for a list may treat all entries as it treats the first. So each list comes in both
+ * orders: an optional member is once missing in the first entry, and once set there.
  */
 const ORDERS = ["as it is", "turned round"] as const;
 
@@ -24,7 +24,7 @@ function inOrder<T>(order: (typeof ORDERS)[number], entries: readonly T[]): read
   return order === "as it is" ? entries : entries.toReversed();
 }
 
-/** What one claim of a list asks for, and whether it may take over what lapsed a minute ago. */
+/** Claims of one list, and their results for a claim that lapsed a minute ago. */
 const TAKE_OVERS = [
   { given: { takeOver: false }, outcome: "lapsed" },
   { given: { takeOver: true }, outcome: "claimed" },
@@ -34,7 +34,7 @@ const TAKE_OVERS = [
   { given: { takeOver: false, takeOverAfterMs: LEASE_MS / 2 }, outcome: "lapsed" },
 ] as const;
 
-/** Completions of claims that run, what each is told, and how long the outcome then lives. */
+/** Completions of claims that run, and how long each outcome lives. Undefined: it is refused. */
 const COMPLETIONS: readonly {
   readonly given: Omit<Completion, keyof Claim>;
   readonly livesMs: number | undefined;
@@ -105,7 +105,7 @@ function completionsOf(claims: readonly Claim[], given: readonly Texts[]): reado
   });
 }
 
-/** Long texts would drown what failed: their places and lengths say enough. */
+/** Reports the place and the lengths of a text that changed: the text itself may be long. */
 function assertTexts(actual: readonly unknown[], expected: readonly string[], kind: string): void {
   const shown = (text: unknown) => (typeof text === "string" ? text.length : text);
   for (const [index, text] of expected.entries()) {
@@ -144,7 +144,7 @@ export const listEntriesClauses = [
     }
   }),
 
-  clause("lists.own-take-overs", "each claim of a list takes over for itself", async (bench) => {
+  clause("lists.own-take-overs", "each claim of a list has its own take-over", async (bench) => {
     for (const order of ORDERS) {
       const cases = inOrder(order, TAKE_OVERS);
       const subjects = bench.subjects(cases.length);
@@ -242,7 +242,7 @@ export const listEntriesClauses = [
     }
   }),
 
-  clause("lists.answers", "a list of claims is answered in whole texts", async (bench) => {
+  clause("lists.results", "a list of claims returns whole texts", async (bench) => {
     const given = recordsOfTexts(bench);
     const requests = given.map(requestOf);
     const others = requests.map((request) => ({ ...request, owner: newOwner(), takeOver: false }));

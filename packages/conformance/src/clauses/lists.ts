@@ -180,7 +180,7 @@ export const listsClauses = [
     await expectAll("lapsed");
     await endAll("unknown");
     await expectAll("unknown");
-    // Other clauses page through what is open: these records must not be in their way.
+    // Other clauses page through the open records: these must not be in their way.
     await endAll("succeeded");
   }),
 ];

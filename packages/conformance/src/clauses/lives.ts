@@ -9,7 +9,7 @@ import {
   TOLERANCE_MS,
 } from "../bench.ts";
 
-/** What ends open work, or keeps it open. */
+/** The operations that end open work, or keep it open. */
 const ENDS: Readonly<Record<string, (subject: Subject, owner: string) => Promise<boolean>>> = {
   release: (subject, owner) => subject.release(owner),
   remove: async (subject) => await subject.remove((await subject.view()).token),
@@ -36,17 +36,21 @@ export const livesClauses = [
     },
   ),
 
-  clause("claim.attempts", "every take-over and claim after a release counts", async (bench) => {
-    const [taken, released] = bench.subjects(2) as [Subject, Subject];
-    for (let attempt = 1; attempt <= 4; attempt += 1) {
-      assert.equal((await taken.claimed({ takeOver: true })).attempt, attempt);
-      assert.equal((await taken.view()).attempt, attempt);
-      const { owner, attempt: shown } = await released.claimed();
-      assert.equal(shown, attempt);
-      await released.release(owner);
-      await bench.elapse(LEASE_MS);
-    }
-  }),
+  clause(
+    "claim.attempts",
+    "every take-over and every claim after a release counts",
+    async (bench) => {
+      const [taken, released] = bench.subjects(2) as [Subject, Subject];
+      for (let attempt = 1; attempt <= 4; attempt += 1) {
+        assert.equal((await taken.claimed({ takeOver: true })).attempt, attempt);
+        assert.equal((await taken.view()).attempt, attempt);
+        const { owner, attempt: shown } = await released.claimed();
+        assert.equal(shown, attempt);
+        await released.release(owner);
+        await bench.elapse(LEASE_MS);
+      }
+    },
+  ),
 
   clause("claim.retention", "expiry counts from the latest claim", async (bench) => {
     const [taken, released] = bench.subjects(2) as [Subject, Subject];
@@ -128,7 +132,7 @@ export const livesClauses = [
     await bench.elapse(2 * RETENTION_MS);
     for (const { name, end, subject, owner, state } of cases) {
       assert.equal((await subject.view()).state, state);
-      assert.equal(await end(subject, owner), true, `${name} of what is ${state}`);
+      assert.equal(await end(subject, owner), true, `${name} of a record that is ${state}`);
     }
   }),
 

@@ -1,102 +1,14 @@
 import assert from "node:assert/strict";
 import { setImmediate as turn } from "node:timers/promises";
-import type {
-  Claimed,
-  ClaimRequest,
-  Completion,
-  RecordView,
-  Status,
-  Transacted,
-  TransactionalStore,
-  TransactOptions,
-} from "@idemkit/engine";
-import { assertAbout, Bench, LEASE_MS, newOwner, RETENTION_MS, type Subject } from "../bench.ts";
-import type { TransactionalClause, TransactionalHarness } from "../transactional-harness.ts";
+import type { Claimed, RecordView } from "@idemkit/engine";
+import { assertAbout, LEASE_MS, newOwner, RETENTION_MS } from "../bench.ts";
+import { transactionalClause as clause, completionOf } from "../transaction-bench.ts";
+import type { TransactionalClause } from "../transactional-harness.ts";
 
 const RIVALS = 16;
 const ROUNDS = 8;
 /** How often a clause looks at a transaction that goes on. */
 const LOOKS_MAX = 10_000;
-
-type AnyHarness = TransactionalHarness<unknown>;
-
-/** What a clause works with: subjects as everywhere, and transactions on them that leave a row behind. */
-class TransactionBench extends Bench {
-  readonly harness: AnyHarness;
-  runs = 0;
-
-  constructor(harness: AnyHarness) {
-    super(harness);
-    this.harness = harness;
-  }
-
-  /** Writes a row labelled with the record's digest, and completes. */
-  async transact(
-    request: ClaimRequest,
-    given: {
-      readonly through?: TransactionalStore<unknown>;
-      readonly status?: Status;
-      readonly body?: string;
-      /** Changes the completion into one that the store has to refuse. */
-      readonly forge?: Partial<Pick<Completion, "owner" | "ifLapsed">>;
-      /** Is called once the row is written. Where the driver knows promises, the work waits for it. */
-      readonly meanwhile?: () => Promise<void>;
-      readonly thenThrow?: Error;
-      readonly options?: TransactOptions;
-    } = {},
-  ): Promise<Transacted> {
-    const { through = this.harness.stores[0], thenThrow, meanwhile, options } = given;
-    const work = (tx: unknown, claimed: Claimed) => {
-      this.runs += 1;
-      const written = this.harness.write(tx, request.id.digest);
-      const looked = isLater(written) ? written.then(meanwhile) : meanwhile?.();
-      const end = () => {
-        if (thenThrow !== undefined) throw thenThrow;
-        return { ...completionOf(request, claimed, given), ...given.forge };
-      };
-      return isLater(written) ? written.then(() => looked).then(end) : end();
-    };
-    return await through.transact(request, work as () => Completion, options);
-  }
-
-  /** What is committed, seen from outside. */
-  async committed(subject: Subject) {
-    const rowsBefore = await this.effects(subject);
-    const view = await subject.through(this.second).read();
-    return { rowsBefore, view, rowsAfter: await this.effects(subject) };
-  }
-
-  async effects({ id }: Subject): Promise<number> {
-    return await this.harness.count(id.digest);
-  }
-}
-
-function completionOf(
-  { id, owner, retentionMs }: ClaimRequest,
-  { token }: Claimed,
-  { status = "succeeded", body = "body" }: { readonly status?: Status; readonly body?: string },
-): Completion {
-  return { id, owner, token, status, body, retentionMs };
-}
-
-function clause(
-  id: string,
-  title: string,
-  check: (bench: TransactionBench) => Promise<void>,
-): TransactionalClause {
-  return {
-    id,
-    title,
-    check: async (harness) => {
-      try {
-        await check(new TransactionBench(harness as unknown as AnyHarness));
-      } catch (error) {
-        if (error instanceof Error) error.message = `${id}: ${title}\n${error.message}`;
-        throw error;
-      }
-    },
-  };
-}
 
 export const transactClauses: readonly TransactionalClause[] = [
   clause("transact.commits", "claim, work and outcome are one commit", async (bench) => {
@@ -113,7 +25,7 @@ export const transactClauses: readonly TransactionalClause[] = [
     assertAbout(leftMs, RETENTION_MS, "retention");
     assert.deepEqual([await bench.effects(subject), bench.runs], [1, 1]);
   }),
-  clause("transact.isolated", "nothing is seen of work that goes on", async (bench) => {
+  clause("transact.isolated", "a transaction shows nothing before its commit", async (bench) => {
     const subject = bench.subject();
     const seen: Promise<{ readonly rows: number; readonly view: RecordView | undefined }>[] = [];
     const meanwhile = async () => {
@@ -129,7 +41,7 @@ export const transactClauses: readonly TransactionalClause[] = [
     assert.ok([undefined, "succeeded"].includes(looked?.view?.status), "an outcome or none");
     assert.notEqual(looked?.view?.state, "in-progress", "the claim was seen before its outcome");
   }),
-  clause("transact.together", "work and outcome are seen together", async (bench) => {
+  clause("transact.together", "work and outcome become visible together", async (bench) => {
     for (let round = 0; round < ROUNDS; round += 1) {
       const subject = bench.subject();
       let isOver = false;
@@ -152,8 +64,8 @@ export const transactClauses: readonly TransactionalClause[] = [
   clause("transact.refused-outcome", "work whose outcome is refused is undone", async (bench) => {
     for (const forge of [{ owner: newOwner() }, { ifLapsed: true }]) {
       const subject = bench.subject();
-      const answer = await bench.transact(subject.request(), { forge }).catch(() => undefined);
-      assert.notEqual(answer?.outcome, "claimed");
+      const result = await bench.transact(subject.request(), { forge }).catch(() => undefined);
+      assert.notEqual(result?.outcome, "claimed");
       assert.equal(await subject.through(bench.second).read(), undefined);
       assert.equal(await bench.effects(subject), 0);
       const again = await bench.transact(subject.request());
@@ -332,8 +244,3 @@ export const transactClauses: readonly TransactionalClause[] = [
     assert.equal((await subject.view()).state, "in-progress");
   }),
 ];
-
-/** Some drivers' queries are sent only once somebody asks for what came of them. */
-function isLater(written: unknown): written is PromiseLike<unknown> {
-  return typeof written === "object" && written !== null && "then" in written;
-}
