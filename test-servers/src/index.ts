@@ -12,6 +12,7 @@ export { type MixedUpScenario, mixedUpRows } from "./mixed-up-rows.ts";
 export { startMariaDb, startMysql } from "./mysql.ts";
 export { serveStore, storeInAnotherProcess } from "./other-process.ts";
 export { type Outliving, outliveConnections } from "./outlive-connections.ts";
+export { startPgBouncer } from "./pgbouncer.ts";
 export { startPostgres } from "./postgres.ts";
 export { loseAnswers, loseCommit, roundTrips, roundTripsOfTransaction } from "./probes.ts";
 export { startProxy, type TestProxy } from "./proxy.ts";

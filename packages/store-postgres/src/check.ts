@@ -6,7 +6,8 @@ import {
   trialProblem,
 } from "@idemkit/engine/model";
 import { appliedVersion, LATEST_VERSION, recordsIn } from "./migrate.ts";
-import type { Queries } from "./queries.ts";
+import { poolerProblem } from "./pooler.ts";
+import type { Database, Queries } from "./queries.ts";
 import { TABLE_INDEXES, tableProblems } from "./schema.ts";
 import { inSchema } from "./statements.ts";
 
@@ -41,13 +42,20 @@ const TABLE = `
 
 const FORGET = "DELETE FROM idemkit_records WHERE digest = $1::text::uuid";
 
+/** How the store that is checked was made. */
+interface CheckedStore {
+  readonly schema: string | undefined;
+  readonly prepare: boolean;
+}
+
 /** @throws Error that lists what is wrong and what to do */
 export async function check(
-  queries: Queries,
-  schema: string | undefined,
+  database: Database,
+  { schema, prepare }: CheckedStore,
   store: Store,
   options: CheckOptions = {},
 ): Promise<CheckReport> {
+  const queries: Queries = database;
   const table = recordsIn(schema);
   const [row] = await queries.run(TABLE, [table]);
   const isLogged = row?.[0] !== "u";
@@ -59,6 +67,7 @@ export async function check(
       `The user may not read and write ${table}: grant SELECT, INSERT, UPDATE, DELETE.`,
     );
   }
+  if (problems.length === 0 && prepare) problems.push(...(await poolerProblems(database)));
   if (problems.length === 0) problems.push(...(await trialProblems(queries, schema, store)));
   const advice = isLogged
     ? "set fsync, full_page_writes and synchronous_commit to on"
@@ -68,6 +77,15 @@ export async function check(
     throw new Error(`The Postgres database is not fit for idemkit. ${problems.join(" ")}`);
   }
   return { ...report, ...(schemaVersion !== undefined && { schemaVersion }) };
+}
+
+async function poolerProblems(database: Database): Promise<readonly string[]> {
+  try {
+    const problem = await poolerProblem(database);
+    return problem === undefined ? [] : [problem];
+  } catch (error) {
+    return [`A prepared statement on trial failed: ${(error as Error).message}.`];
+  }
 }
 
 /** What is wrong with a claim on trial. */

@@ -3,8 +3,9 @@ export interface PostgresStoreOptions {
   readonly schema?: string;
   /**
    * Whether the server may keep plans under names, which saves it most of its work for each call.
-   * Switch it off behind a pooler that shares connections between transactions and cannot follow
-   * named statements, such as PgBouncer before 1.21. Default: true.
+   * Switch it off behind a pooler that shares connections between transactions and does not follow
+   * named statements, such as PgBouncer in transaction mode before 1.21 or with
+   * `max_prepared_statements = 0`. `check()` finds such a pooler. Default: true.
    */
   readonly prepare?: boolean;
 }

@@ -30,8 +30,9 @@ import { ERRORS, Statements, Texts } from "./statements.ts";
 export interface PostgresStore<Tx = unknown> extends TransactionalStore<Tx, false> {
   /**
    * Looks whether the database is fit for use: its schema, its rights, whether a claim on trial works,
-   * and what an acknowledged outcome survives. It deletes what it tried again. Call it once at the
-   * start.
+   * whether prepared statements stay with their connection, and what an acknowledged outcome survives. It
+   * takes two connections at once, and waits one second at most for the second. It deletes what it
+   * tried again. Call it once at the start.
    *
    * @throws Error that lists what is wrong and what to do
    */
@@ -50,22 +51,21 @@ export function postgresStore<C extends PostgresClient>(
   client: C,
   options: PostgresStoreOptions = {},
 ): PostgresStore<TransactionOf<C>> {
-  const { schema, prepare } = optionsOf(options);
-  return new PooledStore(databaseOf(client), schema, prepare);
+  return new PooledStore(databaseOf(client), optionsOf(options));
 }
 
 class PooledStore<Tx> extends Records implements PostgresStore<Tx> {
   readonly #database: Database;
-  readonly #schema: string | undefined;
+  readonly #options: ReturnType<typeof optionsOf>;
   /** Of statements inside transactions, which are the same in all of them. */
   readonly #texts: Texts;
   readonly #transacting: TransactingDatabase<Tx>;
 
-  constructor(database: Database, schema: string | undefined, prepare: boolean) {
-    super(new Statements(database, new Texts({ schema, prepare, isBound: false })));
+  constructor(database: Database, options: ReturnType<typeof optionsOf>) {
+    super(new Statements(database, new Texts({ ...options, isBound: false })));
     this.#database = database;
-    this.#schema = schema;
-    this.#texts = new Texts({ schema, prepare, isBound: true });
+    this.#options = options;
+    this.#texts = new Texts({ ...options, isBound: true });
     this.#transacting = {
       ...ERRORS,
       transaction: (idleMs, work) =>
@@ -93,7 +93,7 @@ class PooledStore<Tx> extends Records implements PostgresStore<Tx> {
   }
 
   async check(options?: CheckOptions): Promise<CheckReport> {
-    return await check(this.#database, this.#schema, this, options);
+    return await check(this.#database, this.#options, this, options);
   }
 
   #recordsIn(queries: Queries): Records {

@@ -21,6 +21,8 @@ export type Attempt = <T>(work: (tx: unknown) => Promise<T>) => Promise<T>;
 
 /** All that the store needs of a driver. */
 export interface Database extends Queries {
+  /** Runs the work on one connection, outside of a transaction. What it begins it has to end. */
+  session<T>(work: (queries: Queries) => Promise<T>): Promise<T>;
   /**
    * Runs the work in one transaction on one connection, and rolls back where it rejects.
    *

@@ -26,6 +26,8 @@ const PAUSE_MS_MAX = 20;
 const REPEATABLE_CODES = ["40P01", "40001"];
 /** No such table, no such column. */
 const SCHEMA_CODES = ["42P01", "42703"];
+/** No such prepared statement, one of that name already, or other parameters than those of its name. */
+const NAME_CODES = ["26000", "42P05", "08P01"];
 const MS_PER_SECOND = 1_000;
 const LOCK_NOT_AVAILABLE = "55P03";
 const HASH_LENGTH = 12;
@@ -129,6 +131,7 @@ export class Statements {
       } catch (error) {
         const code = codeOf(error);
         if (SCHEMA_CODES.includes(code)) throw withoutTables(error);
+        if (statement.keptAs !== undefined && isAboutName(error)) throw withoutName(error);
         if (!REPEATABLE_CODES.includes(code) || tried >= this.#triesMax) throw error;
       }
       await sleep(PAUSE_MS_MAX * Math.random());
@@ -164,6 +167,22 @@ export const ERRORS: Omit<TransactingDatabase<unknown>, "transaction"> = {
   isAnswer: (error) => /^(?!08|57)(?=.*\d)[0-9A-Z]{5}$/.test(codeOf(error)),
   isBlocked: (error) => codeOf(error) === LOCK_NOT_AVAILABLE,
 };
+
+/** Whether the server may not know what a prepared statement's name stands for. */
+export function isAboutName(error: unknown): boolean {
+  return NAME_CODES.includes(codeOf(error));
+}
+
+/** What to do where that is so. */
+export const NAME_ADVICE =
+  "If a pooler shares its connections between transactions, as PgBouncer does in transaction mode, say " +
+  "`postgresStore(client, { prepare: false })`.";
+
+function withoutName(cause: unknown): Error {
+  return new Error(`Postgres refused a prepared statement (${codeOf(cause)}). ${NAME_ADVICE}`, {
+    cause,
+  });
+}
 
 function withoutTables(cause: unknown): Error {
   return new Error(

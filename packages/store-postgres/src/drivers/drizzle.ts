@@ -19,7 +19,7 @@ interface Transacting {
  */
 export function drizzleDatabase(db: DrizzleDatabase): Database {
   const isPg = typeof db.$client !== "function";
-  const { run } = isPg
+  const { run, session } = isPg
     ? pgDatabase(db.$client as PgPool)
     : postgresJsDatabase(db.$client as PostgresJs);
   const within = (tx: unknown) => {
@@ -28,6 +28,7 @@ export function drizzleDatabase(db: DrizzleDatabase): Database {
   };
   return {
     run,
+    session,
     within,
     transaction: async (work, { isolation, settings }) => {
       const begun = async (tx: Transacting) => {

@@ -31,6 +31,7 @@ const types = { getTypeParser: () => (text: string) => text };
 export function pgDatabase(pool: PgPool): Database {
   return {
     ...runOn(pool),
+    session: (work) => onConnection(pool, (_, queries) => work(queries)),
     transaction: (work, { isolation, settings }) =>
       onConnection(pool, async (client, queries) => {
         const begin = isolation === undefined ? "BEGIN" : `BEGIN ISOLATION LEVEL ${isolation}`;

@@ -15,12 +15,21 @@ interface PostgresJsTransaction extends PostgresJsQueryable {
 
 /** The `sql` of postgres.js. */
 export interface PostgresJs extends PostgresJsQueryable {
+  reserve(): Promise<PostgresJsQueryable & { release(): void }>;
   begin(options: string, work: (sql: PostgresJsQueryable) => Promise<unknown>): Promise<unknown>;
 }
 
 export function postgresJsDatabase(sql: PostgresJs): Database {
   return {
     ...runOn(sql),
+    session: async (work) => {
+      const reserved = await sql.reserve();
+      try {
+        return await work(runOn(reserved));
+      } finally {
+        reserved.release();
+      }
+    },
     transaction: async <T>(
       work: (queries: Queries, tx: unknown, attempt: Attempt) => Promise<T>,
       { isolation, settings }: { readonly isolation?: string; readonly settings?: string },
