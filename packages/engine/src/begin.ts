@@ -62,7 +62,7 @@ async function ask(
   const request = requestOf(scope, call, owner, takeOver);
   const { storeTimeoutMs } = settings;
   const sentAtMs = runtime.monotonicMs();
-  const send = () => client.claim(request, storeTimeoutMs, lifetime);
+  const send = () => client.claim(request, sentAtMs, storeTimeoutMs, lifetime);
   const bound = (answer: Promise<Answer>) =>
     within(runtime, storeTimeoutMs, answer, "The call to claim");
   try {

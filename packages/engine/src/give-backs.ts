@@ -8,12 +8,21 @@ import type { Terms } from "./waiting.ts";
 /** A claim that is asked for, within the lifetime of an engine. */
 export class AskedClaim implements Terms<ClaimOutcome> {
   readonly request: ClaimRequest;
+  /** On the monotonic clock. */
+  readonly askedAtMs: number;
   readonly timeoutMs: number;
   readonly lifetime: Lifetime;
   readonly #giveBacks: GiveBacks;
 
-  constructor(request: ClaimRequest, timeoutMs: number, lifetime: Lifetime, giveBacks: GiveBacks) {
+  constructor(
+    request: ClaimRequest,
+    askedAtMs: number,
+    timeoutMs: number,
+    lifetime: Lifetime,
+    giveBacks: GiveBacks,
+  ) {
     this.request = request;
+    this.askedAtMs = askedAtMs;
     this.timeoutMs = timeoutMs;
     this.lifetime = lifetime;
     this.#giveBacks = giveBacks;
@@ -24,7 +33,7 @@ export class AskedClaim implements Terms<ClaimOutcome> {
   }
 }
 
-/** A given up claim of which is still unknown whether it was granted. */
+/** The open question whether a claim was granted whose call has failed. */
 interface Doubt {
   readonly lifetime: Lifetime;
   isOver: boolean;
@@ -70,16 +79,16 @@ export class GiveBacks {
     this.#runtime = runtime;
   }
 
-  /** Takes a late result: it ends the doubt, and a granted claim is released while its engine lives. */
+  /**
+   * Takes a late result: it ends the doubt, and a granted claim is released. After its engine's end that
+   * happens for as long only as calls under way may take.
+   */
   take({ request, timeoutMs, lifetime }: AskedClaim, outcome: ClaimOutcome): void {
-    if (outcome.outcome === "claimed" && !lifetime.isEnded) {
+    const isQuiet = this.#runtime.monotonicMs() > lifetime.endsAtMs + timeoutMs;
+    if (outcome.outcome === "claimed" && !isQuiet) {
       const { id, owner } = request;
-      void this.release(
-        { id, owner, token: outcome.token },
-        outcome.takenOver,
-        timeoutMs,
-        lifetime,
-      );
+      const { token, takenOver } = outcome;
+      void this.release({ id, owner, token }, takenOver, timeoutMs, lifetime);
     }
     const doubt = this.#doubts.get(request.owner);
     if (doubt === undefined) return;
@@ -114,8 +123,8 @@ export class GiveBacks {
    * release and changes nothing. A call that has timed out may still get a late result, and waits for it
    * first.
    */
-  async findOut(asked: AskedClaim, askedAtMs: number, cause: unknown): Promise<void> {
-    const { request, timeoutMs, lifetime } = asked;
+  async findOut(asked: AskedClaim, cause: unknown): Promise<void> {
+    const { request, askedAtMs, timeoutMs, lifetime } = asked;
     const share = request.takeOver ? TAKING_OVER_SHARE : 1;
     if (lifetime.isEnded || this.#doubts.size >= DOUBTS_MAX * share) return;
     const doubt: Doubt = { lifetime, isOver: false, wake: () => undefined };
@@ -139,7 +148,7 @@ export class GiveBacks {
     for (const { lifetime, wake } of this.#doubts.values()) if (lifetime.isClosing) wake();
   }
 
-  /** What is left of a grace has room for two pauses at least. */
+  /** At most half of what is left of a grace, so that a try follows within it. */
   async #pause(pauseMs: number, lifetime: Lifetime, doubt?: Doubt): Promise<void> {
     const jitter = 0.5 + this.#runtime.random();
     const leftMs = Math.max(0, lifetime.endsAtMs - this.#runtime.monotonicMs());

@@ -30,7 +30,7 @@ export class Lifetime {
     return this.#state === "ended" || (this.#parent?.isEnded ?? false);
   }
 
-  /** When the time for running work is over, on the monotonic clock. Infinity until it is closed. */
+  /** When the time for running work is over, on the monotonic clock: infinity until {@link close}. */
   get endsAtMs(): number {
     if (this.#parent === undefined) return this.#endsAtMs;
     return Math.min(this.#endsAtMs, this.#parent.endsAtMs);
@@ -72,6 +72,7 @@ export class Lifetime {
     this.#endsAtMs = Math.min(this.#endsAtMs, this.#runtime.monotonicMs() + graceMs);
     if (this.#running > 0 && this.#state !== "ended") await this.#idleOr(graceMs);
     this.#state = "ended";
+    this.#endsAtMs = Math.min(this.#endsAtMs, this.#runtime.monotonicMs());
     // Whoever called before and is more patient need not wait any longer.
     for (const wake of [...this.#onIdle]) wake();
     for (const callback of [...this.#onEnd]) callback();

@@ -1,7 +1,8 @@
 import { FaultyStoreError } from "./answers.ts";
+import { Pace } from "./pace.ts";
 import { QUEUE_LENGTH_MAX, Queue, type QueueSpec } from "./queue.ts";
 import type { Runtime } from "./runtime.ts";
-import { Alarm, Estimate, NotSentError, pause, TimedOutError, Turns, within } from "./timing.ts";
+import { Alarm, NotSentError, pause, TimedOutError, Turns, within } from "./timing.ts";
 import { type Terms, Waiting } from "./waiting.ts";
 
 /** How one operation of a store is asked for lists, and how its entries are told apart. */
@@ -31,8 +32,6 @@ const SHARE_MIN = 32;
 /** A store that works in this very process lets no timer ring before it has answered. */
 const ELSEWHERE_MS = 1;
 const LISTS_IN_FLIGHT_MAX = 2;
-/** A list is late after so many times what lists have lately taken. */
-const LATE_FACTOR = 2;
 /** How long a probe keeps others from being sent. */
 const PROBE_MS = 500;
 const ASKED_ALONE_AT_ONCE_MAX = 16;
@@ -58,7 +57,7 @@ export class Line<Entry, Answer> {
   readonly #queue: Queue<Entry, Answer>;
   /** What is sent only while no call waits in the queue, one list at a time. */
   readonly #background: Queue<Entry, Answer>;
-  readonly #taken = new Estimate();
+  readonly #pace = new Pace();
   #inFlight = 0;
   #isBackgroundInFlight = false;
   #flushIsPlanned = false;
@@ -79,29 +78,11 @@ export class Line<Entry, Answer> {
    * Rejects with the store's error, or after timeoutMs, all tries and all waiting included; with
    * NotSentError if the store knows nothing of it.
    */
-  ask(entry: Entry, timeoutMs: number, terms?: Terms<Answer>): Promise<Answer> {
-    return this.#ask(this.#queue, entry, timeoutMs, terms);
-  }
-
-  /** The same for a call that waits until no other does. */
-  askInBackground(entry: Entry, timeoutMs: number, terms?: Terms<Answer>): Promise<Answer> {
-    return this.#ask(this.#background, entry, timeoutMs, terms);
-  }
-
-  /** Fails the waiting calls that are too late: some may end sooner than they did. */
-  recheck(): void {
-    const tooLateMs = this.#tooLateMs();
-    for (const queue of [this.#queue, this.#background]) {
-      for (const waiting of queue.takeLate(tooLateMs)) waiting.fail(this.#tooLate(waiting));
-    }
-    this.#setAlarm();
-  }
-
-  #ask(
-    queue: Queue<Entry, Answer>,
+  ask(
     entry: Entry,
     timeoutMs: number,
-    terms: Terms<Answer> | undefined,
+    terms?: Terms<Answer>,
+    queue: Queue<Entry, Answer> = this.#queue,
   ): Promise<Answer> {
     const isTimed = !this.#spec.isBound;
     const deadlineMs = isTimed ? this.#runtime.monotonicMs() + timeoutMs : Number.POSITIVE_INFINITY;
@@ -115,6 +96,20 @@ export class Line<Entry, Answer> {
       this.#alarm.ringBy(waiting.endsAtMs);
     }
     return waiting.result;
+  }
+
+  /** The same for a call that waits until no other does. */
+  askInBackground(entry: Entry, timeoutMs: number, terms?: Terms<Answer>): Promise<Answer> {
+    return this.ask(entry, timeoutMs, terms, this.#background);
+  }
+
+  /** Fails the waiting calls that are too late: some may end sooner than they did. */
+  recheck(): void {
+    const tooLateMs = this.#tooLateMs(this.#runtime.monotonicMs());
+    for (const queue of [this.#queue, this.#background]) {
+      for (const waiting of queue.takeLate(tooLateMs)) waiting.fail(this.#tooLate(waiting));
+    }
+    this.#setAlarm();
   }
 
   /** Waits for the end of the present turn, so that calls made together leave together. */
@@ -142,11 +137,17 @@ export class Line<Entry, Answer> {
 
   /** Sends the next list, and fails the calls before it that are too late. */
   #sendFrom(queue: Queue<Entry, Answer>): void {
-    const { list, late } = queue.take(this.#lengthMax(queue.length), this.#tooLateMs());
+    const nowMs = this.#runtime.monotonicMs();
+    const { list, late } = queue.take(this.#lengthMax(queue.length), this.#tooLateMs(nowMs));
     const newest = late.at(-1);
-    if (list.length === 0 && newest !== undefined && this.#isProbe(newest)) list.push(newest);
+    const isProbe = list.length === 0 && newest !== undefined && this.#isProbe(newest);
+    if (isProbe) list.push(newest);
     for (const waiting of late) if (waiting !== list[0]) waiting.fail(this.#tooLate(waiting));
-    if (list.length > 0) void this.#run(list, queue === this.#background);
+    if (list.length === 0) return;
+    let leftMs = Number.POSITIVE_INFINITY;
+    for (const { deadlineMs } of list) leftMs = Math.min(leftMs, deadlineMs - nowMs);
+    const patienceMs = isProbe ? Math.min(leftMs, PROBE_MS) : this.#pace.patienceMs(leftMs, nowMs);
+    void this.#run(list, patienceMs, queue === this.#background);
   }
 
   #lengthMax(waiting: number): number {
@@ -156,9 +157,8 @@ export class Line<Entry, Answer> {
   }
 
   /** A call that ends by then is not sent. */
-  #tooLateMs(): number {
-    const nowMs = this.#runtime.monotonicMs();
-    return this.#spec.isUselessLate ? nowMs + this.#taken.at(nowMs) : nowMs;
+  #tooLateMs(nowMs: number): number {
+    return this.#spec.isUselessLate ? nowMs + this.#pace.neededMs(nowMs) : nowMs;
   }
 
   /**
@@ -166,15 +166,19 @@ export class Line<Entry, Answer> {
    * under way: otherwise an estimate that is too high would never be corrected.
    */
   #isProbe(waiting: Waiting<Entry, Answer>): boolean {
-    const isNews = waiting.madeAtMs >= this.#taken.measuredAtMs;
+    const isNews = this.#pace.isKnownAt(waiting.madeAtMs);
     return this.#inFlight === 0 && isNews && !waiting.isOfClosing;
   }
 
-  async #run(list: readonly Waiting<Entry, Answer>[], isBackground: boolean): Promise<void> {
+  async #run(
+    list: readonly Waiting<Entry, Answer>[],
+    patienceMs: number,
+    isBackground: boolean,
+  ): Promise<void> {
     this.#inFlight += 1;
     if (isBackground) this.#isBackgroundInFlight = true;
     try {
-      await this.#sendFor(this.#patienceMs(list), list);
+      await this.#sendFor(patienceMs, list);
     } catch (error) {
       if (this.#spec.isBound) for (const waiting of list) waiting.fail(error);
       else for (const waiting of list) this.#askAgain(waiting, error, list.length === 1);
@@ -184,41 +188,35 @@ export class Line<Entry, Answer> {
     if (this.#queue.length + this.#background.length > 0) this.#planFlush();
   }
 
-  /** Half of the time is kept for asking again, unless lists have lately taken about as long. */
-  #patienceMs(list: readonly Waiting<Entry, Answer>[]): number {
-    const nowMs = this.#runtime.monotonicMs();
-    const takenMs = this.#taken.at(nowMs);
-    let leftMs = Number.POSITIVE_INFINITY;
-    for (const { deadlineMs } of list) leftMs = Math.min(leftMs, deadlineMs - nowMs);
-    const isProbe = this.#spec.isUselessLate && leftMs <= takenMs;
-    if (isProbe) return Math.min(leftMs, PROBE_MS);
-    return Math.min(leftMs, Math.max(leftMs / 2, LATE_FACTOR * takenMs));
-  }
-
   /** Settles the calls of a list. Rejects after timeoutMs, and then settles them later. */
   async #sendFor(timeoutMs: number, list: readonly Waiting<Entry, Answer>[]): Promise<void> {
     const { name, isBound } = this.#spec;
-    const sent = this.#send(list);
+    const sentAtMs = this.#runtime.monotonicMs();
+    const sent = this.#send(list, sentAtMs);
     try {
       const timed = isBound ? sent : within(this.#runtime, timeoutMs, sent, `The call to ${name}`);
       this.#settle(list, await timed);
     } catch (error) {
-      const late = (answers: readonly Answer[]) => this.#settle(list, answers);
-      if (error instanceof TimedOutError) sent.then(late).catch(() => undefined);
+      if (error instanceof TimedOutError) {
+        this.#pace.late(sentAtMs, this.#runtime.monotonicMs());
+        sent.then((answers) => this.#settle(list, answers)).catch(() => undefined);
+      }
       throw error;
     }
   }
 
-  async #send(list: readonly Waiting<Entry, Answer>[]): Promise<readonly Answer[]> {
+  async #send(
+    list: readonly Waiting<Entry, Answer>[],
+    sentAtMs: number,
+  ): Promise<readonly Answer[]> {
     const { name, send } = this.#spec;
-    const sentAtMs = this.#runtime.monotonicMs();
     const answers = await this.#timed(list.length, () => send(list.map(({ entry }) => entry)));
     if (!Array.isArray(answers) || answers.length !== list.length) {
       throw new FaultyStoreError(
         `${name}: expected one answer for each of ${list.length} entries, in their order.`,
       );
     }
-    this.#taken.measure(sentAtMs, this.#runtime.monotonicMs());
+    this.#pace.answered(sentAtMs, this.#runtime.monotonicMs());
     return answers;
   }
 
@@ -276,8 +274,10 @@ export class Line<Entry, Answer> {
       try {
         return await this.#aloneTurns.take(async () => {
           if (!waiting.isOpen) return;
-          if (waiting.endsAtMs <= this.#tooLateMs()) throw error;
-          const leftMs = waiting.endsAtMs - this.#runtime.monotonicMs();
+          const nowMs = this.#runtime.monotonicMs();
+          const leftMs = waiting.endsAtMs - nowMs;
+          const neededMs = this.#spec.isUselessLate ? this.#pace.neededAgainMs(nowMs) : 0;
+          if (leftMs <= neededMs) throw error;
           await this.#sendFor(leftMs / (TRIES_MAX - tried), [waiting]);
         });
       } catch (nextError) {

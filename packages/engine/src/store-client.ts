@@ -54,14 +54,18 @@ export class StoreClient {
    * Claims, within the lifetime of an engine. After it has rejected, nothing runs under the request's
    * owner any more, and what was sent is given back.
    */
-  async claim(request: ClaimRequest, timeoutMs: number, lifetime: Lifetime): Promise<ClaimOutcome> {
-    const askedAtMs = this.#runtime.monotonicMs();
-    const asked = new AskedClaim(request, timeoutMs, lifetime, this.#giveBacks);
+  async claim(
+    request: ClaimRequest,
+    askedAtMs: number,
+    timeoutMs: number,
+    lifetime: Lifetime,
+  ): Promise<ClaimOutcome> {
+    const asked = new AskedClaim(request, askedAtMs, timeoutMs, lifetime, this.#giveBacks);
     try {
       return await this.#front.claim(request, timeoutMs, asked);
     } catch (cause) {
       const error = new StoreError("claim", cause);
-      if (error.wasSent && !this.isBound) void this.#giveBacks.findOut(asked, askedAtMs, cause);
+      if (error.wasSent && !this.isBound) void this.#giveBacks.findOut(asked, cause);
       throw error;
     }
   }

@@ -121,31 +121,3 @@ export class Alarm {
     this.#atMs = Number.POSITIVE_INFINITY;
   }
 }
-
-/** After so long without a new measurement only half of an estimate counts. */
-const HALF_LIFE_MS = 10_000;
-/** To which share an estimate falls with one shorter measurement. */
-const FALL = 1 / 4;
-
-/**
- * How long something has lately taken. It rises at once, and falls with shorter measurements and with
- * time that passes.
- */
-export class Estimate {
-  /** When it was measured last. */
-  measuredAtMs = Number.NEGATIVE_INFINITY;
-  #ms = 0;
-  #begunAtMs = Number.NEGATIVE_INFINITY;
-
-  at(nowMs: number): number {
-    return this.#ms === 0 ? 0 : this.#ms * 0.5 ** ((nowMs - this.measuredAtMs) / HALF_LIFE_MS);
-  }
-
-  /** Ignores what has begun before the last one that was measured: it is older news. */
-  measure(begunAtMs: number, nowMs: number): void {
-    if (begunAtMs < this.#begunAtMs) return;
-    this.#ms = Math.max(nowMs - begunAtMs, this.at(nowMs) * FALL);
-    this.#begunAtMs = begunAtMs;
-    this.measuredAtMs = nowMs;
-  }
-}

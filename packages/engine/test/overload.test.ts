@@ -10,6 +10,9 @@ import {
   type Store,
   StoreError,
 } from "../src/index.ts";
+import { Lifetime } from "../src/lifetime.ts";
+import { Pace } from "../src/pace.ts";
+import { storeClientOf } from "../src/store-client.ts";
 import { gate, otherProcess, rejection, settled, VirtualTime, world } from "./world.ts";
 
 const LATENCY_MS = 2_000;
@@ -246,6 +249,18 @@ describe("a stall of twice the store's timeout", () => {
     }
   }
 
+  test("lets no calls be sent with less and less of their time left", async () => {
+    const { engine, time, claimed, memory } = slowWorld(() => 2 * STORE_TIMEOUT_MS);
+    const callers = new Callers(engine);
+    const ended = callers.call(CALLERS);
+    await time.advance(STORE_TIMEOUT_MS);
+    await ended;
+    expect(callers.codes).toEqual({ TIMED_OUT: 512, NOT_SENT: CALLERS - 512 });
+    await time.advance(60_000);
+    expect(claimed.size).toBe(512);
+    expect(await openKeys(memory)).toEqual([]);
+  });
+
   test("of one list holds up no other", async () => {
     let isFirst = true;
     const { engine, time, memory } = slowWorld((operation) => {
@@ -300,7 +315,7 @@ describe("a store that takes longer than its timeout", () => {
     expect(await openKeys(memory)).toEqual([]);
   });
 
-  test("and was not asked for long is asked again, whatever it took then", async () => {
+  test("is asked at once after a result that came ten minutes late", async () => {
     let latencyMs = 600_000;
     const { engine, time } = slowWorld((operation) => (operation === "claim" ? latencyMs : 2));
     void engine.execute("s", "first", null, () => 1).catch(() => undefined);
@@ -312,6 +327,25 @@ describe("a store that takes longer than its timeout", () => {
       await time.advance(100);
     }
     expect(callers.ran.size).toBe(10);
+  });
+
+  test("is judged less by it the longer ago it was", () => {
+    const pace = new Pace();
+    pace.answered(0, 8_000);
+    const needed = (nowMs: number) => Math.round(pace.neededMs(nowMs));
+    expect([8_000, 18_000, 38_000, 78_000].map(needed)).toEqual([8_000, 4_000, 2_000, 1_000]);
+    pace.answered(78_000, 78_002);
+    expect(needed(78_002)).toBe(250);
+    // A list that was sent before the last one that was measured is older news.
+    pace.answered(1_000, 79_000);
+    pace.late(1_000, 79_000);
+    expect(needed(78_002)).toBe(250);
+    // One that is not back yet may take longer, and never shorter.
+    pace.late(78_000, 78_003);
+    expect(needed(78_002)).toBe(250);
+    pace.late(78_000, 81_000);
+    expect(needed(81_000)).toBe(3_000);
+    expect(pace.neededAgainMs(81_000)).toBeLessThan(250);
   });
 });
 
@@ -348,21 +382,45 @@ describe("a claim that is granted after its caller has got an error", () => {
     expect(shared.wire.count("release")).toBe(0);
   });
 
-  test("is left to lapse if its engine is closed by then: after a close nothing is sent", async () => {
-    const { engine, time, memory, counts } = slowWorld((operation) =>
-      operation === "claim" ? 7_000 : 2,
-    );
-    const run = rejection(engine.execute("s", "k", null, () => 1));
-    await time.advance(STORE_TIMEOUT_MS);
-    await run;
-    const closed = engine.close({ graceMs: 1_000 });
-    await time.advance(1_000);
-    await closed;
-    await time.advance(60_000);
-    expect(await openKeys(memory)).toEqual(["k"]);
-    expect(counts.releases).toBe(0);
-    expect(time.timers).toBe(0);
-  });
+  for (const [lateMs, isReleased] of [
+    [STORE_TIMEOUT_MS, true],
+    [STORE_TIMEOUT_MS + 1, false],
+  ] as const) {
+    test(`${lateMs} ms after the end of its engine ${isReleased ? "is released" : "lapses"}`, async () => {
+      const time = new VirtualTime();
+      const memory = memoryStore({ clock: time.clock });
+      let letGo: () => void = () => undefined;
+      const held = new Promise<void>((resolve) => {
+        letGo = resolve;
+      });
+      let released = 0;
+      const store: Store = {
+        ...memory,
+        claim: async (requests) => {
+          const outcomes = await memory.claim(requests);
+          await held;
+          return outcomes;
+        },
+        release: async (claims) => {
+          released += claims.length;
+          return await memory.release(claims);
+        },
+      };
+      const engine = createEngine({ store, runtime: time.runtime });
+      const run = rejection(engine.execute("s", "k", null, () => 1));
+      await time.advance(STORE_TIMEOUT_MS);
+      await run;
+      const closed = engine.close({ graceMs: 0 });
+      await time.advance(0);
+      await closed;
+      await time.advance(lateMs);
+      letGo();
+      await time.advance(60_000);
+      expect(released > 0).toBe(isReleased);
+      expect(await openKeys(memory)).toHaveLength(isReleased ? 0 : 1);
+      expect(time.timers).toBe(0);
+    });
+  }
 });
 
 describe("a list that is late", () => {
@@ -407,10 +465,36 @@ describe("claims that are being given back", () => {
     calls.push(second.call(100_000));
     await time.advance(10_000);
     await Promise.all(calls);
+    expect([first.ran.size, second.ran.size]).toEqual([1_024, 1_024]);
     expect(Object.keys(first.codes)).toEqual(["NOT_SENT"]);
     expect(Object.keys(second.codes)).toEqual(["NOT_SENT"]);
     expect(await openKeys(memory)).toEqual([]);
   }, 120_000);
+
+  test("are bounded, and those that may take over leave room for the others", async () => {
+    const time = new VirtualTime();
+    const memory = memoryStore({ clock: time.clock });
+    let isLost = true;
+    const claimed = new Set<string>();
+    const claim: Store["claim"] = async (requests) => {
+      const outcomes = await memory.claim(requests);
+      if (isLost) throw new Error("the connection broke");
+      for (const { id } of requests) claimed.add(id.key.split(" ")[0] + id.key);
+      return outcomes;
+    };
+    const engine = createEngine({ store: { ...memory, claim }, runtime: time.runtime });
+    const rerun = new Callers(engine.with({ guarantee: "at-least-once" }), "rerun ");
+    const block = new Callers(engine, "block ");
+    const calls = [rerun.call(5_100), block.call(5_100)];
+    await time.advance(105);
+    await Promise.all(calls);
+    isLost = false;
+    await time.advance(1_000);
+    const open = (await openKeys(memory)).map((key) => key.split(" ")[0]);
+    expect(open.filter((kind) => kind === "rerun")).toHaveLength(100);
+    expect(open.filter((kind) => kind === "block")).toHaveLength(100);
+    expect(claimed.size).toBe(10_000);
+  }, 60_000);
 
   test("wait until no live claim does", async () => {
     const { time, front, lists, letGo } = heldFront();
@@ -468,12 +552,15 @@ describe("claims that are being given back", () => {
 
 describe("a full queue", () => {
   test("rejects with its own code, and says that nothing was sent", async () => {
-    const { engine, time, counts } = slowWorld(() => LATENCY_MS, { storeTimeoutMs: 10 });
-    const callers = new Callers(engine);
-    const ended = callers.call(100_001);
+    const { engine, time, store, claimed } = slowWorld(() => LATENCY_MS);
+    const client = storeClientOf(store, time.runtime);
+    const lifetime = new Lifetime(time.runtime);
+    const claim = (_: unknown, index: number) =>
+      rejection(client.claim(requestOf(`${index}`), 0, 10, lifetime));
+    const sent = Array.from({ length: 512 }, claim);
     await settled();
-    expect(callers.codes).toEqual({ QUEUE_FULL: 1 });
-    const error = callers.errors.get("k100000");
+    const waiting = Array.from({ length: 100_000 }, claim);
+    const error = await rejection(engine.execute("s", "one too many", null, () => 1));
     expect(error).toBeInstanceOf(StoreError);
     expect(error).toMatchObject({
       code: "STORE_FAILED",
@@ -483,9 +570,15 @@ describe("a full queue", () => {
       cause: { code: "QUEUE_FULL" },
     });
     expect(String((error as Error).cause)).toMatch(/Nothing was sent.*Retry later.*same key/);
-    await time.advance(20);
-    await ended;
-    expect(counts.claims).toBeLessThan(1_000);
+    await time.advance(10);
+    const wasSent = async (calls: readonly Promise<unknown>[]) =>
+      new Set((await Promise.all(calls)).map((each) => (each as StoreError).wasSent));
+    expect([await wasSent(sent), await wasSent(waiting)]).toEqual([
+      new Set([true]),
+      new Set([false]),
+    ]);
+    await time.advance(LATENCY_MS);
+    expect(claimed.has("one too many")).toBe(false);
   }, 60_000);
 });
 
