@@ -10,6 +10,8 @@ export default defineConfig({
   entry: Object.values(manifest.exports).map((entry) => entry["@idemkit/source"]),
   format: "esm",
   target: "node20",
+  // Bundlers and runtimes other than Node know Node's modules by this prefix alone.
+  removeNodeProtocol: false,
   clean: true,
   // TypeScript 6 calls an option deprecated that tsup's declaration step still sets.
   dts: { compilerOptions: { ignoreDeprecations: "6.0" } },

@@ -9,7 +9,12 @@ import type {
 
 /** What a caller was told, once, at the end of its call. */
 export type Told =
-  | { readonly as: "executed"; readonly value: string; readonly recorded: boolean }
+  | {
+      readonly as: "executed";
+      readonly value: string;
+      readonly recorded: boolean;
+      readonly token?: number;
+    }
   | { readonly as: "replayed"; readonly value: string; readonly token: number }
   | { readonly as: "released" | "held" | "failed"; readonly recorded: boolean }
   /** The function's own error. */
@@ -36,8 +41,17 @@ export interface CallEvent {
   /** Scope and key as labels of the record. */
   readonly record: string;
   readonly payload: string;
-  /** Whether it may take over lapsed work. */
+  /** Whether it may run lapsed work again, whatever became of it. */
   readonly takesOver: boolean;
+  readonly isAtMostOnce?: boolean;
+  /** Whether its function has effects in steps only. */
+  readonly hasSteps?: boolean;
+  /** Whether its function may never end. */
+  readonly mayHang?: boolean;
+  readonly maxRunMs?: number;
+  readonly settleAfterMs?: number;
+  /** As what an operator settles even while the lease runs. */
+  readonly overrules?: "succeeded" | "failed";
   /** Whether its caller leaves, unless it ends before that. */
   readonly mayLeave?: boolean;
   readonly how: string;
@@ -65,6 +79,59 @@ export type Applied = {
     }
 );
 
+/** What a function does and learns between its start and its end. */
+export type RunEvent =
+  /** It has read `signal`. */
+  | { readonly kind: "listens"; readonly call: number }
+  /** The signal that it had read was aborted. */
+  | { readonly kind: "aborted"; readonly call: number; readonly reason: string }
+  /** It, or its `onError` function, decided what becomes of its error. */
+  | { readonly kind: "decides"; readonly call: number }
+  | {
+      readonly kind: "step";
+      readonly call: number;
+      readonly step: string;
+      /** Asked for, its function started, returned or threw, and what the engine made of it. */
+      readonly as: "asked" | "begun" | "returned" | "threw" | "kept" | "refused";
+      readonly code?: string;
+    }
+  /** It asks the provider about an earlier run, about a step or the whole. */
+  | {
+      readonly kind: "asks";
+      readonly call: number;
+      readonly step: string;
+      readonly token: number;
+    }
+  | {
+      readonly kind: "found";
+      readonly call: number;
+      readonly step: string;
+      readonly token: number;
+      readonly finding: "happened" | "did-not-happen" | "still-unknown" | "threw";
+      /** What it threw. */
+      readonly said?: string;
+    }
+  /** It has ended the doubt about a step itself. */
+  | {
+      readonly kind: "resolved";
+      readonly call: number;
+      readonly step: string;
+      readonly finding: "happened" | "did-not-happen";
+    }
+  /** The work of a transaction has begun, and has ended; more than once where it is repeated. */
+  | {
+      readonly kind: "works";
+      readonly call: number;
+      readonly token: number;
+      readonly attempt: number;
+    }
+  | {
+      readonly kind: "worked";
+      readonly call: number;
+      readonly hasThrown: boolean;
+      readonly said: string;
+    };
+
 /** Everything that is worth knowing of what happened in a world. */
 export type Event =
   | CallEvent
@@ -83,6 +150,26 @@ export type Event =
       readonly said: string;
     }
   | { readonly kind: "told"; readonly call: number; readonly told: Told }
+  | RunEvent
+  /** A request has arrived at the provider, which has booked it. */
+  | {
+      readonly kind: "booked";
+      readonly record: string;
+      /** Empty: the whole. */
+      readonly step: string;
+      readonly call: number;
+      readonly token: number;
+    }
+  /** A transaction was committed: what its work wrote, and what it did to records. */
+  | {
+      readonly kind: "committed";
+      readonly process: string;
+      readonly call?: number;
+      readonly rows: readonly { readonly run: number; readonly of: number }[];
+      readonly applied: readonly Applied[];
+    }
+  /** A statement has to wait for a record that a transaction holds. */
+  | { readonly kind: "blocked"; readonly record: string }
   | { readonly kind: "owner"; readonly process: string; readonly owner: string }
   | {
       readonly kind: "sent";
@@ -101,7 +188,15 @@ export type Event =
       readonly storeMs: number;
     }
   /** What an engine told its listeners, as text. */
-  | { readonly kind: "heard"; readonly process: string; readonly text: string }
+  | {
+      readonly kind: "heard";
+      readonly process: string;
+      readonly name: string;
+      /** Which attempt it is about, where it is known to the store. */
+      readonly record?: string;
+      readonly token?: number;
+      readonly text: string;
+    }
   | { readonly kind: "died" | "closed"; readonly process: string }
   | { readonly kind: "closing"; readonly process: string; readonly graceMs: number }
   | { readonly kind: "fault"; readonly what: string }
@@ -126,6 +221,8 @@ export interface Happening {
 interface Terms {
   /** Clocks run alike and never jump: a lease that a process counts ends no later than the store's. */
   readonly areClocksTrue: boolean;
+  /** Clocks are true and no process stands still: how late a request can arrive is known. */
+  readonly areRequestsBounded: boolean;
   /** How long a process may still be busy with the store after it closed. */
   readonly closeBoundMs: number;
 }

@@ -31,6 +31,34 @@ function printed(event: Event): string {
       return `  call ${event.call} ran, to ${event.end}: ${event.said}`;
     case "told":
       return `  call ${event.call} ends: ${told(event.told)}`;
+    case "listens":
+      return `  call ${event.call} reads its signal`;
+    case "aborted":
+      return `  call ${event.call} is aborted: ${event.reason}`;
+    case "decides":
+      return `  call ${event.call} decides about its error`;
+    case "step": {
+      const code = event.code === undefined ? "" : `, ${event.code}`;
+      return `  call ${event.call}, step ${event.step}: ${event.as}${code}`;
+    }
+    case "asks":
+      return `  call ${event.call} asks about ${event.step || "the whole"}`;
+    case "found":
+    case "resolved":
+      return `  call ${event.call}, ${event.step || "the whole"} ${event.kind}: ${event.finding}`;
+    case "booked":
+      return `  provider books ${event.step || "all"} of ${event.record} for call ${event.call}`;
+    case "works":
+      return `  call ${event.call} works under token ${event.token}, attempt ${event.attempt}`;
+    case "worked":
+      return `  call ${event.call} ${event.hasThrown ? "threw" : "has worked"}: ${event.said}`;
+    case "committed": {
+      const rows = event.rows.map(({ run }) => `row of run ${run}`);
+      const parts = [...event.applied.map(applied), ...rows].join("; ");
+      return `${event.process}  commits: ${parts || "nothing"}`;
+    }
+    case "blocked":
+      return `  store: ${event.record} is held by a transaction`;
     case "owner":
       return `${event.process}  mints owner ${short(event.owner)}`;
     case "sent": {

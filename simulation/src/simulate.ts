@@ -1,6 +1,7 @@
 import type { Decision } from "@idemkit/engine";
 import type { History } from "./history.ts";
-import { drawCall, makeCall } from "./world/calls.ts";
+import { makeCall } from "./world/calls.ts";
+import { drawCall } from "./world/draw-call.ts";
 import type { Process } from "./world/process.ts";
 import { makeProgress } from "./world/progress.ts";
 import { recordOf } from "./world/server.ts";
@@ -94,8 +95,11 @@ async function settle(world: World, process: Process): Promise<void> {
     { by: "ops", why: "not at the provider", as: "failed", error: new Error(`no ${canary}`) },
     { by: "ops", why: "it never happened", as: "released" },
   ]);
-  const act = () => process.engine.settle(scope, key, decision);
-  await world.operate(process, record, `settle as ${decision.as}`, act);
+  const { as } = decision;
+  const overrules = as !== "released" && world.dice.chance(0.4) ? as : undefined;
+  const overrule = overrules !== undefined;
+  const act = () => process.engine.settle(scope, key, decision, { overrule });
+  await world.operate(process, record, `settle as ${as}`, act, overrules);
 }
 
 function planFaults(world: World): void {
@@ -136,7 +140,6 @@ function planFaults(world: World): void {
     const process = world.anyProcess();
     if (process === undefined) return;
     void process.close(graceMs);
-    world.note({ kind: "fault", what: `${process.name} closes within ${graceMs} ms` });
   });
 }
 
@@ -154,7 +157,7 @@ async function lastWord(world: World, scope: string, key: string): Promise<void>
       scope,
       key,
       payload: `content-${payload}`,
-      durationMs: 1,
+      work: { ...drawn.work, durationMs: 1, mayHang: false },
       leavesAfterMs: undefined,
     });
     if (told === "PAYLOAD_CONFLICT" && payload < plan.payloads) payload += 1;
@@ -166,6 +169,8 @@ async function lastWord(world: World, scope: string, key: string): Promise<void>
 }
 
 async function isOpen(world: World, scope: string, key: string): Promise<boolean> {
+  // What its own call has left open may still have some of its lease.
+  await world.timeline.pause(3 * world.plan.leaseMs);
   const { engine } = world.anyProcess() ?? world.startProcess();
   for (const state of ["lapsed", "unknown"] as const) {
     const { records } = await engine.list({ state });

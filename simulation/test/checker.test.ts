@@ -89,7 +89,7 @@ function history(make: () => readonly (Event | (() => Event))[]): History {
     atMs: index,
     event: typeof event === "function" ? event() : event,
   }));
-  return { terms: { areClocksTrue: true, closeBoundMs: 2 }, happenings };
+  return { terms: { areClocksTrue: true, areRequestsBounded: true, closeBoundMs: 2 }, happenings };
 }
 
 /** What follows happens so much later on the store's clock. */
@@ -102,8 +102,80 @@ function later(ms: number, make: () => Event): () => Event {
 
 const soundRun = () => [call(1), claim("a", granted(5)), run(1, 5), ran(1), complete("a", 5, true)];
 
+const failed = { status: "failed", body: 'error:{"message":"no"}' } as const;
+const row = { run: 1, of: 1 } as const;
+
+/** A function of call 1 that has read its signal and is aborted, under the claim of owner a. */
+const abortedRun = (given: Partial<CallEvent> = {}): Event[] => [
+  call(1, { isAtMostOnce: true, ...given }),
+  claim("a", granted(5)),
+  run(1, 5),
+  { kind: "listens", call: 1 },
+  { kind: "aborted", call: 1, reason: "ENGINE_CLOSED" },
+];
+const step = (number: number, as: "asked" | "begun" | "returned" | "threw" | "refused"): Event => ({
+  ...({ kind: "step", call: number, step: "s1", as } as const),
+  ...(as === "refused" && { code: "OUTCOME_UNKNOWN" }),
+});
+const threw = (number: number, end: "fail" | "release"): Event => ({
+  ...{ kind: "ran", call: number, end, said: "no" },
+});
+const booked = (token: number, name = "s1"): Event => ({
+  ...{ kind: "booked", record: RECORD, step: name, call: 1, token },
+});
+const commits = (
+  rows: readonly { readonly run: number; readonly of: number }[],
+  applied: readonly Applied[],
+): Event => ({ kind: "committed", process: "P1", call: 1, rows, applied });
+const asks = (number: number, token: number): Event => ({
+  ...{ kind: "asks", call: number, step: "s1", token },
+});
+
 const bad: readonly (readonly [InvariantId, string, () => readonly (Event | (() => Event))[]])[] = [
+  [
+    "I1",
+    "rows are committed without their outcome",
+    () => [call(1, { how: "transaction" }), commits([row], [claim("a", granted(5))])],
+  ],
+  [
+    "I1",
+    "an outcome is committed without its rows",
+    () => [
+      call(1, { how: "transaction" }),
+      { kind: "worked", call: 1, hasThrown: false, said: '{"run":1}' },
+      commits([], [claim("a", granted(5)), complete("a", 5, true, { body: 'json:{"run":1}' })]),
+    ],
+  ],
+  [
+    "I1",
+    "an outcome is committed with the rows of another run",
+    () => [
+      call(1, { how: "transaction" }),
+      { kind: "worked", call: 1, hasThrown: false, said: '{"run":2}' },
+      commits([row], [claim("a", granted(5)), complete("a", 5, true, { body: 'json:{"run":2}' })]),
+    ],
+  ],
+  [
+    "I1",
+    "a failure is committed with rows",
+    () => [
+      call(1, { how: "transaction" }),
+      { kind: "worked", call: 1, hasThrown: true, said: "no" },
+      commits([row], [claim("a", granted(5)), complete("a", 5, true, failed)]),
+    ],
+  ],
   ["I2", "a function runs without a claim", () => [call(1), run(1, 5)]],
+  [
+    "I2",
+    "a transaction takes over what may have run",
+    () => [
+      call(1, { how: "transaction" }),
+      call(2),
+      claim("a", granted(5)),
+      run(2, 5),
+      later(LEASE_MS, () => commits([], [claim("b", takenOver(6), { takeOver: true })])),
+    ],
+  ],
   [
     "I2",
     "a function runs under the claim of another process",
@@ -249,7 +321,7 @@ const bad: readonly (readonly [InvariantId, string, () => readonly (Event | (() 
   [
     "I8",
     "an event quotes a stored row",
-    () => [{ kind: "heard", process: "P1", text: "store-error canary-shop" }],
+    () => [{ kind: "heard", process: "P1", name: "store-error", text: "store-error canary-shop" }],
   ],
   [
     "I9",
@@ -335,6 +407,27 @@ const bad: readonly (readonly [InvariantId, string, () => readonly (Event | (() 
   ],
   [
     "I10",
+    "a call that has ended takes over",
+    () => [
+      claim("a", granted(5)),
+      call(1),
+      { kind: "owner", process: "P1", owner: "b" },
+      told(1, refused("STORE_FAILED")),
+      { kind: "sent", process: "P1", message: 1, operation: "claim", isEnd: false, fate: "late" },
+      later(LEASE_MS, () => claim("b", takenOver(6), { takeOver: true })),
+    ],
+  ],
+  [
+    "I10",
+    "an operator who may overrule decides otherwise",
+    () => [
+      call(1, { how: "settle as failed", overrules: "failed" }),
+      claim("a", granted(5)),
+      complete("a", 5, true, { note: "ops" }),
+    ],
+  ],
+  [
+    "I10",
     "an unknown outcome is granted",
     () => [
       claim("a", granted(5)),
@@ -366,6 +459,21 @@ const bad: readonly (readonly [InvariantId, string, () => readonly (Event | (() 
     "I12",
     "a claim is granted again after its own release",
     () => [claim("a", granted(5)), claimed("release", "a", 5, true), claim("a", granted(6))],
+  ],
+  [
+    "I12",
+    "a claim is renewed after it was given up",
+    () => [
+      call(1),
+      claim("a", granted(5)),
+      run(1, 5),
+      threw(1, "fail"),
+      {
+        ...claimed("renew", "a", 5, true),
+        given: { id: ID, owner: "a", token: 5, leaseMs: 0 },
+      } as Applied,
+      { ...claimed("renew", "a", 5, true), message: 2 },
+    ],
   ],
   [
     "I13",
@@ -488,6 +596,161 @@ const bad: readonly (readonly [InvariantId, string, () => readonly (Event | (() 
       { kind: "closing", process: "P1", graceMs: 1_000 },
       { kind: "closed", process: "P1" },
       told(1, { as: "done" }),
+    ],
+  ],
+  [
+    "F1",
+    "an error after an abort is a final failure",
+    () => [...abortedRun(), threw(1, "fail"), complete("a", 5, true, failed)],
+  ],
+  [
+    "F1",
+    "an error with a step in doubt is a final failure",
+    () => [
+      call(1),
+      claim("a", granted(5)),
+      run(1, 5),
+      step(1, "refused"),
+      threw(1, "fail"),
+      complete("a", 5, true, failed),
+    ],
+  ],
+  [
+    "F1",
+    "a result is recorded with a step in doubt",
+    () => [
+      call(1),
+      claim("a", granted(5)),
+      run(1, 5),
+      step(1, "refused"),
+      ran(1),
+      complete("a", 5, true),
+    ],
+  ],
+  [
+    "F1",
+    "an error is a final failure although a step threw after the abort",
+    () => [
+      call(1),
+      claim("a", granted(5)),
+      run(1, 5),
+      step(1, "begun"),
+      {
+        ...{ kind: "heard", process: "P1", name: "aborted", text: "" },
+        record: RECORD,
+        token: 5,
+      },
+      step(1, "threw"),
+      threw(1, "fail"),
+      complete("a", 5, true, failed),
+    ],
+  ],
+  [
+    "F1",
+    "an outcome is recorded while a step goes on",
+    () => [
+      call(1),
+      claim("a", granted(5)),
+      run(1, 5),
+      step(1, "begun"),
+      threw(1, "fail"),
+      complete("a", 5, true, failed),
+    ],
+  ],
+  [
+    "F1",
+    "a failure is recorded where no function has thrown",
+    () => [call(1), claim("a", granted(5)), run(1, 5), ran(1), complete("a", 5, true, failed)],
+  ],
+  [
+    "F1",
+    "an outcome is recorded where nothing ran",
+    () => [call(1), claim("a", granted(5)), complete("a", 5, true)],
+  ],
+  [
+    "F2",
+    "a claim is released after an abort",
+    () => [...abortedRun(), threw(1, "release"), claimed("release", "a", 5, true)],
+  ],
+  ["F3", "a step is booked twice", () => [call(1), claim("a", granted(5)), booked(5), booked(5)]],
+  [
+    "F3",
+    "a step is booked again although the provider has said that it did not happen",
+    () => [
+      call(1),
+      claim("a", granted(5)),
+      booked(5),
+      call(2),
+      later(LEASE_MS, () => claim("b", takenOver(6), { takeOver: true })),
+      { kind: "found", call: 2, step: "s1", token: 6, finding: "did-not-happen" },
+      booked(6),
+    ],
+  ],
+  [
+    "F4",
+    "a claim of at-least-once is released after an abort",
+    () => [
+      ...abortedRun({ isAtMostOnce: false }),
+      threw(1, "release"),
+      claimed("release", "a", 5, true),
+    ],
+  ],
+  [
+    "F4",
+    "a claim lapses at once after an abort",
+    () => [
+      ...abortedRun(),
+      threw(1, "fail"),
+      {
+        ...claimed("renew", "a", 5, true),
+        given: { id: ID, owner: "a", token: 5, leaseMs: 0 },
+      } as Applied,
+    ],
+  ],
+  [
+    "F4",
+    "a lease is shortened after an abort",
+    () => [
+      ...abortedRun(),
+      {
+        ...claimed("renew", "a", 5, true),
+        given: { id: ID, owner: "a", token: 5, leaseMs: 20 },
+      } as Applied,
+    ],
+  ],
+  [
+    "F4",
+    "a run that is too long is renewed",
+    () => [
+      call(1, { maxRunMs: 1 }),
+      claim("a", granted(5)),
+      run(1, 5),
+      step(1, "asked"),
+      step(1, "asked"),
+      step(1, "asked"),
+      later(LEASE_MS / 2, () => claimed("renew", "a", 5, true)),
+    ],
+  ],
+  ["F4", "a step begins after an abort", () => [...abortedRun(), step(1, "begun")]],
+  [
+    "F5",
+    "a provider is asked before the lease has been over for long enough",
+    () => [
+      call(1),
+      claim("a", granted(5)),
+      call(2, { settleAfterMs: 50 }),
+      later(LEASE_MS + 49, () => claim("b", takenOver(6), { takeOver: true })),
+      asks(2, 6),
+    ],
+  ],
+  [
+    "F6",
+    "the lease of a run is over and its signal is not aborted",
+    () => [
+      call(1),
+      claim("a", granted(5)),
+      run(1, 5),
+      later(LEASE_MS, () => claim("b", takenOver(6), { takeOver: true })),
     ],
   ],
   [

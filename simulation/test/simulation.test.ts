@@ -50,7 +50,7 @@ describe("a simulated world", () => {
 });
 
 test("the invariants stand in docs/testing.md as they are checked", () => {
-  const listed = [...page.matchAll(/^\| ([ICL]\d+) \| (.*) \|$/gm)].map(([, id, title]) => [
+  const listed = [...page.matchAll(/^\| ([CFIL]\d+) \| (.*) \|$/gm)].map(([, id, title]) => [
     id,
     title,
   ]);

@@ -15,6 +15,17 @@ export interface TestProxy {
   loseAnswers(count: number): void;
   /** Does so with the answer to the next request that has this in it. */
   loseAnswerTo(request: RegExp): void;
+  /**
+   * Passes so many answers on. Then it sends these bytes behind the next answer, in the same chunk, or instead of
+   * it, and closes that connection: so does a server that is shut down, or that ends one connection.
+   *
+   * @returns calls it off, and returns whether it has happened
+   */
+  endAfter(
+    answers: number,
+    lastWords: Uint8Array,
+    where: "behind the next" | "instead of the next",
+  ): () => boolean;
   stop(): Promise<void>;
 }
 
@@ -24,6 +35,7 @@ export async function startProxy(serverUrl: string): Promise<TestProxy> {
   let roundTrips = 0;
   let answersToLose = 0;
   let requestToLose: RegExp | undefined;
+  let ending: { answers: number; readonly lastChunk: (answer: Buffer) => Uint8Array } | undefined;
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname);
     let isAsking = false;
@@ -47,6 +59,14 @@ export async function startProxy(serverUrl: string): Promise<TestProxy> {
     });
     upstream.on("data", (data) => {
       isAsking = false;
+      if (ending !== undefined) {
+        ending.answers -= 1;
+        if (ending.answers < 0) {
+          client.end(ending.lastChunk(data));
+          ending = undefined;
+          return;
+        }
+      }
       if (answersToLose === 0) {
         client.write(data);
         return;
@@ -73,6 +93,17 @@ export async function startProxy(serverUrl: string): Promise<TestProxy> {
     },
     loseAnswerTo: (request) => {
       requestToLose = request;
+    },
+    endAfter: (answers, lastWords, where) => {
+      const lastChunk = (answer: Buffer) =>
+        where === "instead of the next" ? lastWords : Buffer.concat([answer, lastWords]);
+      const begun = { answers, lastChunk };
+      ending = begun;
+      return () => {
+        const hasEnded = ending !== begun;
+        ending = undefined;
+        return hasEnded;
+      };
     },
     stop: async () => {
       const closed = once(server, "close");

@@ -1,3 +1,5 @@
+import { chmodSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { find, launch, type TestServer } from "./local-server.ts";
@@ -8,6 +10,7 @@ interface RedisOptions {
 }
 
 const SETTINGS = { save: "", appendonly: "no" };
+const SENTINEL_FILE = "sentinel.conf";
 const CLUSTER_NODES = 3;
 const SLOTS = 16_384;
 const CLUSTER_READY_TRIES_MAX = 200;
@@ -19,19 +22,43 @@ export async function startRedis({ settings }: RedisOptions = {}): Promise<TestS
   if (given !== undefined && settings === undefined) {
     return { url: given, version: await versionOf(given), stop: async () => undefined };
   }
-  const file = find("redis-server", ["/usr/bin"]) ?? find("valkey-server", ["/usr/bin"]);
-  if (file === undefined) {
-    throw new Error(
-      "The tests need a Redis or Valkey server: run scripts/install-test-servers, put " +
-        "`redis-server` or `valkey-server` on PATH, or set IDEMKIT_TEST_REDIS_URL.",
-    );
-  }
   const all = Object.entries({ ...SETTINGS, ...settings });
   return await launch({
-    file,
+    file: serverFile(),
     args: (folder, port) => [
       ...["--bind", "127.0.0.1", "--port", String(port), "--dir", folder],
       ...all.flatMap(([name, value]) => [`--${name}`, value]),
+    ],
+    url: (port) => `redis://127.0.0.1:${port}`,
+    ask: versionOf,
+  });
+}
+
+/** The name under which a sentinel of {@link startRedisSentinel} knows its primary. */
+export const SENTINEL_GROUP = "tests";
+
+/**
+ * A sentinel that promotes a replica once the primary has not responded for half a second. It is alone, and so
+ * is its vote.
+ */
+export async function startRedisSentinel(primaryUrl: string): Promise<TestServer> {
+  const { hostname, port: primaryPort } = new URL(primaryUrl);
+  const settings = [
+    `sentinel monitor ${SENTINEL_GROUP} ${hostname} ${primaryPort} 1`,
+    `sentinel down-after-milliseconds ${SENTINEL_GROUP} 500`,
+    `sentinel failover-timeout ${SENTINEL_GROUP} 3000`,
+  ];
+  return await launch({
+    file: serverFile(),
+    prepare: (folder) => {
+      const file = join(folder, SENTINEL_FILE);
+      writeFileSync(file, settings.join("\n"));
+      // It keeps its state there, as another user than this one.
+      chmodSync(file, 0o666);
+    },
+    args: (folder, port) => [
+      ...[join(folder, SENTINEL_FILE), "--sentinel", "--bind", "127.0.0.1"],
+      ...["--port", String(port), "--dir", folder],
     ],
     url: (port) => `redis://127.0.0.1:${port}`,
     ask: versionOf,
@@ -65,6 +92,15 @@ export async function startRedisCluster(): Promise<readonly TestServer[]> {
     await sleep(CLUSTER_READY_PAUSE_MS);
   }
   throw new Error("The nodes did not become a cluster.");
+}
+
+function serverFile(): string {
+  const file = find("redis-server", ["/usr/bin"]) ?? find("valkey-server", ["/usr/bin"]);
+  if (file !== undefined) return file;
+  throw new Error(
+    "The tests need a Redis or Valkey server: run scripts/install-test-servers, put " +
+      "`redis-server` or `valkey-server` on PATH, or set IDEMKIT_TEST_REDIS_URL.",
+  );
 }
 
 async function versionOf(url: string): Promise<string> {

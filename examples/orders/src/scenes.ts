@@ -5,6 +5,8 @@ import { described, line, promise, resultOf, type Scene, told } from "./scene.ts
 import type { Shop } from "./shop.ts";
 
 const LEASE_MS = 30_000;
+/** The lease of a killed process is over, and no late request of it is on its way any more. */
+const SETTLED_MS = 2 * LEASE_MS;
 const DAY_MS = 86_400_000;
 const CROWD = 20;
 
@@ -128,14 +130,14 @@ async function killedAndHealed(shop: Shop): Promise<Scene> {
   const ran = await shop.killAt("charge", { customer: "dea", key: "D1", request: teapot });
   const hasty = shop.serviceOn(shop.engine.with({ onDuplicate: "reject" }));
   const early = await resultOf(hasty.placeOrder("dea", "D1", teapot));
-  elapse(shop.db, LEASE_MS);
+  elapse(shop.db, SETTLED_MS);
   const late = await resultOf(shop.orders.placeOrder("dea", "D1", teapot));
   const charges = shop.provider.ledger.filter(({ reference }) => reference === "D1");
   return {
     title: "Killed between the charge and the order: the retry heals it",
     came: [
       `${described("dea", "D1", teapot)}; its process gets SIGKILL`,
-      "dea retries at once, and again when the lease is over",
+      "dea retries at once, and again two leases later",
     ],
     ran: [...ran, "SIGKILL", ...shop.takeEffects()],
     gave: [line(early), line(late)],
@@ -155,7 +157,7 @@ async function killedAndHealed(shop: Shop): Promise<Scene> {
 
 async function inDoubt(shop: Shop): Promise<Scene> {
   const ran = await shop.killAt("charge", { customer: "eva", key: "E1", request: teapot });
-  elapse(shop.db, LEASE_MS);
+  elapse(shop.db, SETTLED_MS);
   shop.provider.isDown = true;
   const result = await resultOf(shop.orders.placeOrder("eva", "E1", teapot));
   shop.provider.isDown = false;
@@ -163,7 +165,7 @@ async function inDoubt(shop: Shop): Promise<Scene> {
     title: "Killed there too, and now the provider does not answer",
     came: [
       `${described("eva", "E1", teapot)}; its process gets SIGKILL`,
-      "eva retries when the lease is over",
+      "eva retries two leases later",
     ],
     ran: [...ran, "SIGKILL", ...shop.takeEffects()],
     gave: [line(result)],
@@ -210,7 +212,7 @@ async function settled(shop: Shop): Promise<Scene> {
 
 async function published(shop: Shop): Promise<Scene> {
   const ran = await shop.killAt("publish");
-  elapse(shop.db, LEASE_MS);
+  elapse(shop.db, SETTLED_MS);
   await shop.publisher.publish();
   const again = await shop.publisher.publish();
   const sent = shop.broker.sent.map(({ id }) => id);

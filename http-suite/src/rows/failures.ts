@@ -45,7 +45,38 @@ async function withBrokenStore(
   await engine.close({ graceMs: 0 });
 }
 
+/** A request to a provider that has booked and does not answer: it ends with the handler's `signal`. */
+function hanging(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason));
+  });
+}
+
 export const failureRows: readonly Row[] = [
+  {
+    title: "a handler that throws because the engine was closed leaves its key open",
+    prove: async ({ serve, store, createEngine }) => {
+      const engine = createEngine({ store, leaseMs: 300 });
+      const { handler, runs } = counting(async ({ idempotency }) => {
+        if (idempotency === undefined) throw new Error("expected a protected request");
+        return await hanging(idempotency.signal);
+      });
+      const { origin } = await serve({ handler }, engine);
+      const first = send(origin, { key: "k" });
+      await until(async () => runs() === 1);
+      await engine.close({ graceMs: 0 });
+      expect((await first).status).toBe(500);
+      const next = createEngine({ store });
+      const restarted = await serve({ handler }, next);
+      await until(async () => {
+        const { records } = await next.list({ state: "lapsed" });
+        return records.some(({ key }) => key === "k");
+      });
+      expectProblem(await send(restarted.origin, { key: "k" }), 409, "outcome-unknown");
+      expect(runs()).toBe(1);
+      await next.close();
+    },
+  },
   row(
     "a failure that the handler throws is replayed by the same error handling",
     {

@@ -1,4 +1,4 @@
-import { describe, shown } from "./describe.ts";
+import { describe, named, shown } from "./describe.ts";
 import type { FetchLike, Send } from "./fetch.ts";
 import { checkKey, type KeyFormat } from "./key.ts";
 
@@ -146,7 +146,7 @@ function checkNames(options: unknown, known: readonly string[]): void {
   }
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
-    throw new TypeError(`${name}: no such option. Expected one of ${known.join(", ")}.`);
+    throw new TypeError(`${named(name)}: no such option. Expected one of ${known.join(", ")}.`);
   }
 }
 

@@ -1,5 +1,5 @@
 import { type ReplayableBody, replayable } from "./body.ts";
-import { describe, shown, tagOf } from "./describe.ts";
+import { describe, named, shown, tagOf } from "./describe.ts";
 import { headerValueOf } from "./key.ts";
 import type { Settings } from "./options.ts";
 import { untilAborted } from "./timing.ts";
@@ -31,7 +31,7 @@ export async function outgoing(
   checkMode(given.mode ?? request?.mode);
   if (headers.has(settings.header)) {
     throw new TypeError(
-      `headers: ${settings.header} is written by the client. Pass the key as \`key\`.`,
+      `headers: ${named(settings.header)} is written by the client. Pass the key as \`key\`.`,
     );
   }
   // Begun before the first await, as the caller may change what it has passed.
@@ -73,7 +73,7 @@ function checkMethod(method: unknown, methods: readonly string[]): string {
   const name = String(method).toUpperCase();
   if (methods.includes(name)) return name;
   throw new TypeError(
-    `method: expected ${methods.join(" or ")}, got ${shown(name)}, which is sent without a key: ` +
+    `method: expected ${methods.map(named).join(" or ")}, got ${shown(name)}, which is sent without a key: ` +
       "use fetch itself, or name it in the option `methods` of createClient.",
   );
 }
@@ -110,5 +110,7 @@ function refuseWhatFetchWould(input: string | Request, init: RequestInit): void 
   const body = init.body == null ? {} : { body: "" };
   const { protocol } = new URL(new Request(url, { ...init, ...body, signal: null }).url);
   if (protocol === "http:" || protocol === "https:") return;
-  throw new TypeError(`input: expected a URL of http or https, got ${shown(protocol)}.`);
+  throw new TypeError(
+    `input: expected a URL of http or https, got ${shown(protocol.slice(0, -1))}.`,
+  );
 }

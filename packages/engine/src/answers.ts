@@ -6,6 +6,12 @@ import type { ClaimOutcome, RecordView } from "./store.ts";
  * expected, or nothing where the answer is sound.
  */
 
+/** A store broke its contract: its answer cannot be used, and asking again would not help. */
+export class FaultyStoreError extends Error {
+  override readonly name = "FaultyStoreError";
+  readonly code = "FAULTY_STORE";
+}
+
 type Problem = string | undefined;
 
 const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) > 0;

@@ -12,6 +12,7 @@ import type {
   Renewal,
   Store,
 } from "./store.ts";
+import type { Terms } from "./waiting.ts";
 
 /** Labels, numbers and protocol of an entry beside its texts, roughly. */
 const ENTRY_OVERHEAD_BYTES = 512;
@@ -37,6 +38,7 @@ export class BatchingFront {
       digestOf,
       sizeOf: ({ checkpoint = "" }) => ENTRY_OVERHEAD_BYTES + checkpoint.length,
       isDivided: true,
+      isUselessLate: true,
       ...bound,
       problemWith: problemWithOutcome,
     });
@@ -46,6 +48,7 @@ export class BatchingFront {
       digestOf,
       sizeOf: ({ checkpoint }) => ENTRY_OVERHEAD_BYTES + (checkpoint?.value.length ?? 0),
       isDivided: false,
+      isUselessLate: false,
       ...bound,
       problemWith: problemWithBoolean,
     });
@@ -55,6 +58,7 @@ export class BatchingFront {
       digestOf,
       sizeOf: ({ body, note = "" }) => ENTRY_OVERHEAD_BYTES + body.length + note.length,
       isDivided: true,
+      isUselessLate: false,
       ...bound,
       problemWith: problemWithBoolean,
     });
@@ -64,6 +68,7 @@ export class BatchingFront {
       digestOf,
       sizeOf: isSmall,
       isDivided: false,
+      isUselessLate: false,
       ...bound,
       problemWith: problemWithBoolean,
     });
@@ -73,13 +78,32 @@ export class BatchingFront {
       digestOf: ({ digest }) => digest,
       sizeOf: isSmall,
       isDivided: false,
+      isUselessLate: false,
       ...bound,
       problemWith: problemWithView,
     });
   }
 
-  claim(request: ClaimRequest, timeoutMs: number): Promise<ClaimOutcome> {
-    return this.#claims.ask(request, timeoutMs);
+  claim(
+    request: ClaimRequest,
+    timeoutMs: number,
+    terms?: Terms<ClaimOutcome>,
+  ): Promise<ClaimOutcome> {
+    return this.#claims.ask(request, timeoutMs, terms);
+  }
+
+  /** A claim that waits until no other does. */
+  claimInBackground(
+    request: ClaimRequest,
+    timeoutMs: number,
+    terms: Terms<ClaimOutcome>,
+  ): Promise<ClaimOutcome> {
+    return this.#claims.askInBackground(request, timeoutMs, terms);
+  }
+
+  /** Fails the claims that wait and are too late, now that an engine is closing. */
+  recheck(): void {
+    this.#claims.recheck();
   }
 
   renew(renewal: Renewal, timeoutMs: number): Promise<boolean> {

@@ -1,6 +1,6 @@
-import { isStillToDo } from "./abandoned.ts";
+import { isStillToDo, type TakeOver } from "./abandoned.ts";
 import type { ClaimScope } from "./claim-scope.ts";
-import { StoreError } from "./errors.ts";
+import { EngineClosedError, StoreError } from "./errors.ts";
 import type { Answer } from "./flights.ts";
 import { HeldClaim } from "./held-claim.ts";
 import type { Call, Replay } from "./meet.ts";
@@ -40,10 +40,14 @@ export function requestOf(
   { settings }: ClaimScope,
   { id, fingerprint }: Call,
   owner: string,
-  takeOver: boolean,
+  takeOver: TakeOver,
 ): ClaimRequest {
   const { leaseMs, replayMs: retentionMs, steps } = settings;
-  const request = { id, fingerprint, owner, leaseMs, retentionMs, takeOver };
+  const request = {
+    ...{ id, fingerprint, owner, leaseMs, retentionMs },
+    takeOver: takeOver !== undefined,
+    takeOverAfterMs: takeOver ?? 0,
+  };
   return steps ? { checkpoint: NO_STEPS, ...request } : request;
 }
 
@@ -51,28 +55,24 @@ async function ask(
   scope: ClaimScope,
   call: Call,
   owner: string,
-  takeOver: boolean,
+  takeOver: TakeOver,
 ): Promise<Answered> {
   const { client, runtime, settings, events, lifetime } = scope;
   const { digest } = call.id;
   const request = requestOf(scope, call, owner, takeOver);
   const { storeTimeoutMs } = settings;
   const sentAtMs = runtime.monotonicMs();
-  const send = async () => {
-    try {
-      return await client.claim(request, storeTimeoutMs);
-    } catch (error) {
-      void client.giveBack(request, sentAtMs, storeTimeoutMs, lifetime);
-      throw error;
-    }
-  };
+  const send = () => client.claim(request, storeTimeoutMs, lifetime);
   const bound = (answer: Promise<Answer>) =>
     within(runtime, storeTimeoutMs, answer, "The call to claim");
   try {
     return { asked: await client.flights.ask(request, send, bound), sentAtMs };
   } catch (cause) {
     const error = cause instanceof TimedOutError ? new StoreError("claim", cause) : cause;
+    const wasSent = !(error instanceof StoreError) || error.wasSent;
+    if (lifetime.isClosing && !wasSent) throw new EngineClosedError();
     events.emit("store-error", () => ({ digest, operation: "claim", error }));
+    if (lifetime.isEnded) throw new EngineClosedError();
     throw error;
   }
 }
@@ -94,7 +94,7 @@ async function accept(
   try {
     checkWanted(scope, call);
   } catch (reason) {
-    await claim.release();
+    await claim.giveBack();
     throw reason;
   }
   const { digest } = call.id;
@@ -110,7 +110,7 @@ async function accept(
  */
 async function confirm(
   { client, runtime, settings, lifetime }: ClaimScope,
-  { flight, outcome: { token } }: Granted,
+  { flight, outcome: { token, takenOver } }: Granted,
   sentAtMs: number,
   hasLeft: () => boolean,
 ): Promise<number | undefined> {
@@ -134,7 +134,7 @@ async function confirm(
     return countedFromMs;
   } catch (error) {
     client.flights.land(flight);
-    void client.giveBack(flight.request, countedFromMs, storeTimeoutMs, lifetime);
+    client.giveBack(claim, takenOver, storeTimeoutMs, lifetime);
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 import type { Context } from "./context.ts";
-import type { Guarantee } from "./options.ts";
+import type { Guarantee } from "./policies.ts";
 
 /** What came of writing an outcome. */
 export interface Written {
@@ -14,7 +14,10 @@ export interface Written {
 
 /**
  * A claim that was granted by `begin`. Exactly one of its four endings has to be called, once;
- * until then it is renewed. All but `release` throw LeaseLostError where the claim was lost.
+ * until then it is renewed. All but `release` throw LeaseLostError if the claim was lost.
+ *
+ * If the engine has aborted `signal` after the caller had read it, `fail` and `release` decide nothing:
+ * an aborted request may have had its effect. They leave the outcome open, with `recorded: false`.
  */
 export interface ClaimHandle extends Context {
   /** Whether somebody else's lapsed claim was taken over: its effects may have happened in part. */
@@ -23,11 +26,15 @@ export interface ClaimHandle extends Context {
   readonly guarantee: Guarantee;
   /** Epoch milliseconds on the store's clock. */
   readonly createdAt: number;
-  /** Records the result. Duplicates get it again. */
+  /**
+   * Records the result. Duplicates get it again.
+   *
+   * @throws OutcomeUnknownError, which carries the value, if a step is in doubt: then nothing is recorded
+   */
   complete(value: unknown): Promise<Written>;
   /**
-   * Records the failure. Duplicates get ReplayedError with it as the cause. Where a step could not
-   * find out whether it had happened, nothing is decided: the claim is released instead.
+   * Records the failure. Duplicates get ReplayedError with it as the cause. If a step is in doubt,
+   * nothing is decided: the claim lapses instead.
    */
   fail(error: unknown): Promise<Written>;
   /**

@@ -23,7 +23,7 @@ export async function transactUnder(
 ): Promise<Came> {
   const { client, events, settings } = scope;
   let lost: LeaseLostError | undefined;
-  const work = new TransactionWork(scope, request, (tx) => fn(tx));
+  const work = new TransactionWork(scope, request, { run: fn, isCutOff: () => false });
   try {
     const answer = await work.withEnd((run) => {
       const begun = (tx: unknown, claimed: Claimed) => {

@@ -15,7 +15,7 @@ import type {
 import { type EventName, Events, type Listener } from "./events.ts";
 import { executeMany, type LineCall, type LinesFn } from "./execute-many.ts";
 import { fingerprintOf } from "./fingerprint.ts";
-import { derivedKey, recordId, recordIdOf, type Scope } from "./identity.ts";
+import { type DeriveKeyOptions, derivedKey, recordId, recordIdOf, type Scope } from "./identity.ts";
 import type { JsonLike, Payload } from "./json-like.ts";
 import { Lifetime } from "./lifetime.ts";
 import {
@@ -35,6 +35,7 @@ import {
   list,
   purge,
   remove,
+  type SettleOptions,
   settle,
 } from "./operators.ts";
 import {
@@ -79,7 +80,7 @@ export function createEngine(options: EngineOptions): Engine {
   return new StoreEngine({
     client: storeClientOf(store, runtime),
     runtime,
-    events: new Events(),
+    events: new Events(runtime),
     lifetime: new Lifetime(runtime),
     settings: withOptions(DEFAULTS, options),
   });
@@ -175,8 +176,8 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
     });
   }
 
-  deriveKey(scope: Scope, key: string, name: string): string {
-    return derivedKey(recordId(scope, key), name);
+  deriveKey(scope: Scope, key: string, name: string, options?: DeriveKeyOptions): string {
+    return derivedKey(recordId(scope, key), name, options);
   }
 
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
@@ -190,9 +191,15 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
     return await this.#operate((scope) => inspect(scope, id));
   }
 
-  async settle(scope: Scope, key: string, decision: Decision): Promise<void> {
+  async settle(
+    scope: Scope,
+    key: string,
+    decision: Decision,
+    options: SettleOptions = {},
+  ): Promise<void> {
     const id = recordId(scope, key);
-    await this.#operate((claims) => settle(claims, id, decision));
+    checkNames(options, ["overrule"]);
+    await this.#operate((claims) => settle(claims, id, decision, options));
   }
 
   async list(options: ListOptions) {
@@ -220,7 +227,9 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
       const expected = `expected a number from 0 to ${GRACE_MS_MAX}`;
       throw new TypeError(`graceMs: ${expected}, got ${describe(graceMs)}.`);
     }
-    await this.#scope.lifetime.close(graceMs);
+    const closed = this.#scope.lifetime.close(graceMs);
+    this.#scope.client.hurry();
+    await closed;
   }
 
   /** An operator's call: what is under way when the engine is closed is waited for. */

@@ -1,8 +1,14 @@
-const SHOWN_LENGTH_MAX = 40;
+/**
+ * The one rule about texts in option errors: only a word is shown. Names of options and their values
+ * are words, such as 'at-most-once'. API keys, tokens, UUIDs, addresses and URLs are none: they have
+ * digits, underscores, dots or more letters.
+ */
+const WORD = /^[A-Za-z-]{1,20}$/;
+const CLASS_NAME = /^[A-Za-z_$][\w$]{0,39}$/;
 
 /**
- * What a wrong value is, for an error message: its kind, and for plain scalars in options its
- * value. Strings show their length alone, as they may be secrets or somebody's data.
+ * The kind of a wrong value, for an error message, and the value itself of a number or boolean. A
+ * string shows its length alone: a key, a scope or a payload may be a secret, even if it is a word.
  */
 export function describe(value: unknown): string {
   if (value === null) return "null";
@@ -25,17 +31,30 @@ export function describe(value: unknown): string {
   }
 }
 
-/** Options are the programmer's own words, so that a short wrong one may be shown. */
+/** A wrong value of an option: a word as it is, and any other value by its kind. */
 export function shown(value: unknown): string {
-  const isShort = typeof value === "string" && value.length <= SHOWN_LENGTH_MAX;
-  return isShort ? `'${value}'` : describe(value);
+  return isWord(value) ? `'${value}'` : describe(value);
+}
+
+/** The name of an option that does not exist, as the subject of a sentence. */
+export function named(name: string): string {
+  return isWord(name) ? name : describe(name);
+}
+
+function isWord(value: unknown): boolean {
+  return typeof value === "string" && WORD.test(value);
 }
 
 function describeObject(value: object): string {
-  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype === null || prototype === Object.prototype) return "an object";
-  const name: unknown = value.constructor?.name;
-  const isShown = typeof name === "string" && name !== "" && name.length <= SHOWN_LENGTH_MAX;
-  return isShown ? `an instance of ${name}` : "an object of some class";
+  try {
+    if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
+    const prototype: object | null = Object.getPrototypeOf(value);
+    if (prototype === null || prototype === Object.prototype) return "an object";
+    // Asked of the prototype: a member named `constructor` of the value itself is data.
+    const name: unknown = prototype.constructor.name;
+    if (typeof name === "string" && CLASS_NAME.test(name)) return `an instance of ${name}`;
+  } catch {
+    // A proxy or a getter threw. An error message must not fail because of it, or quote it.
+  }
+  return "an object of some class";
 }

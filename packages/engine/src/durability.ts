@@ -1,3 +1,5 @@
+import { describe, named, shown } from "./describe.ts";
+
 /**
  * What an acknowledged outcome survives: nothing but the life of the process, the death of the process,
  * or the death of the server and a power cut as well.
@@ -24,16 +26,16 @@ export function durabilityProblems(
   advice: string,
 ): readonly string[] {
   if (typeof options !== "object" || options === null) {
-    throw new TypeError(`options: expected an object with durability, got ${typeof options}.`);
+    throw new TypeError(`options: expected an object with durability, got ${describe(options)}.`);
   }
   const { durability = "power-loss", ...others } = options;
   const [unknown] = Object.keys(others);
   if (unknown !== undefined) {
-    throw new TypeError(`${unknown}: no such option. Expected durability.`);
+    throw new TypeError(`${named(unknown)}: no such option. Expected durability.`);
   }
   if (!LEVELS.includes(durability)) {
     const expected = LEVELS.map((level) => `'${level}'`).join(" or ");
-    throw new TypeError(`durability: expected ${expected}, got ${String(durability)}.`);
+    throw new TypeError(`durability: expected ${expected}, got ${shown(durability)}.`);
   }
   if (LEVELS.indexOf(survives) >= LEVELS.indexOf(durability)) return [];
   return [

@@ -1,10 +1,10 @@
 import type { ClaimHandle } from "./claim-handle.ts";
 import type { ClaimContext, Context, TransactionalContext } from "./context.ts";
 import type { EventName, Listener } from "./events.ts";
-import type { Scope } from "./identity.ts";
+import type { DeriveKeyOptions, Scope } from "./identity.ts";
 import type { JsonLike, Payload } from "./json-like.ts";
 import type { Line, LineResult, LinesContext, NewLine, Verdict } from "./lines.ts";
-import type { Decision, InspectedRecord } from "./operators.ts";
+import type { Decision, InspectedRecord, SettleOptions } from "./operators.ts";
 import type { CallOptions, ExecuteOptions, OperationOptions } from "./options.ts";
 import type { NowOrLater, OpenState, Store, TransactionalStore } from "./store.ts";
 
@@ -67,9 +67,10 @@ export interface Engine<C extends Context = Context> {
    * @throws ConflictError, InProgressError, OutcomeUnknownError, ReplayedError,
    *   ResultUnavailableError, StoreError, EngineClosedError, InvalidScopeError, InvalidKeyError:
    *   then `fn` did not run in this call
-   * @throws LeaseLostError where `fn` ran and its late result was refused
-   * @throws TypeError for a payload or an option that is none; the signal's reason; or whatever
-   *   `fn` throws, as it is
+   * @throws LeaseLostError if `fn` ran and its late result was refused
+   * @throws OutcomeUnknownError with `value` if `fn` returned while one of its steps was in doubt
+   * @throws TypeError for a payload or an option that is none; the signal's reason; or the error that
+   *   `fn` throws, as it is. If it was aborted, its outcome is open: `inspect` or the same key tells
    */
   execute<P, T>(
     scope: Scope,
@@ -122,7 +123,7 @@ export interface Engine<C extends Context = Context> {
   with(options: OperationOptions): Engine<C>;
 
   /** What {@link ClaimContext.deriveKey} answers in a run of this key: for operators and reconciliation. */
-  deriveKey(scope: Scope, key: string, name: string): string;
+  deriveKey(scope: Scope, key: string, name: string, options?: DeriveKeyOptions): string;
 
   /** Hears of one kind of event. The answered function ends it. */
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void;
@@ -134,11 +135,12 @@ export interface Engine<C extends Context = Context> {
   inspect(record: { readonly digest: string }): Promise<InspectedRecord | undefined>;
 
   /**
-   * Decides an outcome that is open: one that lapsed or is unknown.
+   * Decides an outcome that is open: one that lapsed or is unknown, or, with `overrule`, one whose function
+   * still runs. A released record keeps its steps: one that was begun is in doubt for the next run.
    *
-   * @throws SettleRefusedError where the record is not open, or another outcome came first
+   * @throws SettleRefusedError if the record is not open, or another outcome came first
    */
-  settle(scope: Scope, key: string, decision: Decision): Promise<void>;
+  settle(scope: Scope, key: string, decision: Decision, options?: SettleOptions): Promise<void>;
 
   /** Lists open records, in pages. It may scan the whole store. */
   list(
@@ -161,8 +163,8 @@ export interface Engine<C extends Context = Context> {
 
   /**
    * Refuses new calls, waits for running ones and for claims that are being given back, then stops
-   * all timers. What still runs after graceMs (0 to 86,400,000, default 10,000) is no longer renewed;
-   * its context's signal is aborted.
+   * all timers. A function that still runs after graceMs (0 to 86,400,000, default 10,000) is no longer
+   * renewed, and its context's `signal` is aborted. Its outcome stays open unless it still returns.
    */
   close(options?: { readonly graceMs?: number }): Promise<void>;
 }

@@ -1,4 +1,5 @@
 import type { Status } from "./store.ts";
+import { NotSentError } from "./timing.ts";
 
 const BRAND = Symbol.for("idemkit.error");
 
@@ -9,6 +10,7 @@ export type ErrorCode =
   | "IN_PROGRESS"
   | "OUTCOME_UNKNOWN"
   | "LEASE_LOST"
+  | "RUN_ABORTED"
   | "REPLAYED_FAILURE"
   | "RESULT_UNAVAILABLE"
   | "STORE_FAILED"
@@ -84,7 +86,7 @@ export class InProgressError extends IdempotencyError {
 
   constructor(details: { readonly retryAfterMs: number; readonly attempt: number }) {
     super(
-      "A call with this key is still running. " +
+      "A call with this key is still running, or its process died a moment ago. " +
         `Ask again with the same key in ${details.retryAfterMs} ms, or wait with \`onDuplicate: { waitMs }\`.`,
     );
     this.retryAfterMs = details.retryAfterMs;
@@ -92,17 +94,28 @@ export class InProgressError extends IdempotencyError {
   }
 }
 
-/** How it came that an outcome cannot be known. */
+/** Why an outcome is unknown. */
 export type UnknownReason =
   /** The process that ran it stopped renewing its lease: it may have died before or after effects. */
   | "lapsed"
   /** It was recorded as unknown, by the policy, by the code that ran it, or by an operator. */
-  | "recorded";
+  | "recorded"
+  /** A step of this run may or may not have happened, and the function did not resolve it. */
+  | "step-in-doubt";
+
+const UNKNOWN_TEXT: Readonly<Record<UnknownReason, string>> = {
+  lapsed:
+    "An earlier call with this key left its outcome unknown: it may or may not have happened.",
+  recorded: "The outcome of this key is recorded as unknown: it may or may not have happened.",
+  "step-in-doubt":
+    "A step of this key's work may or may not have happened, so no outcome was recorded. " +
+    "Give the step a `reconcile`, or end its doubt with `steps.resolve`.",
+};
 
 /**
- * Nobody knows whether the operation happened. It is not run again until somebody decides, by
- * `engine.settle`. Where it lapsed, a call with `onLapsed: 'rerun'` runs it again instead; what
- * was recorded as unknown waits for its settlement under every policy.
+ * The operation may or may not have happened. It does not run again until its outcome is settled by
+ * `engine.settle`. If it lapsed, a call with `onLapsed: 'rerun'` runs it again instead. An outcome
+ * recorded as unknown waits for its settlement under every policy.
  */
 export class OutcomeUnknownError extends IdempotencyError {
   override readonly name = "OutcomeUnknownError";
@@ -112,25 +125,28 @@ export class OutcomeUnknownError extends IdempotencyError {
   readonly attempt: number;
   /** The fencing number of the attempt whose outcome is unknown. */
   readonly token: number;
+  /** The function's return value, if it returned with a step in doubt. It is not recorded. */
+  readonly value: unknown;
 
   constructor(details: {
     readonly reason: UnknownReason;
     readonly attempt: number;
     readonly token: number;
+    readonly value?: unknown;
   }) {
     super(
-      "An earlier call with this key left its outcome unknown: it may or may not have happened. " +
-        "It is not run again until somebody settles it (engine.settle).",
+      `${UNKNOWN_TEXT[details.reason]} It does not run again until it is settled (engine.settle).`,
     );
     this.reason = details.reason;
     this.attempt = details.attempt;
     this.token = details.token;
+    this.value = details.value;
   }
 }
 
 /**
- * The function ran, but its claim was lost meanwhile: taken over, settled or removed. What it
- * returned was not recorded; what it threw is the `cause`.
+ * The function ran, but its claim was lost meanwhile: taken over, settled or removed. The value it
+ * returned was not recorded; an error it threw is the `cause`.
  */
 export class LeaseLostError extends IdempotencyError {
   override readonly name = "LeaseLostError";
@@ -224,16 +240,27 @@ export type StoreOperation =
   | "purge"
   | "transact";
 
-/** The store failed or did not answer in time. `cause` is the driver's own error. */
+/**
+ * The store failed or gave no result in time. `cause` is the driver's own error, or an error with one of
+ * the codes `TIMED_OUT`, `FAULTY_STORE`, `QUEUE_FULL` and `NOT_SENT`.
+ */
 export class StoreError extends IdempotencyError {
   override readonly name = "StoreError";
   static override readonly code = "STORE_FAILED";
   readonly code = StoreError.code;
   readonly operation: StoreOperation;
+  /**
+   * Whether the store may know of the call. `false` if nothing was sent, because too many calls wait
+   * (`cause.code` is `QUEUE_FULL` or `NOT_SENT`): then the record is as it was.
+   */
+  readonly wasSent: boolean;
 
   constructor(operation: StoreOperation, cause: unknown) {
-    super(`The store failed to ${operation}${driverCode(cause)}. See \`cause\`.`, { cause });
+    const wasSent = !(cause instanceof NotSentError);
+    const failure = wasSent ? "The store failed" : "Nothing was sent to the store";
+    super(`${failure} to ${operation}${driverCode(cause)}. See \`cause\`.`, { cause });
     this.operation = operation;
+    this.wasSent = wasSent;
   }
 }
 
@@ -244,7 +271,7 @@ function driverCode(cause: unknown): string {
   return typeof code === "string" && /^[A-Z0-9_]{1,64}$/.test(code) ? ` (${code})` : "";
 }
 
-/** The engine was closed. Nothing was run. */
+/** The engine is closed. The function was not called. */
 export class EngineClosedError extends IdempotencyError {
   override readonly name = "EngineClosedError";
   static override readonly code = "ENGINE_CLOSED";

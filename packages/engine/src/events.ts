@@ -1,5 +1,8 @@
 import { type Channel, channel } from "node:diagnostics_channel";
+import { describe } from "./describe.ts";
 import type { StoreOperation, UnknownReason } from "./errors.ts";
+import type { AbortReason } from "./run-abort.ts";
+import type { Runtime } from "./runtime.ts";
 import type { Status } from "./store.ts";
 
 /** Which record an event is about. The digest stands for scope and key, which are not shown. */
@@ -32,16 +35,21 @@ export interface EventMap {
   readonly failed: OfAttempt & { readonly ranMs: number };
   /** A claim was given back: the next caller runs. */
   readonly released: OfAttempt & { readonly ranMs: number };
-  /** A caller met an unknown outcome, or an outcome was recorded as unknown (`held`). */
-  readonly unknown: OfAttempt & { readonly reason: UnknownReason | "held" };
+  /**
+   * A caller met an unknown outcome, an outcome was recorded as unknown (`held`), or a function threw
+   * after its `signal` was aborted, so that its outcome stays open (`aborted`).
+   */
+  readonly unknown: OfAttempt & { readonly reason: UnknownReason | "held" | "aborted" };
   /** An operator decided an open outcome. */
   readonly settled: OfAttempt & {
     readonly as: "succeeded" | "failed" | "released";
     readonly by: string;
     readonly why: string;
   };
-  /** A running claim was lost, or its lease was over before a renewal was confirmed. */
-  readonly "lease-lost": OfAttempt & { readonly reason: "refused" | "lease over" };
+  /** The engine aborted the `signal` of a running function. */
+  readonly aborted: OfAttempt & { readonly reason: AbortReason };
+  /** A function still runs after ten leases. Its key is renewed until it ends, or for `maxRunMs`. */
+  readonly "still-running": OfAttempt & { readonly ranMs: number };
   /** An outcome could not be written: `recorded: false`. */
   readonly "completion-lost": OfAttempt & { readonly error: unknown };
   /** A function threw although its transaction had committed: that outcome stands. */
@@ -55,6 +63,10 @@ export interface EventMap {
 
 export type EventName = keyof EventMap;
 
+/**
+ * A listener may be asynchronous; the call does not wait for it. If it throws or rejects, the call
+ * goes on, the listener stays subscribed, and a process warning reports it, once a minute at most.
+ */
 export type Listener<Name extends EventName> = (event: EventMap[Name]) => void;
 
 /** Each event's process-wide channel. */
@@ -70,7 +82,8 @@ const CHANNELS: Readonly<Record<EventName, Channel>> = {
   released: channel("idemkit:released"),
   unknown: channel("idemkit:unknown"),
   settled: channel("idemkit:settled"),
-  "lease-lost": channel("idemkit:lease-lost"),
+  aborted: channel("idemkit:aborted"),
+  "still-running": channel("idemkit:still-running"),
   "completion-lost": channel("idemkit:completion-lost"),
   "late-error": channel("idemkit:late-error"),
   "store-error": channel("idemkit:store-error"),
@@ -78,9 +91,18 @@ const CHANNELS: Readonly<Record<EventName, Channel>> = {
 
 export const EVENT_NAMES = Object.keys(CHANNELS) as readonly EventName[];
 
+const WARNING_INTERVAL_MS = 60_000;
+
 /** Events to an engine's own listeners and to the process-wide diagnostics channels. */
 export class Events {
+  readonly #runtime: Runtime;
   readonly #listeners = new Map<EventName, Set<(event: never) => void>>();
+  /** When the last warning about a listener was emitted, on the monotonic clock. */
+  readonly #warnedAtMs = new WeakMap<(event: never) => void, number>();
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+  }
 
   /** @throws TypeError where there is no such event, or the listener is no function */
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
@@ -93,7 +115,10 @@ export class Events {
     return () => listeners.delete(listener);
   }
 
-  /** The event is made only where somebody listens. */
+  /**
+   * The event is made only if it has a subscriber. Node itself reports a subscriber of the channel that
+   * throws, as an uncaught exception.
+   */
   emit<Name extends EventName>(name: Name, make: () => EventMap[Name]): void {
     const to = CHANNELS[name];
     const listeners = this.#listeners.get(name);
@@ -102,14 +127,29 @@ export class Events {
     Object.freeze(event);
     to.publish(event);
     for (const listener of listeners ?? []) {
+      const onFailure = (error: unknown) => this.#warn(name, listener, error);
       try {
-        (listener as Listener<Name>)(event);
+        const result: unknown = (listener as Listener<Name>)(event);
+        if (typeof result === "object") Promise.resolve(result).then(undefined, onFailure);
       } catch (error) {
-        // As diagnostics channels do: a listener's fault is reported, and no outcome depends on it.
-        process.nextTick(() => {
-          throw error;
-        });
+        onFailure(error);
       }
     }
+  }
+
+  /**
+   * The text of the error is left out. Three events carry errors of stores and functions, whose texts
+   * may quote rows, and a listener may throw such an error again.
+   */
+  #warn(name: EventName, listener: (event: never) => void, error: unknown): void {
+    const nowMs = this.#runtime.monotonicMs();
+    const warnedAtMs = this.#warnedAtMs.get(listener) ?? Number.NEGATIVE_INFINITY;
+    if (nowMs - warnedAtMs < WARNING_INTERVAL_MS) return;
+    this.#warnedAtMs.set(listener, nowMs);
+    this.#runtime.warn(
+      `A listener of the event '${name}' failed with ${describe(error)}. The call was not disturbed ` +
+        "and the listener stays subscribed. To see the error's text, catch and log it in the " +
+        "listener. Further failures of this listener are not reported for one minute.",
+    );
   }
 }

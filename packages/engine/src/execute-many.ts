@@ -78,7 +78,7 @@ async function claimEach(
   if (failed !== undefined) {
     // Nothing has run yet: what was claimed is given back.
     const giveBack = ({ claim }: Task) =>
-      scope.client.isBound ? claim.abandon() : claim.release();
+      scope.client.isBound ? claim.abandon() : claim.giveBack();
     await Promise.all([...tasks.values()].map(giveBack));
     throw failed.reason;
   }
@@ -169,11 +169,11 @@ class Work {
   }
 
   #context(): LinesContext<unknown> {
-    const tasks = this.#tasks;
     let signal: AbortSignal | undefined;
+    const made = () => this.#madeSignal();
     return {
       get signal() {
-        signal ??= AbortSignal.any(tasks.map(({ claim }) => claim.signal));
+        signal ??= made();
         return signal;
       },
       done: async (key, value) => {
@@ -185,6 +185,17 @@ class Work {
         await ending;
       },
     };
+  }
+
+  /** The abort of one line's claim aborts the function, and so may be why it throws for all of them. */
+  #madeSignal(): AbortSignal {
+    const signal = AbortSignal.any(this.#tasks.map(({ claim }) => claim.signal));
+    const cutOff = () => {
+      for (const claim of this.#open.values()) claim.cutOff(signal.reason);
+    };
+    if (signal.aborted) cutOff();
+    else signal.addEventListener("abort", cutOff, { once: true });
+    return signal;
   }
 
   async #record(result: LineResult<unknown>): Promise<void> {
@@ -202,8 +213,9 @@ class Work {
 
   async #fail(key: string, error: unknown): Promise<void> {
     await this.#end(key, async (claim) => {
-      await endFailed(claim, error, this.#scope.settings);
-      return { key, verdict: "failed", error };
+      const isOpen = await endFailed(claim, error, this.#scope.settings);
+      if (!isOpen) return { key, verdict: "failed", error };
+      return { key, verdict: "unknown", error: claim.abortReason ?? error };
     });
   }
 
@@ -247,7 +259,7 @@ async function waitForOthers(
     waiting.map(async ({ line, call }) => {
       const met = await meetLine(scope, call, line.key);
       if (!("claim" in met)) verdicts.set(line.key, met);
-      else await met.claim.release();
+      else await met.claim.giveBack();
     }),
   );
 }

@@ -1,3 +1,4 @@
+import { StoreError } from "./errors.ts";
 import type { Claimed, ClaimRequest, Completed, Transacted } from "./store.ts";
 import { TimedOutError } from "./timing.ts";
 
@@ -56,7 +57,8 @@ export class Flight {
     return (
       isForAll ||
       (this.request.fingerprint === request.fingerprint &&
-        this.request.takeOver === request.takeOver)
+        this.request.takeOver === request.takeOver &&
+        this.request.takeOverAfterMs === request.takeOverAfterMs)
     );
   }
 
@@ -109,10 +111,24 @@ export class Flights {
       await bound(flight.answer).catch(rethrowTimeOut);
       return { kind: "again" };
     }
-    const outcome = await bound(flight.answer);
+    let outcome: Answer;
+    try {
+      outcome = await bound(flight.answer);
+    } catch (error) {
+      // The caller that sent the claim has left, or its engine was closed: that ends no other call.
+      if (!(error instanceof StoreError || error instanceof TimedOutError))
+        return { kind: "again" };
+      throw error;
+    }
     if (outcome.outcome === "claimed") return attachedTo(flight, outcome);
     if (outcome.outcome === "blocked") return { kind: "blocked" };
     return flight.answers(request, outcome) ? { kind: "answered", outcome } : { kind: "again" };
+  }
+
+  /** Ends the flight of a record that was decided elsewhere. */
+  landAt(digest: string): void {
+    const flight = this.#flights.get(digest);
+    if (flight?.granted !== undefined) this.land(flight);
   }
 
   /** Ends a flight: its duplicates ask the store from now on. */

@@ -9,10 +9,18 @@ export interface BeatSpec {
   readonly storeTimeoutMs: number;
   /** When the claim was sent, on the monotonic clock: its lease counts from before the send. */
   readonly sentAtMs: number;
+  /** Since when the function runs, on the monotonic clock. */
+  readonly startedAtMs: number;
+  /** How long the function may run. */
+  readonly maxRunMs: number;
   /** The store refused a renewal: the claim is somebody else's, or decided. Comes once, last. */
   readonly onRefused: () => void;
   /** The lease is over without a confirmed renewal. The claim may still be ours. Comes once. */
   readonly onOver: () => void;
+  /** The function still runs after ten leases. Comes once. */
+  readonly onLongRun: () => void;
+  /** The function ran for longer than `maxRunMs`: it is no longer renewed. Comes once, last. */
+  readonly onRunTooLong: () => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -34,6 +42,7 @@ interface Beat {
   leaseEndsAtMs: number;
   isStopped: boolean;
   isOver: boolean;
+  isLong: boolean;
   cancelRetry: (() => void) | undefined;
 }
 
@@ -42,6 +51,8 @@ type SendRenewal = (renewal: Renewal, timeoutMs: number) => Promise<boolean>;
 
 const RENEWALS_PER_LEASE = 3;
 const RETRIES_PER_LEASE = 12;
+/** After how many leases a run that goes on is reported. */
+const LONG_RUN_LEASES = 10;
 
 /**
  * Renews the leases of all running claims of a process, those that are due together in one list.
@@ -64,10 +75,11 @@ export class Heartbeats {
     const beat: Beat = {
       spec,
       round,
-      dueAtMs: spec.sentAtMs + spec.leaseMs / RENEWALS_PER_LEASE,
+      dueAtMs: dueAtMs(spec, spec.sentAtMs),
       leaseEndsAtMs: spec.sentAtMs + spec.leaseMs,
       isStopped: false,
       isOver: false,
+      isLong: false,
       cancelRetry: undefined,
     };
     round.add(beat);
@@ -87,6 +99,7 @@ export class Heartbeats {
     const { claim, leaseMs, storeTimeoutMs, onRefused, onError } = beat.spec;
     const sentAtMs = this.#runtime.monotonicMs();
     this.#checkLease(beat);
+    if (isRunOver(beat, sentAtMs)) return;
     // Nobody may learn too late that the lease is over because a renewal hangs.
     const leftMs = beat.isOver ? leaseMs / RENEWALS_PER_LEASE : beat.leaseEndsAtMs - sentAtMs;
     const timeoutMs = Math.min(storeTimeoutMs, leftMs);
@@ -124,7 +137,28 @@ export class Heartbeats {
 function confirm(beat: Beat, sentAtMs: number): void {
   const { leaseMs } = beat.spec;
   beat.leaseEndsAtMs = Math.max(beat.leaseEndsAtMs, sentAtMs + leaseMs);
-  beat.dueAtMs = Math.max(beat.dueAtMs, sentAtMs + leaseMs / RENEWALS_PER_LEASE);
+  beat.dueAtMs = Math.max(beat.dueAtMs, dueAtMs(beat.spec, sentAtMs));
+}
+
+/** When a claim that was renewed at that time is looked at again. */
+function dueAtMs({ leaseMs, startedAtMs, maxRunMs }: BeatSpec, sentAtMs: number): number {
+  return Math.min(sentAtMs + leaseMs / RENEWALS_PER_LEASE, startedAtMs + maxRunMs);
+}
+
+/** Ends the renewals of a run that has had all its time, and reports one that is long. */
+function isRunOver(beat: Beat, nowMs: number): boolean {
+  const { leaseMs, startedAtMs, maxRunMs, onLongRun, onRunTooLong } = beat.spec;
+  const ranMs = nowMs - startedAtMs;
+  if (ranMs >= maxRunMs) {
+    beat.isStopped = true;
+    onRunTooLong();
+    return true;
+  }
+  if (!beat.isLong && ranMs >= LONG_RUN_LEASES * leaseMs) {
+    beat.isLong = true;
+    onLongRun();
+  }
+  return false;
 }
 
 /** The claims of one lease length. One timer serves all of them. */

@@ -1,15 +1,19 @@
 import { encodeError, encodeEvidence, encodeValue } from "./body.ts";
+import { ClaimEnd } from "./claim-end.ts";
 import type { ClaimHandle, Written } from "./claim-handle.ts";
 import type { ClaimScope } from "./claim-scope.ts";
 import { stepsUnder } from "./claim-steps.ts";
 import { type Decided, transactUnder } from "./claim-transaction.ts";
-import { EngineClosedError, LeaseLostError, StoreError } from "./errors.ts";
+import type { Context } from "./context.ts";
+import { LeaseLostError, OutcomeUnknownError, StoreError } from "./errors.ts";
 import type { Flight } from "./flights.ts";
-import { type Heartbeat, NO_HEARTBEAT } from "./heartbeats.ts";
-import { derivedKey } from "./identity.ts";
-import type { Guarantee } from "./options.ts";
+import { type DeriveKeyOptions, derivedKey } from "./identity.ts";
+import { Lease } from "./lease.ts";
+import type { ErrorPolicy, Guarantee } from "./policies.ts";
+import type { RunAbortedError } from "./run-abort.ts";
+import { interruptionOf, isStepLog } from "./step-log.ts";
 import type { StepOptions, Steps } from "./steps.ts";
-import type { Checkpoint, Claim, Claimed, Completion } from "./store.ts";
+import type { Checkpoint, Claim, Claimed, ClaimRequest } from "./store.ts";
 
 export class HeldClaim implements ClaimHandle {
   readonly token: number;
@@ -18,26 +22,20 @@ export class HeldClaim implements ClaimHandle {
   readonly guarantee: Guarantee;
   readonly createdAt: number;
   readonly #scope: ClaimScope;
-  readonly #flight: Flight;
+  readonly #request: ClaimRequest;
   readonly #claim: Claim;
-  readonly #sentAtMs: number;
   readonly #checkpoint: Checkpoint | undefined;
-  #heartbeat: Heartbeat;
-  readonly #withdraw: () => void;
+  readonly #lease: Lease;
+  readonly #end: ClaimEnd;
   #steps: Steps | undefined;
   #transacting: Promise<unknown> | undefined;
   #decided: Decided | undefined;
-  #controller: AbortController | undefined;
-  #abortReason: Error | undefined;
-  #ending: string | undefined;
-  #storeFailure: unknown;
-  #isOutlived = false;
-  #isFree = false;
+  #ownFailure: unknown;
+  #cutOffBy: RunAbortedError | undefined;
 
   constructor(scope: ClaimScope, flight: Flight, claimed: Claimed, sentAtMs: number) {
     this.#scope = scope;
-    this.#flight = flight;
-    this.#sentAtMs = sentAtMs;
+    this.#request = flight.request;
     this.token = claimed.token;
     this.attempt = claimed.attempt;
     this.takenOver = claimed.takenOver;
@@ -46,48 +44,42 @@ export class HeldClaim implements ClaimHandle {
     this.#checkpoint = claimed.checkpoint;
     const { id, owner } = flight.request;
     this.#claim = { id, owner, token: claimed.token };
-    scope.lifetime.enter();
-    this.#heartbeat = this.#beat(sentAtMs);
-    this.#withdraw = scope.lifetime.onEnd(() => this.#outlive());
+    this.#lease = new Lease(scope, flight, claimed, sentAtMs);
+    this.#end = new ClaimEnd(scope, this.#claim, this.#lease);
   }
 
-  /** What is claimed in somebody's transaction is held by that. */
-  #beat(sentAtMs: number): Heartbeat {
-    const { client, events, settings } = this.#scope;
-    if (client.isBound) return NO_HEARTBEAT;
-    const { leaseMs, storeTimeoutMs } = settings;
-    const { digest } = this.#claim.id;
-    return client.heartbeats.start({
-      claim: this.#claim,
-      leaseMs,
-      storeTimeoutMs,
-      sentAtMs,
-      onRefused: () => this.#lose("refused"),
-      onOver: () => this.#lose("lease over"),
-      onError: (error) => events.emit("store-error", () => ({ digest, operation: "renew", error })),
-    });
-  }
-
-  /** Made when first asked for: most functions never ask. */
   get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason);
-    }
-    return this.#controller.signal;
+    return this.#lease.abort.signal;
   }
 
-  /** Why the store could not run its transaction, or write before its step. */
-  get storeFailure(): unknown {
-    return this.#storeFailure;
+  /** Why the engine has aborted the run, if it has. */
+  get abortReason(): RunAbortedError | undefined {
+    return this.#lease.abort.reason ?? this.#cutOffBy;
   }
 
-  deriveKey(name: string): string {
-    return derivedKey(this.#claim.id, name);
+  /** How long the lease before had been over at least when this claim took over. */
+  get tookOverAfterMs(): number {
+    return this.#request.takeOverAfterMs ?? 0;
+  }
+
+  /** How events identify the attempt. */
+  get about() {
+    return this.#lease.about;
+  }
+
+  deriveKey(name: string, options?: DeriveKeyOptions): string {
+    return derivedKey(this.#claim.id, name, options);
   }
 
   async step<T>(name: string, fn: () => T | Promise<T>, options: StepOptions<T> = {}): Promise<T> {
-    return await this.#openSteps().run(name, fn, options);
+    return await this.#openSteps("step").run(name, fn, options);
+  }
+
+  get steps(): Context["steps"] {
+    return {
+      resolve: async (name, resolution) =>
+        await this.#openSteps("steps.resolve").resolve(name, resolution),
+    };
   }
 
   /** What a transaction decides, whether the function has waited for it or not. That stands. */
@@ -97,204 +89,206 @@ export class HeldClaim implements ClaimHandle {
 
   /** See `TransactionalContext.transaction`. */
   async transaction<T>(fn: (tx: unknown) => T | Promise<T>): Promise<T> {
-    if (this.#steps?.isRunning) {
+    const steps = this.#knownSteps();
+    if (steps?.isRunning) {
       throw new Error("transaction(): a step is still running. Wait for it first.");
     }
     this.#scope.client.checkTransactional();
-    this.#startEnding("transaction");
+    if (steps?.hasDoubts) throw this.#inDoubt();
+    this.#end.start("transaction");
     let renewedAtMs: number | undefined;
-    const transacting = transactUnder(this.#scope, this.#flight.request, this.token, fn, () => {
+    const transacting = transactUnder(this.#scope, this.#request, this.token, fn, () => {
       // It holds the record's row from now on: no renewal would get through.
-      renewedAtMs ??= this.#heartbeat.stop();
+      renewedAtMs ??= this.#lease.stop();
     });
     this.#transacting = transacting;
     const came = await transacting;
     if (came.as === "committed" || came.as === "open") {
       this.#decided = came;
-      this.#letGo();
+      this.#lease.letGo();
       if (came.as === "committed") return came.value as T;
       throw came.error;
     }
-    this.#ending = undefined;
-    if (came.as === "lost") this.#lose("refused");
-    else if (renewedAtMs !== undefined && !this.#isOutlived) {
-      // What the transaction has renewed was rolled back as well.
-      this.#heartbeat = this.#beat(renewedAtMs);
-    }
-    if (came.error instanceof StoreError) this.#storeFailure = came.error;
+    this.#end.undo();
+    if (came.as === "lost") this.#lease.lose("claim-refused");
+    // The transaction's own renewal was rolled back as well.
+    else if (renewedAtMs !== undefined) this.#lease.goOn(renewedAtMs);
+    if (came.error instanceof StoreError) this.#ownFailure = came.error;
     throw came.error;
   }
 
   async complete(value: unknown): Promise<Written> {
-    this.#startEnding("complete");
+    const steps = await this.#finishedSteps();
+    if (!steps?.hasDoubts) return await this.record(value);
+    await this.leaveOpen();
+    throw this.#inDoubt(value);
+  }
+
+  /** Records a result, whatever is known of its steps. */
+  async record(value: unknown): Promise<Written> {
+    this.#end.start("complete");
     const { body, notKeptBecause } = encodeValue(value, this.#scope.settings.maxResultBytes);
-    const written = await this.#write({ status: "succeeded", body }, { value });
+    const written = await this.#end.write({ status: "succeeded", body }, this.#steps, { value });
     if (written.recorded) {
       const why = notKeptBecause === undefined ? {} : { notKeptBecause };
-      this.#scope.events.emit("completed", () => ({ ...this.#aboutRun(), ...why }));
+      this.#scope.events.emit("completed", () => ({ ...this.#lease.aboutRun, ...why }));
     }
     return written;
   }
 
   async fail(error: unknown): Promise<Written> {
-    if (await this.#isInDoubt()) return await this.release();
-    this.#startEnding("fail");
-    const body = encodeError(error);
-    const written = await this.#write({ status: "failed", body }, { cause: error });
-    if (written.recorded) {
-      this.#scope.events.emit("failed", () => this.#aboutRun());
-    }
-    return written;
+    return await this.endBy("record", error);
+  }
+
+  async release(): Promise<Written> {
+    return await this.endBy("release", undefined);
   }
 
   async hold(evidence: unknown): Promise<Written> {
-    if (await this.#isInDoubt()) return await this.release();
-    this.#startEnding("hold");
+    return await this.endBy("hold", evidence);
+  }
+
+  /**
+   * Ends the claim of a function that threw. Its outcome is left open instead if a step is in doubt, or if
+   * the abort may be why it threw: then its effect may have happened, or may happen yet.
+   *
+   * @param isDecided whether a function has decided about this very error: then the abort does not matter
+   */
+  async endBy(policy: ErrorPolicy, error: unknown, isDecided = false): Promise<Written> {
+    const steps = await this.#finishedSteps();
+    // A held outcome is the operator's: no `reconcile` would be asked about its step any more.
+    if (policy === "hold" ? steps?.hasDoubts : steps?.isInDoubt) return await this.leaveOpen();
+    if (policy !== "hold" && !isDecided && this.isCutOff) {
+      const written = await this.leaveOpen();
+      const isLost = this.abortReason?.reason === "claim-refused";
+      if (!isLost || policy === "release") return written;
+      throw new LeaseLostError({ token: this.token, cause: error });
+    }
+    switch (policy) {
+      case "record":
+        return await this.#recordFailure(error);
+      case "release":
+        return await this.giveBack();
+      case "hold":
+        return await this.#recordUnknown(error);
+    }
+  }
+
+  /** Whether the engine's abort may be why the function throws. */
+  get isCutOff(): boolean {
+    if (this.abortReason === undefined) return false;
+    return (
+      this.#cutOffBy !== undefined ||
+      this.#steps?.isCutOff === true ||
+      this.#lease.abort.hasReachedFunction
+    );
+  }
+
+  /** The signal that its function has read was aborted for another claim of the same function. */
+  cutOff(reason: RunAbortedError): void {
+    this.#cutOffBy = reason;
+  }
+
+  /** Whether its end has decided nothing. */
+  get isLeftOpen(): boolean {
+    return this.#end.name === "leaveOpen";
+  }
+
+  /** Whether the engine has made this error, which decides nothing: the store failed, say. */
+  isOwnFailure(error: unknown): boolean {
+    return this.#ownFailure !== undefined && this.#ownFailure === error;
+  }
+
+  /**
+   * Decides nothing. After an abort the lease runs out by itself, as an aborted request may still be on its
+   * way; otherwise the claim lapses at once.
+   */
+  async leaveOpen(): Promise<Written> {
+    const openReason = this.#steps?.hasDoubts === true ? "step-in-doubt" : "lapsed";
+    const reason = this.abortReason === undefined ? openReason : "aborted";
+    this.#end.start("leaveOpen");
+    const written =
+      this.abortReason === undefined
+        ? await this.#end.giveBack(true, this.#steps)
+        : await this.#end.runOut(this.#steps);
+    this.#scope.events.emit("unknown", () => ({ ...this.about, reason }));
+    return { ...written, recorded: false };
+  }
+
+  /** Gives the key back. A claim that took over lapses at once instead: what it took over is still open. */
+  async giveBack(): Promise<Written> {
+    this.#end.start("release");
+    const written = await this.#end.giveBack(this.takenOver, this.#steps);
+    if (written.recorded) this.#scope.events.emit("released", () => this.#lease.aboutRun);
+    return written;
+  }
+
+  async #recordFailure(error: unknown): Promise<Written> {
+    this.#end.start("fail");
+    const outcome = { status: "failed", body: encodeError(error) } as const;
+    const written = await this.#end.write(outcome, this.#steps, { cause: error });
+    if (written.recorded) this.#scope.events.emit("failed", () => this.#lease.aboutRun);
+    return written;
+  }
+
+  async #recordUnknown(evidence: unknown): Promise<Written> {
+    this.#end.start("hold");
     const body = encodeEvidence(evidence, this.#scope.settings.maxResultBytes);
-    const written = await this.#write({ status: "unknown", body }, { cause: evidence });
+    const written = await this.#end.write({ status: "unknown", body }, this.#steps, {
+      cause: evidence,
+    });
     if (written.recorded) {
-      this.#scope.events.emit("unknown", () => ({ ...this.about(), reason: "held" }));
+      this.#scope.events.emit("unknown", () => ({ ...this.about, reason: "held" }));
     }
     return written;
   }
 
-  /** @param isToLapse whether what it has done is as open as if its process had died */
-  async release(isToLapse = this.takenOver): Promise<Written> {
-    this.#startEnding("release");
-    const answer = await this.#end("release", this.#giveBack(isToLapse));
-    if (answer === "true") {
-      this.#scope.events.emit("released", () => this.#aboutRun());
+  /** The run is over when its steps are. */
+  async #finishedSteps(): Promise<Steps | undefined> {
+    const steps = this.#knownSteps();
+    if (steps !== undefined) await steps.finished();
+    return steps;
+  }
+
+  /** The steps of this run, or those of an earlier one that this run may not have asked about. */
+  #knownSteps(): Steps | undefined {
+    if (this.#steps !== undefined || this.#checkpoint === undefined) return this.#steps;
+    const isClear = interruptionOf(this.#checkpoint) === "clear";
+    return isClear || !isStepLog(this.#checkpoint) ? undefined : this.#madeSteps();
+  }
+
+  #openSteps(asked: string): Steps {
+    if (!this.#scope.settings.steps) {
+      throw new TypeError(
+        `${asked}: expected the option \`steps: true\`, of the engine or of this call.`,
+      );
     }
-    const failure = typeof answer === "string" ? {} : answer;
-    return { recorded: answer === "true", ...failure };
+    this.#end.checkOpen(asked);
+    return this.#madeSteps();
   }
 
-  /** The next caller must know which steps failed: where that cannot be told, the claim lapses. */
-  async #giveBack(isToLapse: boolean): Promise<boolean> {
-    const wrong = await this.#steps?.saved();
-    if (wrong instanceof LeaseLostError) return false;
-    if (wrong !== undefined) throw wrong;
-    // What is to lapse must not be renewed behind that.
-    if (isToLapse) this.#heartbeat.stop();
-    const { client, settings } = this.#scope;
-    return await client.release(this.#claim, isToLapse, settings.storeTimeoutMs);
-  }
-
-  /** Another step may still be finding out. */
-  async #isInDoubt(): Promise<boolean> {
-    await this.#steps?.finished();
-    return this.#steps?.isInDoubt ?? false;
-  }
-
-  #openSteps(): Steps {
-    if (this.#ending !== undefined) {
-      throw new Error(`step(): this claim was ended by ${this.#ending}() already.`);
-    }
-    const { token, attempt, takenOver } = this;
+  #madeSteps(): Steps {
+    const { token, attempt, takenOver, tookOverAfterMs } = this;
     this.#steps ??= stepsUnder(this.#scope, {
-      ...{ claim: this.#claim, checkpoint: this.#checkpoint, token, attempt, takenOver },
-      onRenewed: (sentAtMs) => this.#heartbeat.confirm(sentAtMs),
-      onRefused: () => this.#lose("refused"),
+      ...{ claim: this.#claim, checkpoint: this.#checkpoint, token, attempt },
+      ...{ takenOver, tookOverAfterMs },
+      abortReason: () => this.abortReason,
+      onRenewed: (sentAtMs) => this.#lease.confirm(sentAtMs),
+      onRefused: () => this.#lease.lose("claim-refused"),
       onFailed: (error) => {
-        this.#storeFailure = error;
+        this.#ownFailure = error;
       },
     });
     return this.#steps;
   }
 
-  async #write(
-    { status, body }: Pick<Completion, "status" | "body">,
-    late: { readonly value?: unknown; readonly cause?: unknown },
-  ): Promise<Written> {
-    const { client, settings, events } = this.#scope;
-    const { replayMs: retentionMs, storeTimeoutMs } = settings;
-    const { id, owner, token } = this.#claim;
-    const completion = { id, owner, token, status, body, retentionMs };
-    const complete = () => client.complete(completion, storeTimeoutMs);
-    // Whoever looks at what failed has to see which steps did.
-    const asked = this.#steps === undefined ? complete() : this.#steps.saved().then(complete);
-    const answer = await this.#end("complete", asked);
-    if (answer === "false") throw new LeaseLostError({ token: this.token, ...late });
-    if (answer === "true") return { recorded: true };
-    // Nothing of somebody's transaction will stand after that.
-    if (client.isBound) throw answer.error;
-    events.emit("completion-lost", () => ({ ...this.about(), error: answer.error }));
-    return { recorded: false, error: answer.error };
+  #inDoubt(value?: unknown): OutcomeUnknownError {
+    const { attempt, token } = this;
+    return new OutcomeUnknownError({ reason: "step-in-doubt", attempt, token, value });
   }
 
-  /** Waits for the store's word on the end, renewing until it comes, and stops all that runs. */
-  async #end(
-    operation: "complete" | "release",
-    asked: Promise<boolean>,
-  ): Promise<"true" | "false" | { readonly error: unknown }> {
-    try {
-      if (await asked) return "true";
-    } catch (error) {
-      const { digest } = this.about();
-      this.#scope.events.emit("store-error", () => ({ digest, operation, error }));
-      return { error };
-    } finally {
-      this.#letGo();
-    }
-    this.#lose("refused");
-    return "false";
-  }
-
-  /** Lets go of it without a word to the store: its transaction is rolled back by somebody else. */
+  /** Ends it without a word to the store: the caller's transaction is rolled back. */
   abandon(): void {
-    this.#startEnding("abandon");
-    this.#letGo();
-  }
-
-  #startEnding(ending: string): void {
-    if (this.#ending !== undefined) {
-      throw new Error(`${ending}(): this claim was ended by ${this.#ending}() already.`);
-    }
-    this.#ending = ending;
-  }
-
-  #lose(reason: "refused" | "lease over"): void {
-    // While the end is being written, a renewal is refused because of that very end.
-    const isRefusedByOwnEnd = reason === "refused" && this.#ending !== undefined && !this.#isFree;
-    if (isRefusedByOwnEnd) return;
-    if (this.#abortReason === undefined) {
-      this.#abort(new LeaseLostError({ token: this.token }));
-      this.#scope.events.emit("lease-lost", () => ({ ...this.about(), reason }));
-    }
-    // The store knows more than this process does: duplicates here have to ask it.
-    this.#scope.client.flights.land(this.#flight);
-  }
-
-  #letGo(): void {
-    if (this.#isFree) return;
-    this.#isFree = true;
-    this.#heartbeat.stop();
-    this.#withdraw();
-    this.#scope.client.flights.land(this.#flight);
-    this.#scope.lifetime.leave();
-  }
-
-  /** The engine was closed and its grace is over: the function runs on, but nobody renews. */
-  #outlive(): void {
-    this.#isOutlived = true;
-    this.#abort(new EngineClosedError());
-    this.#heartbeat.stop();
-    this.#scope.client.flights.land(this.#flight);
-  }
-
-  #abort(reason: Error): void {
-    if (this.#abortReason !== undefined) return;
-    this.#abortReason = reason;
-    this.#controller?.abort(reason);
-  }
-
-  #aboutRun() {
-    return { ...this.about(), ranMs: this.#scope.runtime.monotonicMs() - this.#sentAtMs };
-  }
-
-  /** What events tell of it. */
-  about() {
-    const { digest } = this.#flight.request.id;
-    return { digest, attempt: this.attempt, token: this.token };
+    this.#end.abandon();
   }
 }

@@ -1,6 +1,7 @@
-import { hash } from "node:crypto";
-import { describe } from "./describe.ts";
+import { createHash, hash } from "node:crypto";
+import { describe, shown } from "./describe.ts";
 import { InvalidKeyError, InvalidScopeError } from "./errors.ts";
+import { checkNames } from "./options.ts";
 import type { RecordId } from "./store.ts";
 
 /** Who and what a key belongs to: one name, or a list such as tenant, user and operation. */
@@ -62,16 +63,87 @@ function joinScope(scope: Scope): string {
   return joined;
 }
 
+/** How a derived key is written: services bound the length of their idempotency keys, and their form. */
+export interface DeriveKeyOptions {
+  /**
+   * - `hex`: lower-case hex digits, 4 bits each.
+   * - `base64url`: letters, digits, `-` and `_`, 6 bits each.
+   * - `uuid`: a UUID of version 5 (RFC 9562) in 36 lower-case characters, with 122 bits. It takes no
+   *   `length`.
+   *
+   * Default: `hex`.
+   */
+  readonly format?: "hex" | "base64url" | "uuid";
+  /**
+   * How many characters: 30 to 64 of `hex`, 20 to 43 of `base64url`. Less than 120 bits are refused,
+   * because two operations could get the same key. Default: all, which is 64 or 43.
+   */
+  readonly length?: number;
+}
+
+const DERIVED_BITS_MIN = 120;
+/** Of a SHA-256, which has 256 bits. */
+const TEXT_FORMATS = {
+  hex: { bitsPerCharacter: 4, lengthMax: 64 },
+  base64url: { bitsPerCharacter: 6, lengthMax: 43 },
+} as const;
+/** The name space of derived keys, for version 5. A random UUID that must not change. */
+const UUID_NAMESPACE = Buffer.from("536d081887e34bbda77e7971e86d026b", "hex");
+
 /**
  * A key for a call that a record's work makes to the outside: the same on every attempt, another one
  * for every name, and nothing can be told from it about the record.
  *
  * @throws TypeError
  */
-export function derivedKey({ digest }: RecordId, name: string): string {
+export function derivedKey(
+  { digest }: RecordId,
+  name: string,
+  options: DeriveKeyOptions = {},
+): string {
   const problem = textProblem(name);
   if (problem !== undefined) throw new TypeError(`deriveKey: ${problem} as the name.`);
-  return hash("sha256", prefixed("derived") + prefixed(digest) + prefixed(name), "hex");
+  const { format, length } = checkedFormat(options);
+  const source = prefixed("derived") + prefixed(digest) + prefixed(name);
+  if (format === "uuid") return uuidOf(hash("sha256", source, "hex"));
+  return hash("sha256", source, format).slice(0, length);
+}
+
+/** @throws TypeError that says which bound is broken, and why there is one */
+function checkedFormat(options: DeriveKeyOptions) {
+  checkNames(options, ["format", "length"]);
+  const { format = "hex", length } = options;
+  if (format === "uuid") {
+    if (length === undefined) return { format, length };
+    const why = "a UUID always has 36 characters";
+    throw new TypeError(`length: expected none with the format 'uuid', because ${why}.`);
+  }
+  if (format !== "hex" && format !== "base64url") {
+    throw new TypeError(`format: expected 'hex', 'base64url' or 'uuid', got ${shown(format)}.`);
+  }
+  const { bitsPerCharacter, lengthMax } = TEXT_FORMATS[format];
+  const lengthMin = DERIVED_BITS_MIN / bitsPerCharacter;
+  const isWithin = (given: number) =>
+    Number.isSafeInteger(given) && given >= lengthMin && given <= lengthMax;
+  if (length === undefined || isWithin(length)) return { format, length };
+  throw new TypeError(
+    `length: expected a whole number from ${lengthMin} to ${lengthMax} with the format '${format}', ` +
+      `got ${shown(length)}. A shorter key has less than ${DERIVED_BITS_MIN} bits, so that two ` +
+      "operations could get the same key. A longer key does not exist: it is made of 256 bits.",
+  );
+}
+
+/**
+ * Version 5 of RFC 9562, as validators have accepted it for long; many refuse version 8, which is of
+ * 2024. It prescribes SHA-1. No caller can choose its input, which is a SHA-256.
+ */
+function uuidOf(name: string): string {
+  const bytes = createHash("sha1").update(UUID_NAMESPACE).update(name).digest();
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x50, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  const hex = bytes.toString("hex", 0, 16);
+  const parts = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20)];
+  return [...parts, hex.slice(20)].join("-");
 }
 
 /** Undoes {@link joinScope}, for labels read back from a store. */

@@ -30,25 +30,35 @@ export {
   type UnknownReason,
 } from "./errors.ts";
 export type { EventMap, EventName, Listener } from "./events.ts";
-export type { Scope } from "./identity.ts";
+export type { Finding, Resolution } from "./finding.ts";
+export type { DeriveKeyOptions, Scope } from "./identity.ts";
 export { NotJsonError } from "./json.ts";
 export type { JsonLike, Payload } from "./json-like.ts";
 export type { Line, LineResult, LinesContext, NewLine, Verdict } from "./lines.ts";
 export { type MemoryStoreOptions, memoryStore } from "./memory-store.ts";
-export type { Decision, InspectedRecord, InspectedStep, SettleNote } from "./operators.ts";
+export type {
+  Decision,
+  InspectedRecord,
+  InspectedStep,
+  SettleNote,
+  SettleOptions,
+} from "./operators.ts";
 export type {
   CallOptions,
-  DuplicatePolicy,
   EngineOptions,
-  ErrorPolicy,
   ExecuteOptions,
-  Guarantee,
-  LapsedPolicy,
   OperationOptions,
-  Reconcile,
   Reference,
 } from "./options.ts";
+export type {
+  DuplicatePolicy,
+  ErrorPolicy,
+  Guarantee,
+  LapsedPolicy,
+  Reconcile,
+} from "./policies.ts";
+export { type AbortReason, RunAbortedError } from "./run-abort.ts";
 export type { Runtime } from "./runtime.ts";
-export type { Finding, StepOptions } from "./steps.ts";
+export type { StepOptions } from "./steps.ts";
 export type * from "./store.ts";
 export { UnclearCommitError } from "./unclear-commit.ts";

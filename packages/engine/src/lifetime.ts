@@ -12,6 +12,7 @@ export class Lifetime {
   readonly #onIdle = new Set<() => void>();
   #running = 0;
   #state: "open" | "closing" | "ended" = "open";
+  #endsAtMs = Number.POSITIVE_INFINITY;
 
   constructor(runtime: Runtime, parent?: Lifetime) {
     this.#runtime = runtime;
@@ -27,6 +28,16 @@ export class Lifetime {
   /** Whether the time for running work is over too. */
   get isEnded(): boolean {
     return this.#state === "ended" || (this.#parent?.isEnded ?? false);
+  }
+
+  /** When the time for running work is over, on the monotonic clock. Infinity until it is closed. */
+  get endsAtMs(): number {
+    if (this.#parent === undefined) return this.#endsAtMs;
+    return Math.min(this.#endsAtMs, this.#parent.endsAtMs);
+  }
+
+  get isClosing(): boolean {
+    return this.endsAtMs !== Number.POSITIVE_INFINITY;
   }
 
   /** Counts something as running until {@link leave}. */
@@ -58,6 +69,7 @@ export class Lifetime {
   /** Refuses what comes, waits for what runs, and ends the rest after graceMs. */
   async close(graceMs: number): Promise<void> {
     if (this.#state === "open") this.#state = "closing";
+    this.#endsAtMs = Math.min(this.#endsAtMs, this.#runtime.monotonicMs() + graceMs);
     if (this.#running > 0 && this.#state !== "ended") await this.#idleOr(graceMs);
     this.#state = "ended";
     // Whoever called before and is more patient need not wait any longer.

@@ -1,34 +1,25 @@
+import { FaultyStoreError } from "./answers.ts";
+import { QUEUE_LENGTH_MAX, Queue, type QueueSpec } from "./queue.ts";
 import type { Runtime } from "./runtime.ts";
-import { Alarm, pause, TimedOutError, Turns, within } from "./timing.ts";
+import { Alarm, Estimate, NotSentError, pause, TimedOutError, Turns, within } from "./timing.ts";
+import { type Terms, Waiting } from "./waiting.ts";
 
 /** How one operation of a store is asked for lists, and how its entries are told apart. */
-export interface LineSpec<Entry, Answer> {
+export interface LineSpec<Entry, Answer> extends QueueSpec<Entry> {
   /** What the line does, for error messages: "claim", "renew", … */
   readonly name: string;
   readonly send: (list: readonly Entry[]) => Promise<readonly Answer[]>;
-  readonly digestOf: (entry: Entry) => string;
-  /** About how many bytes the entry is on the wire. */
-  readonly sizeOf: (entry: Entry) => number;
   /** Whether many that wait are divided among the free lists of a store that is elsewhere. */
   readonly isDivided: boolean;
   /** Whether the store is part of somebody's transaction, whose time is theirs: nothing is sent twice. */
   readonly isBound: boolean;
+  /**
+   * Whether an entry whose result would come too late is better not sent. A late claim has to be given
+   * back, while a late completion is still recorded.
+   */
+  readonly isUselessLate: boolean;
   /** What is wrong with an answer, if anything: a faulty store has to fail loudly and at once. */
   readonly problemWith: (answer: Answer) => string | undefined;
-}
-
-/** A store broke its contract: its answer cannot be used, and asking again would not help. */
-export class FaultyStoreError extends Error {
-  override readonly name = "FaultyStoreError";
-  readonly code = "FAULTY_STORE";
-}
-
-interface Waiting<Entry, Answer> {
-  readonly entry: Entry;
-  readonly timeoutMs: number;
-  readonly deadlineMs: number;
-  readonly resolve: (answer: Answer) => void;
-  readonly reject: (error: unknown) => void;
 }
 
 const LIST_ENTRIES_MAX = 256;
@@ -39,13 +30,11 @@ const LIST_ENTRIES_MAX = 256;
 const SHARE_MIN = 32;
 /** A store that works in this very process lets no timer ring before it has answered. */
 const ELSEWHERE_MS = 1;
-const LIST_BYTES_MAX = 1024 * 1024;
 const LISTS_IN_FLIGHT_MAX = 2;
-const QUEUE_LENGTH_MAX = 100_000;
-/** How far a list looks for entries that fit, so that a flood for one record costs no more. */
-const QUEUE_SCANNED_MAX = 1_024;
-/** A list ends with its most impatient call: those of very different patience do not share one. */
-const PATIENCE_RATIO_MAX = 2;
+/** A list is late after so many times what lists have lately taken. */
+const LATE_FACTOR = 2;
+/** How long a probe keeps others from being sent. */
+const PROBE_MS = 500;
 const ASKED_ALONE_AT_ONCE_MAX = 16;
 const TRIES_MAX = 3;
 const FIRST_PAUSE_MS = 20;
@@ -56,14 +45,22 @@ const PAUSE_GROWTH = 4;
  * while lists are under way gather and share the next one. There is no timer to wait for.
  *
  * When a list fails or is late, its entries are asked again one by one, so that only the one at
- * fault fails. Asking again is safe, as every operation of a store may be repeated.
+ * fault fails. Asking again is safe, as every operation of a store may be repeated, and the first
+ * result counts, whichever list it comes with.
+ *
+ * Claims that cannot be in time, by what lists have lately taken, fail before they are sent: the store
+ * then knows nothing of them, and nothing has to be given back.
  */
 export class Line<Entry, Answer> {
   readonly #spec: LineSpec<Entry, Answer>;
   readonly #runtime: Runtime;
   readonly #aloneTurns = new Turns(ASKED_ALONE_AT_ONCE_MAX);
-  #queue: Waiting<Entry, Answer>[] = [];
+  readonly #queue: Queue<Entry, Answer>;
+  /** What is sent only while no call waits in the queue, one list at a time. */
+  readonly #background: Queue<Entry, Answer>;
+  readonly #taken = new Estimate();
   #inFlight = 0;
+  #isBackgroundInFlight = false;
   #flushIsPlanned = false;
   /** Whether the store was at work elsewhere while its last long list was under way. */
   #isElsewhere = false;
@@ -73,24 +70,51 @@ export class Line<Entry, Answer> {
   constructor(runtime: Runtime, spec: LineSpec<Entry, Answer>) {
     this.#runtime = runtime;
     this.#spec = spec;
-    this.#alarm = new Alarm(runtime, () => this.#sweep());
+    this.#queue = new Queue(spec);
+    this.#background = new Queue(spec);
+    this.#alarm = new Alarm(runtime, () => this.recheck());
   }
 
-  /** Rejects with the store's error, or after timeoutMs, all tries and all waiting included. */
-  ask(entry: Entry, timeoutMs: number): Promise<Answer> {
-    return new Promise((resolve, reject) => {
-      if (this.#queue.length === QUEUE_LENGTH_MAX) {
-        reject(new TimedOutError(`${QUEUE_LENGTH_MAX} calls wait to ${this.#spec.name} already.`));
-        return;
-      }
-      const isTimed = !this.#spec.isBound;
-      const deadlineMs = isTimed
-        ? this.#runtime.monotonicMs() + timeoutMs
-        : Number.POSITIVE_INFINITY;
-      this.#queue.push({ entry, timeoutMs, deadlineMs, resolve, reject });
-      if (this.#inFlight < LISTS_IN_FLIGHT_MAX) this.#planFlush();
-      else this.#alarm.ringBy(deadlineMs);
-    });
+  /**
+   * Rejects with the store's error, or after timeoutMs, all tries and all waiting included; with
+   * NotSentError if the store knows nothing of it.
+   */
+  ask(entry: Entry, timeoutMs: number, terms?: Terms<Answer>): Promise<Answer> {
+    return this.#ask(this.#queue, entry, timeoutMs, terms);
+  }
+
+  /** The same for a call that waits until no other does. */
+  askInBackground(entry: Entry, timeoutMs: number, terms?: Terms<Answer>): Promise<Answer> {
+    return this.#ask(this.#background, entry, timeoutMs, terms);
+  }
+
+  /** Fails the waiting calls that are too late: some may end sooner than they did. */
+  recheck(): void {
+    const tooLateMs = this.#tooLateMs();
+    for (const queue of [this.#queue, this.#background]) {
+      for (const waiting of queue.takeLate(tooLateMs)) waiting.fail(this.#tooLate(waiting));
+    }
+    this.#setAlarm();
+  }
+
+  #ask(
+    queue: Queue<Entry, Answer>,
+    entry: Entry,
+    timeoutMs: number,
+    terms: Terms<Answer> | undefined,
+  ): Promise<Answer> {
+    const isTimed = !this.#spec.isBound;
+    const deadlineMs = isTimed ? this.#runtime.monotonicMs() + timeoutMs : Number.POSITIVE_INFINITY;
+    const waiting = new Waiting(entry, timeoutMs, deadlineMs, terms);
+    if (!queue.push(waiting)) {
+      const why = `${QUEUE_LENGTH_MAX} calls wait to ${this.#spec.name} already`;
+      waiting.fail(new NotSentError("QUEUE_FULL", why));
+    } else if (this.#inFlight < LISTS_IN_FLIGHT_MAX) {
+      this.#planFlush();
+    } else {
+      this.#alarm.ringBy(waiting.endsAtMs);
+    }
+    return waiting.result;
   }
 
   /** Waits for the end of the present turn, so that calls made together leave together. */
@@ -100,66 +124,102 @@ export class Line<Entry, Answer> {
     queueMicrotask(() => {
       this.#flushIsPlanned = false;
       while (this.#queue.length > 0 && this.#inFlight < LISTS_IN_FLIGHT_MAX) {
-        void this.#run(this.#takeList());
+        this.#sendFrom(this.#queue);
       }
-      if (this.#queue.length > 0) this.#alarm.ringBy(soonest(this.#queue));
-      else this.#alarm.stop();
+      const isIdle = this.#queue.length === 0 && this.#inFlight < LISTS_IN_FLIGHT_MAX;
+      if (isIdle && this.#background.length > 0 && !this.#isBackgroundInFlight) {
+        this.#sendFrom(this.#background);
+      }
+      this.#setAlarm();
     });
   }
 
-  /** The next list: in order, within bounds, and no id twice. A body over the bound goes alone. */
-  #takeList(): readonly Waiting<Entry, Answer>[] {
-    const queue = this.#queue;
-    if (queue.length === 1) {
-      this.#queue = [];
-      return queue;
-    }
-    const { digestOf, sizeOf, isDivided } = this.#spec;
-    const list: Waiting<Entry, Answer>[] = [];
-    const left: Waiting<Entry, Answer>[] = [];
-    const seen = new Set<string>();
-    const scanned = Math.min(queue.length, QUEUE_SCANNED_MAX);
-    const share = Math.ceil(queue.length / (LISTS_IN_FLIGHT_MAX - this.#inFlight));
-    const isShared = isDivided && this.#isElsewhere;
-    const length = isShared
-      ? Math.min(Math.max(share, SHARE_MIN), LIST_ENTRIES_MAX)
-      : LIST_ENTRIES_MAX;
-    let bytes = 0;
-    let index = 0;
-    for (; index < scanned && list.length < length; index += 1) {
-      const waiting = queue[index] as Waiting<Entry, Answer>;
-      const digest = digestOf(waiting.entry);
-      const size = sizeOf(waiting.entry);
-      const fits =
-        list[0] === undefined || (bytes + size <= LIST_BYTES_MAX && isAlike(list[0], waiting));
-      if (fits && !seen.has(digest)) {
-        bytes += size;
-        list.push(waiting);
-      } else {
-        left.push(waiting);
-      }
-      // What stays behind also holds back later calls for its record: they keep their order.
-      seen.add(digest);
-    }
-    this.#queue = left.concat(queue.slice(index));
-    return list;
+  #setAlarm(): void {
+    const soonestMs = Math.min(this.#queue.soonestMs, this.#background.soonestMs);
+    if (soonestMs === Number.POSITIVE_INFINITY) this.#alarm.stop();
+    else this.#alarm.ringBy(soonestMs);
   }
 
-  async #run(list: readonly Waiting<Entry, Answer>[]): Promise<void> {
+  /** Sends the next list, and fails the calls before it that are too late. */
+  #sendFrom(queue: Queue<Entry, Answer>): void {
+    const { list, late } = queue.take(this.#lengthMax(queue.length), this.#tooLateMs());
+    const newest = late.at(-1);
+    if (list.length === 0 && newest !== undefined && this.#isProbe(newest)) list.push(newest);
+    for (const waiting of late) if (waiting !== list[0]) waiting.fail(this.#tooLate(waiting));
+    if (list.length > 0) void this.#run(list, queue === this.#background);
+  }
+
+  #lengthMax(waiting: number): number {
+    if (!this.#spec.isDivided || !this.#isElsewhere) return LIST_ENTRIES_MAX;
+    const share = Math.ceil(waiting / (LISTS_IN_FLIGHT_MAX - this.#inFlight));
+    return Math.min(Math.max(share, SHARE_MIN), LIST_ENTRIES_MAX);
+  }
+
+  /** A call that ends by then is not sent. */
+  #tooLateMs(): number {
+    const nowMs = this.#runtime.monotonicMs();
+    return this.#spec.isUselessLate ? nowMs + this.#taken.at(nowMs) : nowMs;
+  }
+
+  /**
+   * Whether a call is sent though it is too late by the estimate. While calls come, one list is always
+   * under way: otherwise an estimate that is too high would never be corrected.
+   */
+  #isProbe(waiting: Waiting<Entry, Answer>): boolean {
+    const isNews = waiting.madeAtMs >= this.#taken.measuredAtMs;
+    return this.#inFlight === 0 && isNews && !waiting.isOfClosing;
+  }
+
+  async #run(list: readonly Waiting<Entry, Answer>[], isBackground: boolean): Promise<void> {
     this.#inFlight += 1;
+    if (isBackground) this.#isBackgroundInFlight = true;
     try {
-      // Half of the time is kept for asking again.
-      const timeoutMs = (soonest(list) - this.#runtime.monotonicMs()) / 2;
-      const answers = await this.#timed(list.length, () => this.#send(list, timeoutMs));
-      for (let index = 0; index < list.length; index += 1) {
-        this.#settle(list[index] as Waiting<Entry, Answer>, answers[index] as Answer);
-      }
+      await this.#sendFor(this.#patienceMs(list), list);
     } catch (error) {
-      if (this.#spec.isBound) for (const waiting of list) waiting.reject(error);
-      else for (const waiting of list) void this.#askAgain(waiting, error, list.length === 1);
+      if (this.#spec.isBound) for (const waiting of list) waiting.fail(error);
+      else for (const waiting of list) this.#askAgain(waiting, error, list.length === 1);
     }
     this.#inFlight -= 1;
-    if (this.#queue.length > 0) this.#planFlush();
+    if (isBackground) this.#isBackgroundInFlight = false;
+    if (this.#queue.length + this.#background.length > 0) this.#planFlush();
+  }
+
+  /** Half of the time is kept for asking again, unless lists have lately taken about as long. */
+  #patienceMs(list: readonly Waiting<Entry, Answer>[]): number {
+    const nowMs = this.#runtime.monotonicMs();
+    const takenMs = this.#taken.at(nowMs);
+    let leftMs = Number.POSITIVE_INFINITY;
+    for (const { deadlineMs } of list) leftMs = Math.min(leftMs, deadlineMs - nowMs);
+    const isProbe = this.#spec.isUselessLate && leftMs <= takenMs;
+    if (isProbe) return Math.min(leftMs, PROBE_MS);
+    return Math.min(leftMs, Math.max(leftMs / 2, LATE_FACTOR * takenMs));
+  }
+
+  /** Settles the calls of a list. Rejects after timeoutMs, and then settles them later. */
+  async #sendFor(timeoutMs: number, list: readonly Waiting<Entry, Answer>[]): Promise<void> {
+    const { name, isBound } = this.#spec;
+    const sent = this.#send(list);
+    try {
+      const timed = isBound ? sent : within(this.#runtime, timeoutMs, sent, `The call to ${name}`);
+      this.#settle(list, await timed);
+    } catch (error) {
+      const late = (answers: readonly Answer[]) => this.#settle(list, answers);
+      if (error instanceof TimedOutError) sent.then(late).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #send(list: readonly Waiting<Entry, Answer>[]): Promise<readonly Answer[]> {
+    const { name, send } = this.#spec;
+    const sentAtMs = this.#runtime.monotonicMs();
+    const answers = await this.#timed(list.length, () => send(list.map(({ entry }) => entry)));
+    if (!Array.isArray(answers) || answers.length !== list.length) {
+      throw new FaultyStoreError(
+        `${name}: expected one answer for each of ${list.length} entries, in their order.`,
+      );
+    }
+    this.#taken.measure(sentAtMs, this.#runtime.monotonicMs());
+    return answers;
   }
 
   async #timed<T>(length: number, send: () => Promise<T>): Promise<T> {
@@ -176,50 +236,37 @@ export class Line<Entry, Answer> {
     }
   }
 
-  async #send(
-    list: readonly Waiting<Entry, Answer>[],
-    timeoutMs: number,
-  ): Promise<readonly Answer[]> {
-    const { name, send } = this.#spec;
-    const sent = send(list.map(({ entry }) => entry));
-    const answers = await (this.#spec.isBound
-      ? sent
-      : within(this.#runtime, timeoutMs, sent, `The call to ${name}`));
-    if (Array.isArray(answers) && answers.length === list.length) return answers;
-    throw new FaultyStoreError(
-      `${name}: expected one answer for each of ${list.length} entries, in their order.`,
-    );
-  }
-
-  /** A faulty answer is its own entry's trouble: what the others were told holds. */
-  #settle(waiting: Waiting<Entry, Answer>, answer: Answer): void {
-    const problem = this.#spec.problemWith(answer);
-    if (problem === undefined) waiting.resolve(answer);
-    else waiting.reject(new FaultyStoreError(`${this.#spec.name}: ${problem}.`));
-  }
-
-  /** Settles an entry of a list that failed, within what is left of its time. */
-  async #askAgain(
-    waiting: Waiting<Entry, Answer>,
-    error: unknown,
-    wasAlone: boolean,
-  ): Promise<void> {
-    try {
-      const asked = this.#askAlone(waiting, error, wasAlone);
-      const answer = await within(this.#runtime, this.#leftMs(waiting), asked, this.#spec.name);
-      this.#settle(waiting, answer);
-    } catch (lastError) {
-      // What made the call fail says more than that its time ran out in the end.
-      if (!(lastError instanceof TimedOutError)) waiting.reject(lastError);
-      else waiting.reject(error instanceof TimedOutError ? this.#late(waiting) : error);
+  /** An invalid result rejects only its own entry. */
+  #settle(list: readonly Waiting<Entry, Answer>[], answers: readonly Answer[]): void {
+    for (let index = 0; index < list.length; index += 1) {
+      const waiting = list[index] as Waiting<Entry, Answer>;
+      const answer = answers[index] as Answer;
+      const problem = this.#spec.problemWith(answer);
+      if (problem === undefined) waiting.settle(answer);
+      else waiting.fail(new FaultyStoreError(`${this.#spec.name}: ${problem}.`));
     }
+  }
+
+  /** Settles an entry of a list that failed, within the time that the call has left. */
+  #askAgain(waiting: Waiting<Entry, Answer>, error: unknown, wasAlone: boolean): void {
+    const { name } = this.#spec;
+    const leftMs = Math.max(0, waiting.deadlineMs - this.#runtime.monotonicMs());
+    // The error of a list says more than that the time ran out in the end.
+    const isLate = error instanceof TimedOutError;
+    within(this.#runtime, leftMs, waiting.result, name).catch(() => {
+      waiting.fail(isLate ? this.#noResult(waiting) : error);
+    });
+    this.#askAlone(waiting, error, wasAlone).catch((lastError: unknown) => {
+      // A list that is late may still have a result.
+      if (!(lastError instanceof TimedOutError)) waiting.fail(lastError);
+    });
   }
 
   async #askAlone(
     waiting: Waiting<Entry, Answer>,
     firstError: unknown,
     wasAlone: boolean,
-  ): Promise<Answer> {
+  ): Promise<void> {
     let error = firstError;
     let pauseMs = wasAlone ? FIRST_PAUSE_MS : 0;
     for (let tried = 1; tried < TRIES_MAX; tried += 1) {
@@ -228,10 +275,10 @@ export class Line<Entry, Answer> {
       pauseMs = pauseMs * PAUSE_GROWTH || FIRST_PAUSE_MS;
       try {
         return await this.#aloneTurns.take(async () => {
-          const timeoutMs = this.#leftMs(waiting) / (TRIES_MAX - tried);
-          if (timeoutMs <= 0) throw error;
-          const [answer] = await this.#send([waiting], timeoutMs);
-          return answer as Answer;
+          if (!waiting.isOpen) return;
+          if (waiting.endsAtMs <= this.#tooLateMs()) throw error;
+          const leftMs = waiting.endsAtMs - this.#runtime.monotonicMs();
+          await this.#sendFor(leftMs / (TRIES_MAX - tried), [waiting]);
         });
       } catch (nextError) {
         error = nextError;
@@ -240,32 +287,14 @@ export class Line<Entry, Answer> {
     throw error;
   }
 
-  #late({ timeoutMs }: Waiting<Entry, Answer>): TimedOutError {
+  #noResult({ timeoutMs }: Waiting<Entry, Answer>): TimedOutError {
     const { name } = this.#spec;
     return new TimedOutError(`The store did not answer the call to ${name} in ${timeoutMs} ms.`);
   }
 
-  #leftMs({ deadlineMs }: Waiting<Entry, Answer>): number {
-    return Math.max(0, deadlineMs - this.#runtime.monotonicMs());
+  #tooLate({ timeoutMs }: Waiting<Entry, Answer>): NotSentError {
+    const { name } = this.#spec;
+    const why = `to ${name} takes so long at the moment that this call's ${timeoutMs} ms do not suffice`;
+    return new NotSentError("NOT_SENT", why);
   }
-
-  #sweep(): void {
-    const late = this.#queue.filter((waiting) => this.#leftMs(waiting) === 0);
-    this.#queue = this.#queue.filter((waiting) => this.#leftMs(waiting) > 0);
-    for (const waiting of late) waiting.reject(this.#late(waiting));
-    this.#alarm.ringBy(soonest(this.#queue));
-  }
-}
-
-function soonest(calls: readonly { readonly deadlineMs: number }[]): number {
-  let soonestMs = Number.POSITIVE_INFINITY;
-  for (const { deadlineMs } of calls) soonestMs = Math.min(soonestMs, deadlineMs);
-  return soonestMs;
-}
-
-function isAlike(
-  { timeoutMs: one }: { readonly timeoutMs: number },
-  { timeoutMs: other }: { readonly timeoutMs: number },
-): boolean {
-  return one <= other * PATIENCE_RATIO_MAX && other <= one * PATIENCE_RATIO_MAX;
 }

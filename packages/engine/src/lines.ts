@@ -52,7 +52,8 @@ export type Verdict<T> =
   | { readonly key: string; readonly verdict: "failed"; readonly error: unknown }
   /**
    * Nobody knows whether it was done, or its result was not kept. `error` says which: an
-   * OutcomeUnknownError, a LeaseLostError or a ResultUnavailableError.
+   * OutcomeUnknownError, a LeaseLostError, a ResultUnavailableError, or the RunAbortedError of an abort
+   * after which the function threw.
    */
   | { readonly key: string; readonly verdict: "unknown"; readonly error: unknown };
 

@@ -1,3 +1,4 @@
+import type { TakeOver } from "./abandoned.ts";
 import { decodeError, decodeValue } from "./body.ts";
 import type { ClaimScope } from "./claim-scope.ts";
 import {
@@ -11,6 +12,10 @@ import {
 import { isComparable } from "./fingerprint.ts";
 import type { Asked } from "./flights.ts";
 import type { Completed, RecordId } from "./store.ts";
+
+/** How often a record is asked for while it is too early to take it over. */
+const SETTLING_POLLS = 10;
+const SETTLING_POLL_MS_MIN = 50;
 
 /** A recorded result, given to a duplicate. */
 export interface Replay {
@@ -37,13 +42,20 @@ export interface Running {
   readonly replay?: Replay;
   readonly attempt: number;
   readonly leaseRemainingMs: number;
+  /** When to ask again about a record whose change cannot be watched. */
+  readonly askAgainMs?: number;
 }
 
-/** What another call's record means for this one: an outcome, an error, or that it still runs. */
+/**
+ * What another call's record means for this one: an outcome, an error, or that it still runs.
+ *
+ * @param takeOver when this call may take over the record, if it has lapsed
+ */
 export function meet(
   scope: ClaimScope,
   call: Call,
   asked: Extract<Asked, { kind: "attached" | "answered" }>,
+  takeOver: TakeOver,
 ): Running {
   const other = asked.kind === "attached" ? asked.flight.request : asked.outcome;
   // Mismatch comes before all else: who does not know the content learns nothing about the outcome.
@@ -55,8 +67,11 @@ export function meet(
   switch (outcome.outcome) {
     case "in-progress":
       return outcome;
-    case "lapsed":
-      throw unknown(scope, call, outcome, "lapsed");
+    case "lapsed": {
+      if (takeOver === undefined) throw unknown(scope, call, outcome, "lapsed");
+      const askAgainMs = Math.max(SETTLING_POLL_MS_MIN, takeOver / SETTLING_POLLS);
+      return { attempt: outcome.attempt, leaseRemainingMs: askAgainMs, askAgainMs };
+    }
     case "completed":
       if (outcome.status === "unknown") throw unknown(scope, call, outcome, "recorded");
       return {

@@ -1,9 +1,11 @@
-/** What stores, and those who test them, share: the reference semantics, and words for durability. */
+/** Shared by stores, bindings and their tests: the reference semantics, and words for errors. */
+export { describe, named, shown } from "./describe.ts";
 export { type CheckOptions, type Durability, durabilityProblems } from "./durability.ts";
 export { InOrder } from "./in-order.ts";
 export { type ModelStoreOptions, modelStore } from "./model-store.ts";
 export { type StoredRecord, viewOf } from "./record.ts";
-export { type FoundRecord, recordInRow } from "./record-row.ts";
+export { expectAsked, type FoundRecord, recordInRow, recordsByDigest } from "./record-row.ts";
+export { columnProblems, refuseOtherTable } from "./table-columns.ts";
 export {
   type OpenTransaction,
   type TransactingDatabase,

@@ -61,6 +61,14 @@ export type Decision = SettleNote &
     | { readonly as: "released" }
   );
 
+export interface SettleOptions {
+  /**
+   * Decides even while the lease holds, as 'succeeded' or 'failed'. The running owner is fenced: its next
+   * renewal is refused, its `signal` is aborted, and its own outcome is refused. Default: false.
+   */
+  readonly overrule?: boolean;
+}
+
 const NOTE_LENGTH_MAX = 4_096;
 const LIST_LIMIT_MAX = 1_000;
 const PURGE_BATCH_MIN = 25;
@@ -94,24 +102,33 @@ export async function list(
  * Writes the decision in the name of the attempt that left the outcome open. The store's fence then
  * decides between the operator and an owner who comes back late: exactly one of them is told true.
  */
-export async function settle(scope: ClaimScope, id: RecordId, decision: Decision): Promise<void> {
+export async function settle(
+  scope: ClaimScope,
+  id: RecordId,
+  decision: Decision,
+  options: SettleOptions,
+): Promise<void> {
   const { client, events, settings } = scope;
   checkDecision(decision);
+  const { overrule = false } = options;
+  checkOverrule(overrule, decision);
   const { storeTimeoutMs, replayMs } = settings;
   const view = await client.read(id, storeTimeoutMs);
   checkNotEnded(scope);
-  if (view === undefined || !isOpen(view)) throw refusal(view);
+  if (view === undefined || !isOpen(view, overrule)) throw refusal(view);
   const { owner, attempt, token } = view;
   const note = JSON.stringify({ by: decision.by, why: decision.why } satisfies SettleNote);
   const outcome = outcomeOf(decision, view, settings.maxResultBytes);
   const claim = { id, owner, token };
-  const completion = { ...claim, note, retentionMs: replayMs, ifLapsed: true, ...outcome };
+  const completion = { ...claim, note, retentionMs: replayMs, ifLapsed: !overrule, ...outcome };
   let isDone = await client.complete(completion, storeTimeoutMs);
   // Released records keep their note: the reason stands there first, then the key is given back.
   if (isDone && decision.as === "released") {
     isDone = await client.release(claim, false, storeTimeoutMs);
   }
   if (!isDone) throw refusal(await client.read(id, storeTimeoutMs));
+  // Duplicates in this process ask the store from now on, and not the function that may still run.
+  client.flights.landAt(id.digest);
   const { as, by, why } = decision;
   events.emit("settled", () => ({ digest: id.digest, attempt, token, as, by, why }));
 }
@@ -173,8 +190,8 @@ function settledBody(value: unknown, maxResultBytes: number): string {
   return body;
 }
 
-function isOpen({ state }: RecordView): boolean {
-  return state === "lapsed" || state === "unknown";
+function isOpen({ state }: RecordView, overrule: boolean): boolean {
+  return state === "lapsed" || state === "unknown" || (overrule && state === "in-progress");
 }
 
 function refusal(view: RecordView | undefined): SettleRefusedError {
@@ -183,7 +200,8 @@ function refusal(view: RecordView | undefined): SettleRefusedError {
   const recorded = { state, ...(status !== undefined && { status }) };
   const why =
     state === "in-progress"
-      ? "The call is still running: its lease holds. Wait until it ends or lapses."
+      ? "The call is still running: its lease holds. Wait until it ends or lapses, or decide it as " +
+        "succeeded or failed with `overrule: true`."
       : `Only a lapsed or unknown record can be settled; this one is ${status ?? state}.`;
   return new SettleRefusedError(why, recorded);
 }
@@ -251,6 +269,17 @@ function checkDecision(decision: Decision): void {
       `${name}: expected a text of 1 to ${NOTE_LENGTH_MAX} characters, got ${describe(text)}.`,
     );
   }
+}
+
+function checkOverrule(overrule: unknown, { as }: Decision): void {
+  if (typeof overrule !== "boolean") {
+    throw new TypeError(`overrule: expected true or false, got ${shown(overrule)}.`);
+  }
+  if (!overrule || as !== "released") return;
+  throw new TypeError(
+    "overrule: expected as 'succeeded' or 'failed'. A key is released only once its claim has lapsed, " +
+      "because its function may still run.",
+  );
 }
 
 function checkState(state: OpenState): void {

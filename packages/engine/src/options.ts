@@ -1,56 +1,57 @@
-import type { ClaimContext } from "./context.ts";
-import { describe, shown } from "./describe.ts";
+import { describe, named, shown } from "./describe.ts";
+import {
+  type DuplicatePolicy,
+  ERROR_POLICIES,
+  type ErrorPolicy,
+  type Guarantee,
+  type LapsedPolicy,
+  type Policies,
+  type Reconcile,
+} from "./policies.ts";
 import type { Runtime } from "./runtime.ts";
-import type { Finding } from "./steps.ts";
 import type { Store } from "./store.ts";
 
 /**
- * - `at-most-once`: the same key never runs twice without somebody's decision. Failures are
- *   recorded, and work whose process died is reported as unknown.
- * - `at-least-once`: what failed or was abandoned runs again when a caller comes again.
+ * How an operation is run. Each option may be set for an engine, for a derived one, or for one call.
+ * `undefined` means "as before": as the parent engine has it. `'default'` restores the default.
  */
-export type Guarantee = "at-most-once" | "at-least-once";
-
-/** What becomes of the key when the function throws. */
-export type ErrorPolicy = "record" | "release" | "hold";
-
-/**
- * What becomes of work whose lease lapsed: it stays as it is, or the next caller runs it again, or
- * that caller finds out first whether it happened.
- */
-export type LapsedPolicy = "block" | "rerun" | Reconcile;
-
-/**
- * Finds out whether work happened whose process died, by asking those whom it called. It runs under a
- * new claim: what happened is recorded, what did not is run, and what is still unknown stays open.
- */
-export type Reconcile = (context: ClaimContext) => Finding<unknown> | Promise<Finding<unknown>>;
-
-/** What a call does that meets the same key still running. */
-export type DuplicatePolicy = "reject" | { readonly waitMs: number };
-
-/** How an operation is run. Each may be set for an engine, for a derived one, or for one call. */
 export interface OperationOptions {
   /** Default: `at-most-once`. */
-  readonly guarantee?: Guarantee;
+  readonly guarantee?: Guarantee | "default";
   /**
-   * `record` keeps the failure as the outcome, `release` lets the next caller run, `hold` leaves
-   * the outcome to an operator. A function decides by the error. Default: `record` under
-   * at-most-once, `release` under at-least-once.
+   * Decides the outcome of a function that throws. A function decides by the error; if it throws or
+   * returns no policy, the outcome is held. Default: `record` under at-most-once, `release` under
+   * at-least-once.
+   *
+   * If the engine had aborted the function's `signal`, only a function or `hold` decides: otherwise the
+   * outcome stays open.
    */
-  readonly onError?: ErrorPolicy | ((error: unknown) => ErrorPolicy);
+  readonly onError?: ErrorPolicy | ((error: unknown) => ErrorPolicy) | "default";
   /**
-   * Default: `rerun` under at-least-once, `block` under at-most-once. There, with `steps`, work that
-   * was not interrupted inside a step is resumed, unless `block` is asked for.
+   * Default: `rerun` under at-least-once. Under at-most-once `resume` with `steps: true`, else `block`.
    */
-  readonly onLapsed?: LapsedPolicy;
+  readonly onLapsed?: LapsedPolicy | "default";
+  /**
+   * How long after the end of a lease a `reconcile` of a step or an `onLapsed` function is asked, in
+   * milliseconds by the store's clock. Until then duplicates get InProgressError, because a request of the
+   * dead process may still be on its way. 0 to 86,400,000. Default: `leaseMs`.
+   */
+  readonly settleAfterMs?: number | "default";
+  /**
+   * How long the function may run, in milliseconds. After that its claim is no longer renewed, `signal` is
+   * aborted, and the claim lapses. A claim inside a transaction of the caller is not limited by it.
+   * 100 to 31,536,000,000 (a year). Default: no limit, but an event `still-running` after ten leases.
+   */
+  readonly maxRunMs?: number | "default";
   /**
    * Whether the function has recovery points, see `Context.step`. What has effects outside of them
    * may then happen twice under at-most-once. Default: false.
    */
   readonly steps?: boolean;
-  /** Default: `reject`. With `waitMs` a duplicate waits up to so many milliseconds. */
-  readonly onDuplicate?: DuplicatePolicy;
+  /**
+   * Default: `reject`. With `waitMs` a duplicate waits up to so many milliseconds, 1 to 86,400,000.
+   */
+  readonly onDuplicate?: DuplicatePolicy | "default";
   /**
    * How long a claim holds without a sign of life, in milliseconds. It is renewed at every third of
    * it while the function runs. 100 to 86,400,000. Default: 30,000.
@@ -101,18 +102,12 @@ export interface ExecuteOptions<T> extends CallOptions {
 
 export interface EngineOptions extends OperationOptions {
   readonly store: Store;
-  /** Clock, timers and randomness. Only for simulations. */
+  /** Clock, timers, randomness and warnings. Only for simulations. */
   readonly runtime?: Runtime;
 }
 
 /** Options checked and filled in, as the engine works with them. */
-export interface Settings {
-  readonly guarantee: Guarantee;
-  readonly onError: ErrorPolicy | ((error: unknown) => ErrorPolicy) | undefined;
-  readonly onLapsed: LapsedPolicy | undefined;
-  readonly steps: boolean;
-  readonly onDuplicate: DuplicatePolicy;
-  readonly leaseMs: number;
+export interface Settings extends Policies {
   readonly replayMs: number;
   readonly storeTimeoutMs: number;
   readonly exclude: ReadonlySet<string>;
@@ -120,7 +115,8 @@ export interface Settings {
 }
 
 const DAY_MS = 86_400_000;
-const TEN_YEARS_MS = 3650 * DAY_MS;
+const YEAR_MS = 365 * DAY_MS;
+const TEN_YEARS_MS = 10 * YEAR_MS;
 const WAIT_MS_MAX = DAY_MS;
 const REPLAY_FACTOR = 10;
 
@@ -128,6 +124,8 @@ export const DEFAULTS: Settings = Object.freeze({
   guarantee: "at-most-once",
   onError: undefined,
   onLapsed: undefined,
+  settleAfterMs: undefined,
+  maxRunMs: undefined,
   steps: false,
   onDuplicate: "reject",
   leaseMs: 30_000,
@@ -148,6 +146,8 @@ export function withOptions(base: Settings, options: OperationOptions): Settings
     guarantee: pick(given, "guarantee", base, oneOf("at-most-once", "at-least-once")),
     onError: pick(given, "onError", base, checkOnError),
     onLapsed: pick(given, "onLapsed", base, checkOnLapsed),
+    settleAfterMs: pick(given, "settleAfterMs", base, integerFrom(0, DAY_MS)),
+    maxRunMs: pick(given, "maxRunMs", base, integerFrom(100, YEAR_MS)),
     steps: pick(given, "steps", base, checkBoolean),
     onDuplicate: pick(given, "onDuplicate", base, checkOnDuplicate),
     leaseMs: pick(given, "leaseMs", base, integerFrom(100, DAY_MS)),
@@ -163,6 +163,11 @@ export function withOptions(base: Settings, options: OperationOptions): Settings
         `storeTimeoutMs), got ${settings.replayMs}. A delayed message could revive a finished key.`,
     );
   }
+  if (settings.onLapsed === "resume" && !settings.steps) {
+    throw new TypeError(
+      "onLapsed: 'resume' needs `steps: true`: without steps nothing shows what was done.",
+    );
+  }
   return Object.freeze(settings);
 }
 
@@ -173,7 +178,7 @@ export const CALL_OPTIONS: readonly string[] = [...OPERATION_OPTIONS, "signal", 
 export function checkNames(options: unknown, known: readonly string[]): void {
   for (const name of Object.keys(checkedObject(options))) {
     if (known.includes(name)) continue;
-    throw new TypeError(`${name}: no such option. Expected one of ${known.join(", ")}.`);
+    throw new TypeError(`${named(name)}: no such option. Expected one of ${known.join(", ")}.`);
   }
 }
 
@@ -182,35 +187,15 @@ export function checkSignal(signal: unknown): void {
   throw new TypeError(`signal: expected an AbortSignal, got ${describe(signal)}.`);
 }
 
-/** Whether a lapsed claim may be taken over by the next caller, whatever is known of it. */
-export function takesOver({ guarantee, onLapsed }: Settings): boolean {
-  return (onLapsed ?? (guarantee === "at-least-once" ? "rerun" : "block")) !== "block";
-}
-
-/** Whether a lapsed claim may be taken over where its steps show that nothing would be repeated. */
-export function resumes({ onLapsed, steps }: Settings): boolean {
-  return steps && onLapsed === undefined;
-}
-
-/**
- * What to do with an error, by the policy. One that throws, or answers none, has decided nothing, and
- * then nothing may be run again by itself.
- */
-export function policyFor(error: unknown, { guarantee, onError }: Settings): ErrorPolicy {
-  if (onError === undefined) return guarantee === "at-least-once" ? "release" : "record";
-  if (typeof onError === "string") return onError;
-  let answer: unknown;
-  try {
-    answer = onError(error);
-  } catch {
-    return "hold";
-  }
-  // Whatever becomes of a promise is too late to decide anything.
-  if (answer instanceof Promise) answer.catch(() => undefined);
-  return ERROR_POLICIES.find((policy) => policy === answer) ?? "hold";
-}
-
-const ERROR_POLICIES: readonly ErrorPolicy[] = ["record", "release", "hold"];
+/** The policies: `'default'` restores their default, which for some of them no other value names. */
+const RESTORABLE: ReadonlySet<keyof Settings> = new Set([
+  "guarantee",
+  "onError",
+  "onLapsed",
+  "onDuplicate",
+  "settleAfterMs",
+  "maxRunMs",
+]);
 
 type Check<T> = (value: unknown, name: string) => T;
 
@@ -221,7 +206,8 @@ function pick<Name extends keyof Settings & keyof OperationOptions>(
   check: Check<Settings[Name]>,
 ): Settings[Name] {
   const value = given[name];
-  return value === undefined ? base[name] : check(value, name);
+  if (value === undefined) return base[name];
+  return value === "default" && RESTORABLE.has(name) ? DEFAULTS[name] : check(value, name);
 }
 
 function checkedObject<T>(options: T): T & object {
@@ -254,7 +240,9 @@ const checkOnError: Check<Settings["onError"]> = (value, name) =>
     : oneOf(...ERROR_POLICIES)(value, name);
 
 const checkOnLapsed: Check<LapsedPolicy> = (value, name) =>
-  typeof value === "function" ? (value as Reconcile) : oneOf("block", "rerun")(value, name);
+  typeof value === "function"
+    ? (value as Reconcile)
+    : oneOf("block", "resume", "rerun")(value, name);
 
 const checkBoolean: Check<boolean> = (value, name) => {
   if (typeof value === "boolean") return value;

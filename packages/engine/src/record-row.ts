@@ -1,4 +1,5 @@
 import type { StoredRecord } from "./record.ts";
+import type { RecordId } from "./store.ts";
 
 /** A record as a statement answered it, with the server's time then. */
 export interface FoundRecord {
@@ -43,6 +44,41 @@ export function recordInRow(row: readonly (string | null)[]): FoundRecord {
       note: note ?? undefined,
     },
   };
+}
+
+/**
+ * The records of a statement's rows, each by its digest: no row is taken for the answer to an entry because of its
+ * place.
+ *
+ * @param asked the records that the statement was to look at
+ * @throws Error if a row is of another record
+ */
+export function recordsByDigest(
+  rows: readonly (readonly (string | null)[])[],
+  asked: readonly RecordId[],
+): ReadonlyMap<string, FoundRecord> {
+  const digests = new Set(asked.map(({ digest }) => digest));
+  const found = new Map<string, FoundRecord>();
+  for (const row of rows) {
+    const read = recordInRow(row);
+    expectAsked(digests.has(read.record.id.digest));
+    found.set(read.record.id.digest, read);
+  }
+  return found;
+}
+
+/**
+ * Refuses the row of a record that the statement did not ask for. A driver or a proxy that has confused two
+ * connections, or two statements on one, returns such rows, and the next one could be another caller's outcome.
+ *
+ * @throws Error unless it was asked for
+ */
+export function expectAsked(isAsked: boolean): void {
+  if (isAsked) return;
+  throw new Error(
+    "The database returned a row of another record than the statement asked for, so none of its answers was used. " +
+      "Look for a driver, proxy or pooler that gives one statement the answer of another.",
+  );
 }
 
 /** Postgres writes truth as a letter, MySQL as a number. */

@@ -1,9 +1,9 @@
-import { mayResume } from "./abandoned.ts";
+import { type TakeOver, takeOverOf, takeOverUnseen } from "./abandoned.ts";
 import type { ClaimScope } from "./claim-scope.ts";
 import { EngineClosedError, InProgressError } from "./errors.ts";
 import type { Asked } from "./flights.ts";
 import { type Call, meet, type Replay, type Running } from "./meet.ts";
-import { takesOver } from "./options.ts";
+import type { Settings } from "./options.ts";
 
 export type Granted = Extract<Asked, { kind: "granted" }>;
 
@@ -15,8 +15,8 @@ export interface Answered {
 
 /** How a call asks for its record, and what it does once it has got it. */
 export interface Rounds<T> {
-  ask(owner: string, takeOver: boolean): Promise<Answered>;
-  /** Answers nothing where the record was lost again, or decided: then it is asked for anew. */
+  ask(owner: string, takeOver: TakeOver): Promise<Answered>;
+  /** Returns nothing if the record was lost again, or decided: then it is asked for again. */
   accept(granted: Granted, sentAtMs: number): Promise<T | undefined>;
 }
 
@@ -26,7 +26,12 @@ const RETRY_AFTER_MS_MIN = 50;
 const RETRY_AFTER_MS_MAX = 1_000;
 /** Each round waits for another call to get on, so this bounds what cannot happen in practice. */
 const ROUNDS_MAX = 100_000;
-const BLOCKED: Running = { attempt: 1, leaseRemainingMs: RETRY_AFTER_MS_MIN };
+/** The transaction of a rival cannot be watched: asking again waits for it once more. */
+const BLOCKED: Running = {
+  attempt: 1,
+  leaseRemainingMs: RETRY_AFTER_MS_MIN,
+  askAgainMs: RETRY_AFTER_MS_MIN,
+};
 
 /**
  * Asks for the call's record until it is this call's or its outcome is known, waiting for that as long
@@ -47,7 +52,7 @@ export async function untilKnown<T>(
   // late it has to be known as this call's own.
   let owner = runtime.newOwner();
   let owners = 1;
-  let takeOver = takesOver(settings);
+  let takeOver = takeOverUnseen(settings);
   lifetime.enter();
   try {
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
@@ -58,13 +63,15 @@ export async function untilKnown<T>(
         grantedAtMs = runtime.monotonicMs();
         const accepted = await rounds.accept(asked, sentAtMs);
         if (accepted !== undefined) return accepted;
+        takeOver = takeOverUnseen(settings);
         continue;
       }
-      if (!takeOver && asked.kind === "answered" && mayResume(scope, call, asked.outcome)) {
-        takeOver = true;
+      const allowed = takeOverSeen(settings, call, asked);
+      if (allowed !== undefined && (takeOver === undefined || allowed < takeOver)) {
+        takeOver = allowed;
         continue;
       }
-      const running = asked.kind === "blocked" ? BLOCKED : meet(scope, call, asked);
+      const running = asked.kind === "blocked" ? BLOCKED : meet(scope, call, asked, allowed);
       if (running.replay !== undefined) return running.replay;
       if (running.leaseRemainingMs === 0 && owners < OWNERS_MAX) {
         // A claim of this call was granted unseen, and removed or settled: its owner is barred.
@@ -75,7 +82,7 @@ export async function untilKnown<T>(
       }
       if (runtime.monotonicMs() >= untilMs) throw refuse(scope, call, running);
       hasWaited = true;
-      await wait(scope, call, asked, owner, untilMs);
+      await wait(scope, call, { asked, running, owner, untilMs });
     }
     throw new Error("The record changed hands more often than any real one does.");
   } finally {
@@ -86,6 +93,13 @@ export async function untilKnown<T>(
       scope.events.emit("waited", () => ({ digest, waitedMs }));
     }
   }
+}
+
+/** When this call may take over the record that it met, if that has lapsed. */
+function takeOverSeen(settings: Settings, { fingerprint }: Call, asked: Asked): TakeOver {
+  if (asked.kind !== "answered" || asked.outcome.outcome !== "lapsed") return undefined;
+  if (asked.outcome.fingerprint !== fingerprint) return undefined;
+  return takeOverOf(settings, asked.outcome.checkpoint);
 }
 
 /** Whether anybody is still there to run for. */
@@ -105,13 +119,19 @@ function refuse(
   return new InProgressError({ retryAfterMs, attempt });
 }
 
+/** What a call waits for. */
+interface Waiting {
+  readonly asked: Asked;
+  readonly running: Running;
+  readonly owner: string;
+  readonly untilMs: number;
+}
+
 /** Waits until the record may have changed, or the time is over. Rejects when the caller leaves. */
 function wait(
   { client, runtime, settings, lifetime }: ClaimScope,
   { id, signal }: Call,
-  asked: Asked,
-  owner: string,
-  untilMs: number,
+  { asked, running: { askAgainMs }, owner, untilMs }: Waiting,
 ): Promise<void> {
   // An aborted signal calls nobody back any more.
   if (signal?.aborted) return Promise.reject(signal.reason);
@@ -124,8 +144,7 @@ function wait(
     const wake = () => finish(resolve);
     stops.push(runtime.schedule(wake, Math.max(0, untilMs - runtime.monotonicMs())));
     if (asked.kind === "attached") stops.push(asked.flight.onEnd(wake));
-    // Its rival's transaction cannot be watched: asking again waits for it once more.
-    else if (asked.kind === "blocked") stops.push(runtime.schedule(wake, RETRY_AFTER_MS_MIN));
+    else if (askAgainMs !== undefined) stops.push(runtime.schedule(wake, askAgainMs));
     else stops.push(client.poller.watch(id, owner, settings.storeTimeoutMs, wake));
     if (signal !== undefined) {
       const leave = () => finish(() => reject(signal.reason));

@@ -2,7 +2,8 @@ import type { ClaimScope } from "./claim-scope.ts";
 import { contextOf, type TransactionalContext } from "./context.ts";
 import type { Executed } from "./engine.ts";
 import type { HeldClaim } from "./held-claim.ts";
-import { policyFor, type Settings } from "./options.ts";
+import type { Settings } from "./options.ts";
+import { policyFor } from "./policies.ts";
 
 /**
  * Runs a function under its claim, and ends that by what came of it. The function's own error goes to
@@ -19,7 +20,7 @@ export async function runUnder<T>(
   } catch (error) {
     const decided = claim.decision && (await claim.decision);
     if (decided?.as === "committed") {
-      events.emit("late-error", () => ({ ...claim.about(), error }));
+      events.emit("late-error", () => ({ ...claim.about, error }));
       return executed(claim, decided.value as T, true);
     }
     if (decided === undefined) await endFailed(claim, error, settings);
@@ -40,27 +41,16 @@ function executed<T>(
   return { value, replayed: false, recorded, attempt, token, createdAt };
 }
 
-function isStoreFailure({ storeFailure }: HeldClaim, error: unknown): boolean {
-  return storeFailure !== undefined && storeFailure === error;
-}
-
-/** Ends a claim whose function threw, by the policy. */
+/** Ends a claim whose function threw, by the policy. Returns whether its outcome was left open. */
 export async function endFailed(
   claim: HeldClaim,
   error: unknown,
   settings: Settings,
-): Promise<void> {
-  switch (policyFor(error, settings)) {
-    case "record":
-      // A database that is away is no outcome of the operation, unless somebody says so.
-      if (settings.onError === undefined && isStoreFailure(claim, error)) await claim.release(true);
-      else await claim.fail(error);
-      break;
-    case "release":
-      await claim.release();
-      break;
-    case "hold":
-      await claim.hold(error);
-      break;
-  }
+): Promise<boolean> {
+  const policy = policyFor(error, settings);
+  // A database that is away is no outcome of the operation, unless an option says so.
+  const isNoOutcome = settings.onError === undefined && claim.isOwnFailure(error);
+  if (policy === "record" && isNoOutcome) await claim.leaveOpen();
+  else await claim.endBy(policy, error, typeof settings.onError === "function");
+  return claim.isLeftOpen;
 }

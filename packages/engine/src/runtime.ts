@@ -3,7 +3,8 @@ import { performance } from "node:perf_hooks";
 
 /**
  * All that the engine takes from the world besides its store. It reads no other clock, sets no
- * other timer and draws no other random number, so that a simulator can stand in for all three.
+ * other timer, draws no other random number and emits no other warning, so that a simulator can
+ * stand in for all four.
  */
 export interface Runtime {
   /** Milliseconds on a clock that never goes back. Only differences of it are used. */
@@ -14,6 +15,8 @@ export interface Runtime {
   readonly newOwner: () => string;
   /** A number from 0 up to but not including 1, for jitter. */
   readonly random: () => number;
+  /** Emits a process warning. The message holds no key, payload or error text. */
+  readonly warn: (message: string) => void;
 }
 
 const OWNER_BYTES = 16;
@@ -41,4 +44,5 @@ export const nodeRuntime: Runtime = {
   },
   newOwner: ownerSource(),
   random: Math.random,
+  warn: (message) => process.emitWarning(message, "IdempotencyWarning"),
 };

@@ -1,11 +1,14 @@
 import type { Checkpoint } from "./store.ts";
 
+/** Whether a step that was begun can be reconciled. */
+export type Begun = "reconcilable" | "once";
+
 /**
  * How far a step has got: it has begun, and whether it can be reconciled, or it is done, and its body.
  * A step that threw is not in the log.
  */
 export type StepState =
-  | { readonly begun: "reconcilable" | "once" }
+  | { readonly begun: Begun }
   | { readonly begun?: never; readonly body: string };
 
 type Entry = StepState & { readonly name: string };
@@ -83,10 +86,18 @@ export function readLog(checkpoint: Checkpoint | undefined): StepLog | undefined
 }
 
 /**
- * Whether work that was abandoned may be resumed although it must not run twice: it has a log, and
- * each step that was under way can find out whether it happened.
+ * How far interrupted work had got:
+ *
+ * - `clear`: each step of its log is done, or was never begun
+ * - `reconcilable`: each step that was under way can find out whether it happened
+ * - `in-doubt`: a step was under way that cannot, or there is no log
  */
-export function isResumable(checkpoint: Checkpoint | undefined): boolean {
+export type Interruption = "clear" | "reconcilable" | "in-doubt";
+
+export function interruptionOf(checkpoint: Checkpoint | undefined): Interruption {
   const log = checkpoint && readLog(checkpoint);
-  return log !== undefined && [...log.entries()].every(([, { begun }]) => begun !== "once");
+  if (log === undefined) return "in-doubt";
+  const begun = new Set([...log.entries()].map(([, state]) => state.begun));
+  if (begun.has("once")) return "in-doubt";
+  return begun.has("reconcilable") ? "reconcilable" : "clear";
 }

@@ -6,18 +6,20 @@ import {
   ResultUnavailableError,
   StoreError,
 } from "./errors.ts";
+import { checkedFinding, type Finding, type Resolution } from "./finding.ts";
 import { textProblem } from "./identity.ts";
-import { StepLog, type StepState } from "./step-log.ts";
+import { type Begun, StepLog, type StepState } from "./step-log.ts";
 import type { Checkpoint } from "./store.ts";
-
-/** What somebody found out about work that was interrupted: whether it happened, and with what result. */
-export type Finding<T> = { readonly happened: T } | "did-not-happen" | "still-unknown";
 
 export interface StepOptions<T> {
   /**
-   * Asked where an earlier run was interrupted inside this step: whether it happened. It should ask
-   * whoever the step called, by a key from `deriveKey`. With it a step that was interrupted can be
-   * resumed under at-most-once as well.
+   * Asked whether this step happened, if an earlier run was interrupted inside it. It should ask the
+   * system that the step called, by a key from `deriveKey`. With it an interrupted step can be resumed
+   * under at-most-once as well.
+   *
+   * It is asked once `settleAfterMs` has passed since the lease of that run ended. Return
+   * 'did-not-happen' only if the called system can no longer receive the first request. If it throws, the
+   * step stays in doubt.
    */
   readonly reconcile?: () => Finding<T> | Promise<Finding<T>>;
 }
@@ -28,10 +30,16 @@ export interface StepsOfClaim {
   readonly token: number;
   /** The log as the claim was granted. */
   readonly checkpoint: Checkpoint | undefined;
-  /** Whether a step may be run again of which nobody knows whether it happened. */
+  /** Whether a step whose occurrence is unknown may be run again. */
   readonly mayRepeat: boolean;
-  /** Writes the log, under the fence. Answers whether the claim still holds. */
+  /** Why the engine has aborted the run, if it has. */
+  abortReason(): Error | undefined;
+  /** Resolves once a request of the earlier run can no longer be on its way. */
+  settled(): Promise<void>;
+  /** Writes the log, under the fence. Returns whether the claim still holds. */
   save(checkpoint: Checkpoint): Promise<boolean>;
+  /** Takes note of an error that is not the function's own. */
+  onFailed(error: unknown): void;
 }
 
 const STEPS_MAX = 1_000;
@@ -47,10 +55,12 @@ export class Steps {
   readonly #claim: StepsOfClaim;
   readonly #log: StepLog;
   readonly #names = new Set<string>();
-  readonly #running = new Set<Promise<unknown>>();
+  readonly #running = new Map<string, Promise<unknown>>();
+  /** Steps of this run that the abort has interrupted. */
+  readonly #cutOff = new Set<string>();
   #revision: number;
   #isSaved = true;
-  #isInDoubt = false;
+  #hasRejected = false;
   /** The write that is under way. */
   #writing: Promise<unknown> = Promise.resolve();
   /** The write that comes after it, for all who have changed the log meanwhile. */
@@ -63,9 +73,27 @@ export class Steps {
     this.#revision = claim.checkpoint?.revision ?? 0;
   }
 
-  /** Whether a step found that it cannot know whether it happened: then nothing may be decided. */
+  /** Whether a step of an earlier run may or may not have happened: then nothing may be decided. */
   get isInDoubt(): boolean {
-    return this.#isInDoubt;
+    return this.#doubts.some((name) => !this.#cutOff.has(name));
+  }
+
+  /** Whether the abort has interrupted a step, or kept one from running. */
+  get isCutOff(): boolean {
+    return this.#hasRejected || this.#cutOff.size > 0;
+  }
+
+  /** Whether any step may or may not have happened. */
+  get hasDoubts(): boolean {
+    return this.#doubts.length > 0;
+  }
+
+  /** Steps that were begun and are not over. One that may be repeated is in doubt only once it was called. */
+  get #doubts(): readonly string[] {
+    const isInDoubt = (name: string) => !this.#claim.mayRepeat || this.#names.has(name);
+    return [...this.#log.entries()].flatMap(([name, { begun }]) =>
+      begun !== undefined && isInDoubt(name) ? name : [],
+    );
   }
 
   get isRunning(): boolean {
@@ -76,17 +104,39 @@ export class Steps {
     const problem = this.#problemWith(name, fn, options);
     if (problem !== undefined) return Promise.reject(new TypeError(problem));
     this.#names.add(name);
-    const step = this.#run(name, fn, options).finally(() => this.#running.delete(step));
-    this.#running.add(step);
+    const step = this.#run(name, fn, options).finally(() => this.#running.delete(name));
+    this.#running.set(name, step);
     return step;
+  }
+
+  /** Ends the doubt about a step. After 'did-not-happen' it may be run again. */
+  async resolve<T>(name: string, resolution: Resolution<T>): Promise<void> {
+    const found = checkedFinding(resolution as Finding<T>, "steps.resolve");
+    if (found === "still-unknown") {
+      throw new TypeError(
+        "steps.resolve: 'still-unknown' resolves nothing: leave the step as it is.",
+      );
+    }
+    if (this.#running.has(name) || !this.#doubts.includes(name)) {
+      throw new Error(`steps.resolve: the step ${shown(name)} is not in doubt.`);
+    }
+    const known = this.#log.get(name);
+    this.#putBack(name, found === "did-not-happen" ? undefined : this.#encoded(found.happened));
+    const wrong = await this.#save();
+    if (wrong !== undefined) {
+      this.#putBack(name, known);
+      throw wrong;
+    }
+    this.#names.delete(name);
+    this.#cutOff.delete(name);
   }
 
   /** Waits until no step is under way: the run is over when its steps are. */
   async finished(): Promise<void> {
-    while (this.#running.size > 0) await Promise.allSettled(this.#running);
+    while (this.#running.size > 0) await Promise.allSettled(this.#running.values());
   }
 
-  /** Makes sure that the store knows which steps failed. Answers what is wrong. */
+  /** Makes sure that the store knows which steps failed. Returns the error if it could not. */
   async saved(): Promise<Error | undefined> {
     await this.finished();
     return this.#isSaved ? undefined : await this.#save();
@@ -120,7 +170,23 @@ export class Steps {
       const found = await this.#findOut(reconcile);
       if (found !== undefined) return await this.#keep(name, found.happened);
     }
-    const begun = reconcile === undefined ? "once" : "reconcilable";
+    this.#checkNotAborted();
+    await this.#mark(name, known, reconcile === undefined ? "once" : "reconcilable");
+    let value: T;
+    try {
+      value = await fn();
+    } catch (error) {
+      // Its request may still be on its way, whatever the error says.
+      if (this.#claim.abortReason() !== undefined) this.#cutOff.add(name);
+      // It is known how this one ended. The next write, or the one before a release, says so.
+      else this.#putBack(name, undefined);
+      throw error;
+    }
+    return await this.#keep(name, value);
+  }
+
+  /** Writes that a step begins. Unless that is known to the store, it must not run. */
+  async #mark(name: string, known: StepState | undefined, begun: Begun): Promise<void> {
     if (known?.begun !== begun) {
       this.#log.set(name, { begun });
       const wrong = await this.#save();
@@ -129,18 +195,19 @@ export class Steps {
         throw wrong;
       }
     }
-    let value: T;
-    try {
-      value = await fn();
-    } catch (error) {
-      // It is known how this one ended. The store is told with the next write, or before a release.
-      this.#putBack(name, undefined);
-      throw error;
-    }
-    return await this.#keep(name, value);
+    if (this.#claim.abortReason() !== undefined) this.#putBack(name, known);
+    this.#checkNotAborted();
   }
 
-  /** What came of a step that was interrupted; nothing where it is to be run. */
+  /** A step that the abort keeps from running has not happened, but the function may throw because of it. */
+  #checkNotAborted(): void {
+    const reason = this.#claim.abortReason();
+    if (reason === undefined) return;
+    this.#hasRejected = true;
+    throw reason;
+  }
+
+  /** The result of a step that was interrupted; nothing if it is to be run. */
   async #findOut<T>(
     reconcile: StepOptions<T>["reconcile"],
   ): Promise<{ readonly happened: T } | undefined> {
@@ -148,20 +215,12 @@ export class Steps {
       if (this.#claim.mayRepeat) return undefined;
       throw this.#doubt();
     }
-    const found = await this.#asked(async () => checkedFinding(await reconcile()));
+    await this.#claim.settled();
+    this.#checkNotAborted();
+    const found = checkedFinding(await reconcile());
     if (found === "did-not-happen") return undefined;
     if (found === "still-unknown") throw this.#doubt();
     return found;
-  }
-
-  /** Whoever cannot be asked has not said that it did not happen. */
-  async #asked<T>(ask: () => Promise<T>): Promise<T> {
-    try {
-      return await ask();
-    } catch (error) {
-      this.#isInDoubt = true;
-      throw error;
-    }
   }
 
   /**
@@ -169,12 +228,15 @@ export class Steps {
    * until then its marker says that it was interrupted.
    */
   async #keep<T>(name: string, value: T): Promise<T> {
-    const leftBytes = LOG_BYTES_MAX - Buffer.byteLength(this.#log.toString());
-    const { body } = encodeValue(value, Math.max(0, leftBytes));
-    this.#log.set(name, { body });
+    this.#log.set(name, this.#encoded(value));
     const wrong = await this.#save();
     if (wrong instanceof LeaseLostError) throw new LeaseLostError({ token: wrong.token, value });
     return value;
+  }
+
+  #encoded(value: unknown): StepState {
+    const leftBytes = LOG_BYTES_MAX - Buffer.byteLength(this.#log.toString());
+    return { body: encodeValue(value, Math.max(0, leftBytes)).body };
   }
 
   #putBack(name: string, state: StepState | undefined): void {
@@ -186,25 +248,28 @@ export class Steps {
   #kept<T>(body: string): T {
     const decoded = this.#decoded(body);
     if (decoded.kept) return decoded.value as T;
-    this.#isInDoubt = true;
     const { attempt, token } = this.#claim;
-    throw new ResultUnavailableError({ why: decoded.why, attempt, token });
+    throw this.#failed(new ResultUnavailableError({ why: decoded.why, attempt, token }));
   }
 
-  /** A result that another release has kept in another way is no failure of the work. */
   #decoded(body: string) {
     try {
       return decodeValue(body);
     } catch {
-      this.#isInDoubt = true;
-      throw new StoreError("claim", new Error("The stored result of a step cannot be read."));
+      const why = new Error("The stored result of a step cannot be read.");
+      throw this.#failed(new StoreError("claim", why));
     }
   }
 
+  /** That a result was not kept, or kept by another release, is no failure of the work. */
+  #failed(error: Error): Error {
+    this.#claim.onFailed(error);
+    return error;
+  }
+
   #doubt(): OutcomeUnknownError {
-    this.#isInDoubt = true;
     const { attempt, token } = this.#claim;
-    return new OutcomeUnknownError({ reason: "lapsed", attempt, token });
+    return new OutcomeUnknownError({ reason: "step-in-doubt", attempt, token });
   }
 
   /** Writes the log as it is once the write under way is over. All who wait for that share one write. */
@@ -225,20 +290,12 @@ export class Steps {
     const checkpoint = { revision: this.#revision, value: this.#log.toString() };
     try {
       if (await this.#claim.save(checkpoint)) return undefined;
+      // That the claim is lost is no failure of the work, whichever step learns of it.
+      this.#hasRejected = true;
       return new LeaseLostError({ token: this.#claim.token });
     } catch (error) {
       this.#isSaved = false;
       return error instanceof Error ? error : new StoreError("renew", error);
     }
   }
-}
-
-/** @throws TypeError where the answer is none: nothing may be concluded from it */
-export function checkedFinding<T>(found: Finding<T>): Finding<T> {
-  const isObject = typeof found === "object" && found !== null && "happened" in found;
-  if (isObject || found === "did-not-happen" || found === "still-unknown") return found;
-  throw new TypeError(
-    "reconcile: expected { happened: value }, 'did-not-happen' or 'still-unknown', " +
-      `got ${shown(found)}.`,
-  );
 }

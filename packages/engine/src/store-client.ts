@@ -1,10 +1,10 @@
-import { problemWithOutcome } from "./answers.ts";
+import { FaultyStoreError, problemWithOutcome } from "./answers.ts";
 import { BatchingFront, isBound } from "./batching-front.ts";
 import { StoreError, type StoreOperation } from "./errors.ts";
 import { Flights } from "./flights.ts";
+import { AskedClaim, GiveBacks } from "./give-backs.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import type { Lifetime } from "./lifetime.ts";
-import { FaultyStoreError } from "./line.ts";
 import { Poller } from "./poller.ts";
 import type { Runtime } from "./runtime.ts";
 import type {
@@ -23,18 +23,7 @@ import type {
   TransactionalStore,
   TransactOptions,
 } from "./store.ts";
-import { pause, TimedOutError, within } from "./timing.ts";
-
-const GIVE_BACK_TRIES_MAX = 3;
-const GIVE_BACK_PAUSE_MS = 100;
-const GIVE_BACK_GROWTH = 4;
-/** The first pause as a share of the lease, where that is shorter. */
-const GIVE_BACK_SHARE = 1 / 10;
-/**
- * How long a claim is given back after it was sent, in leases and time-outs: three tenths of the
- * shortest retention. Later its record may expire, and what is still on its way would be new.
- */
-const GIVE_BACK_LEASES_MAX = 3;
+import { TimedOutError, within } from "./timing.ts";
 
 /**
  * What all engines of a process share that work on the same store object: its batching front, its
@@ -47,6 +36,7 @@ export class StoreClient {
   /** Whether the store is part of somebody's transaction, and silent on its own. */
   readonly isBound: boolean;
   readonly #front: BatchingFront;
+  readonly #giveBacks: GiveBacks;
   readonly #store: Store;
   readonly #runtime: Runtime;
 
@@ -57,10 +47,29 @@ export class StoreClient {
     this.#front = new BatchingFront(store, runtime);
     this.heartbeats = new Heartbeats((...asked) => this.renew(...asked), runtime);
     this.poller = new Poller(this.#front, runtime);
+    this.#giveBacks = new GiveBacks(this.#front, (...asked) => this.release(...asked), runtime);
   }
 
-  claim(request: ClaimRequest, timeoutMs: number): Promise<ClaimOutcome> {
-    return orStoreError("claim", this.#front.claim(request, timeoutMs));
+  /**
+   * Claims, within the lifetime of an engine. After it has rejected, nothing runs under the request's
+   * owner any more, and what was sent is given back.
+   */
+  async claim(request: ClaimRequest, timeoutMs: number, lifetime: Lifetime): Promise<ClaimOutcome> {
+    const askedAtMs = this.#runtime.monotonicMs();
+    const asked = new AskedClaim(request, timeoutMs, lifetime, this.#giveBacks);
+    try {
+      return await this.#front.claim(request, timeoutMs, asked);
+    } catch (cause) {
+      const error = new StoreError("claim", cause);
+      if (error.wasSent && !this.isBound) void this.#giveBacks.findOut(asked, askedAtMs, cause);
+      throw error;
+    }
+  }
+
+  /** Looks at all that waits again, as an engine is closing. */
+  hurry(): void {
+    this.#front.recheck();
+    this.#giveBacks.hurry();
   }
 
   renew(renewal: Renewal, timeoutMs: number): Promise<boolean> {
@@ -134,46 +143,9 @@ export class StoreClient {
     return this.#once("purge", timeoutMs, ask, (count) => Number.isSafeInteger(count));
   }
 
-  /**
-   * Gives back a claim whose answer never came. It may have been granted, or may still be on its
-   * way, so it is asked for once more as the same owner: once released, a delayed duplicate of it
-   * finds its own release and changes nothing. If the store stays away, the lease lapses instead.
-   *
-   * @param sentAtMs from when its lease counts, on the monotonic clock
-   */
-  async giveBack(
-    request: ClaimRequest,
-    sentAtMs: number,
-    timeoutMs: number,
-    lifetime: Lifetime,
-  ): Promise<void> {
-    if (this.isBound) return;
-    lifetime.enter();
-    const untilMs = sentAtMs + GIVE_BACK_LEASES_MAX * (request.leaseMs + timeoutMs);
-    let pauseMs = Math.min(GIVE_BACK_PAUSE_MS, GIVE_BACK_SHARE * request.leaseMs);
-    for (let tried = 0; tried < GIVE_BACK_TRIES_MAX && !lifetime.isEnded; tried += 1) {
-      const jitter = 0.5 + this.#runtime.random();
-      await pause(this.#runtime, pauseMs * jitter, (stop) => lifetime.onEnd(stop));
-      pauseMs *= GIVE_BACK_GROWTH;
-      if (lifetime.isEnded || this.#runtime.monotonicMs() > untilMs) break;
-      if (await this.#claimAndRelease({ ...request, takeOver: false }, timeoutMs)) break;
-    }
-    lifetime.leave();
-  }
-
-  async #claimAndRelease(request: ClaimRequest, timeoutMs: number): Promise<boolean> {
-    try {
-      const again = await this.#front.claim(request, timeoutMs);
-      if (again.outcome === "claimed") {
-        const { id, owner } = request;
-        const { token, takenOver } = again;
-        await this.release({ id, owner, token }, takenOver, timeoutMs);
-      }
-      return true;
-    } catch {
-      // Whoever made the call was told already; this is only about freeing the key early.
-      return false;
-    }
+  /** Gives back a claim that nothing runs under, in the background. */
+  giveBack(claim: Claim, takenOver: boolean, timeoutMs: number, lifetime: Lifetime): void {
+    void this.#giveBacks.release(claim, takenOver, timeoutMs, lifetime);
   }
 
   async #transact(

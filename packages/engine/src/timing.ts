@@ -7,6 +7,24 @@ export class TimedOutError extends Error {
 }
 
 /**
+ * A call to the store failed in this process, before anything was sent.
+ *
+ * - `QUEUE_FULL`: too many calls wait already.
+ * - `NOT_SENT`: the call has waited for its turn until there was too little time left for a result.
+ */
+export class NotSentError extends Error {
+  override readonly name = "NotSentError";
+  readonly code: "QUEUE_FULL" | "NOT_SENT";
+
+  constructor(code: "QUEUE_FULL" | "NOT_SENT", why: string) {
+    super(
+      `Nothing was sent to the store: ${why}. Retry later with the same key, and send fewer at once.`,
+    );
+    this.code = code;
+  }
+}
+
+/**
  * Settles as the promise does, or rejects once the time is over. What the promise does after that
  * is of no consequence any more.
  */
@@ -101,5 +119,33 @@ export class Alarm {
     this.#cancel?.();
     this.#cancel = undefined;
     this.#atMs = Number.POSITIVE_INFINITY;
+  }
+}
+
+/** After so long without a new measurement only half of an estimate counts. */
+const HALF_LIFE_MS = 10_000;
+/** To which share an estimate falls with one shorter measurement. */
+const FALL = 1 / 4;
+
+/**
+ * How long something has lately taken. It rises at once, and falls with shorter measurements and with
+ * time that passes.
+ */
+export class Estimate {
+  /** When it was measured last. */
+  measuredAtMs = Number.NEGATIVE_INFINITY;
+  #ms = 0;
+  #begunAtMs = Number.NEGATIVE_INFINITY;
+
+  at(nowMs: number): number {
+    return this.#ms === 0 ? 0 : this.#ms * 0.5 ** ((nowMs - this.measuredAtMs) / HALF_LIFE_MS);
+  }
+
+  /** Ignores what has begun before the last one that was measured: it is older news. */
+  measure(begunAtMs: number, nowMs: number): void {
+    if (begunAtMs < this.#begunAtMs) return;
+    this.#ms = Math.max(nowMs - begunAtMs, this.at(nowMs) * FALL);
+    this.#begunAtMs = begunAtMs;
+    this.measuredAtMs = nowMs;
   }
 }

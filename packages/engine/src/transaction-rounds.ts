@@ -62,12 +62,15 @@ const PAUSE_GROWTH = 2;
  * on until it is clear what came of it: a commit whose answer was lost is settled by asking for the
  * record again as the same owner. Where that is answered as completed, it was committed, and where it is
  * granted anew, it was not.
+ *
+ * @param pause lets about so many milliseconds pass between rounds; a simulation has its own time
  */
 export async function transactInRounds<Tx>(
   database: TransactingDatabase<Tx>,
   request: ClaimRequest,
   work: (tx: Tx, claimed: Claimed) => Completion | Promise<Completion>,
   { onError }: TransactOptions = {},
+  pause: (delayMs: number) => Promise<unknown> = jittered,
 ): Promise<Transacted> {
   let isInDoubt = false;
   let pauseMs = FIRST_PAUSE_MS;
@@ -86,9 +89,13 @@ export async function transactInRounds<Tx>(
       isInDoubt = round.isInDoubt || isUnclear;
     }
     if (tried === ROUNDS_MAX) throw isInDoubt ? new UnclearCommitError(failure) : failure;
-    await sleep(pauseMs * (0.5 + Math.random()));
+    await pause(pauseMs);
     pauseMs *= PAUSE_GROWTH;
   }
+}
+
+function jittered(delayMs: number): Promise<void> {
+  return sleep(delayMs * (0.5 + Math.random()));
 }
 
 async function transactOnce<Tx>(

@@ -1,6 +1,6 @@
 import { encodeError, encodeEvidence, encodeValue } from "./body.ts";
 import type { ClaimScope } from "./claim-scope.ts";
-import { policyFor } from "./options.ts";
+import { policyFor } from "./policies.ts";
 import type { Claimed, ClaimRequest, Completion, Status, Transacted } from "./store.ts";
 import { TimedOutError } from "./timing.ts";
 import { UnclearCommitError } from "./unclear-commit.ts";
@@ -17,6 +17,13 @@ interface Ended {
 
 type Run = (tx: unknown, claimed: Claimed) => Completion | Promise<Completion>;
 
+/** The work of the user's. */
+interface Work {
+  readonly run: (tx: unknown, claimed: Claimed) => unknown;
+  /** Whether the engine's abort may be why it throws. */
+  readonly isCutOff: () => boolean;
+}
+
 /**
  * A function of the user's that runs in a transaction, perhaps more than once, and what came of its
  * last run.
@@ -24,7 +31,7 @@ type Run = (tx: unknown, claimed: Claimed) => Completion | Promise<Completion>;
 export class TransactionWork {
   readonly #scope: ClaimScope;
   readonly #request: ClaimRequest;
-  readonly #fn: (tx: unknown, claimed: Claimed) => unknown;
+  readonly #work: Work;
   #ended: Ended | undefined;
   #isGivenUp = false;
   #thrown: { readonly error: unknown } | undefined;
@@ -32,14 +39,10 @@ export class TransactionWork {
   #onEnd: () => void = () => undefined;
   #onBegin: () => void = () => undefined;
 
-  constructor(
-    scope: ClaimScope,
-    request: ClaimRequest,
-    fn: (tx: unknown, claimed: Claimed) => unknown,
-  ) {
+  constructor(scope: ClaimScope, request: ClaimRequest, work: Work) {
     this.#scope = scope;
     this.#request = request;
-    this.#fn = fn;
+    this.#work = work;
   }
 
   get ranMs(): number {
@@ -71,7 +74,7 @@ export class TransactionWork {
     this.#onBegin();
     let value: unknown;
     try {
-      value = this.#fn(tx, claimed);
+      value = this.#work.run(tx, claimed);
     } catch (error) {
       throw this.#noted(error);
     }
@@ -84,13 +87,19 @@ export class TransactionWork {
     );
   };
 
-  /** What is recorded of an error. */
+  /**
+   * The completion for an error, once its writes are undone. If the abort may be why the work throws, its
+   * effects outside of the database are unknown, unless a function decides.
+   */
   readonly onError = (error: unknown, claimed: Claimed): Completion | undefined => {
-    const policy = policyFor(error, this.#scope.settings);
+    const { settings } = this.#scope;
+    const policy = policyFor(error, settings);
     if (policy === "release" || !this.hasThrown(error)) return undefined;
     this.#thrown = undefined;
-    if (policy === "record") return this.#end("failed", encodeError(error), { claimed, error });
-    const body = encodeEvidence(error, this.#scope.settings.maxResultBytes);
+    const isDecided = typeof settings.onError === "function" || !this.#work.isCutOff();
+    if (policy === "record" && isDecided)
+      return this.#end("failed", encodeError(error), { claimed, error });
+    const body = encodeEvidence(error, settings.maxResultBytes);
     return this.#end("unknown", body, { claimed, error });
   };
 

@@ -1,13 +1,15 @@
 import { requestOf } from "./begin.ts";
 import type { ClaimScope } from "./claim-scope.ts";
 import type { ClaimContext } from "./context.ts";
-import { EngineClosedError, StoreError } from "./errors.ts";
+import { StoreError } from "./errors.ts";
 import type { EventMap } from "./events.ts";
 import type { Answer } from "./flights.ts";
 import { derivedKey } from "./identity.ts";
 import type { Call, Replay } from "./meet.ts";
 import type { Settings } from "./options.ts";
+import { lapsedPolicyOf } from "./policies.ts";
 import { type Answered, checkWanted, type Granted, untilKnown } from "./rounds.ts";
+import { type AbortReason, RunAbort } from "./run-abort.ts";
 import type { Claimed, ClaimRequest, RecordView, Transacted } from "./store.ts";
 import { within } from "./timing.ts";
 import { TransactionWork } from "./transaction-work.ts";
@@ -33,9 +35,9 @@ export async function transaction(
 ): Promise<Replay | Committed> {
   // What a transaction leaves behind is whole or nothing, so that there is nothing to resume. Work that
   // others have left lapsed cannot be asked about in here.
-  const { onLapsed } = scope.settings;
-  const decided = typeof onLapsed === "function" ? "block" : onLapsed;
-  const settings: Settings = { ...scope.settings, steps: false, onLapsed: decided };
+  const policy = lapsedPolicyOf(scope.settings);
+  const onLapsed = policy === "rerun" ? policy : "block";
+  const settings: Settings = { ...scope.settings, steps: false, onLapsed };
   const own = { ...scope, settings };
   let run: Run | undefined;
   return await untilKnown<Committed>(own, call, {
@@ -53,7 +55,8 @@ class Run {
   readonly #call: Call;
   readonly #request: ClaimRequest;
   readonly #work: TransactionWork;
-  readonly #stops: (() => void)[] = [];
+  #stops: readonly (() => void)[] = [];
+  #abort: RunAbort | undefined;
   #unwanted: { readonly reason: unknown } | undefined;
   #over: Promise<Transacted> | undefined;
 
@@ -61,9 +64,10 @@ class Run {
     this.#scope = scope;
     this.#call = call;
     this.#request = request;
-    this.#work = new TransactionWork(scope, request, (tx, claimed) =>
-      work(tx, this.#contextOf(claimed)),
-    );
+    this.#work = new TransactionWork(scope, request, {
+      run: (tx, claimed) => work(tx, this.#contextOf(claimed)),
+      isCutOff: () => this.#abort?.hasReachedFunction === true,
+    });
   }
 
   async ask(): Promise<Answered> {
@@ -91,7 +95,7 @@ class Run {
     const about = { digest: this.#call.id.digest, attempt, token };
     events.emit(takenOver ? "taken-over" : "claimed", () => about);
     const answer = await this.#end(about).finally(() => {
-      for (const stop of this.#stops) stop();
+      this.#stop();
       client.flights.land(flight);
     });
     const committed = answer && this.#work.committed(answer);
@@ -137,7 +141,10 @@ class Run {
         };
         return client.transact(this.#request, begun, onError, settings.storeTimeoutMs);
       });
-      this.#over.then(resolve, reject);
+      // Calls that share the claim get this error as well: it is never the driver's own.
+      this.#over.then(resolve, (cause) => {
+        reject(this.#unwanted === undefined ? new StoreError("transact", cause) : cause);
+      });
     });
   }
 
@@ -152,23 +159,35 @@ class Run {
   }
 
   #contextOf({ token, attempt }: Claimed): ClaimContext {
-    const { lifetime } = this.#scope;
+    const { lifetime, runtime, settings, events } = this.#scope;
     const { id } = this.#call;
-    const stops = this.#stops;
-    let controller: AbortController | undefined;
+    this.#stop();
+    const abort = new RunAbort(token);
+    this.#abort = abort;
+    const abortFor = (reason: AbortReason) => {
+      abort.abort(reason);
+      events.emit("aborted", () => ({ digest: id.digest, attempt, token, reason }));
+    };
+    const stop = lifetime.onEnd(() => abortFor("engine-closed"));
+    const { maxRunMs } = settings;
+    this.#stops =
+      maxRunMs === undefined
+        ? [stop]
+        : [stop, runtime.schedule(() => abortFor("ran-too-long"), maxRunMs)];
     return {
       token,
       attempt,
       get signal() {
-        if (controller === undefined) {
-          const made = new AbortController();
-          controller = made;
-          stops.push(lifetime.onEnd(() => made.abort(new EngineClosedError())));
-        }
-        return controller.signal;
+        return abort.signal;
       },
-      deriveKey: (name) => derivedKey(id, name),
+      deriveKey: (name, options) => derivedKey(id, name, options),
     };
+  }
+
+  /** An earlier run of the work is over. */
+  #stop(): void {
+    for (const stop of this.#stops) stop();
+    this.#stops = [];
   }
 }
 

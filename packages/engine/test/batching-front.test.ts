@@ -228,7 +228,7 @@ describe("the batching front", () => {
     for (let index = 0; index <= 100_000; index += 1) {
       calls.push(line.read(idOf(`${index}`), TIMEOUT_MS).catch((error: unknown) => error));
     }
-    expect(await calls.at(-1)).toMatchObject({ code: "TIMED_OUT" });
+    expect(await calls.at(-1)).toMatchObject({ code: "QUEUE_FULL" });
   });
 
   const faults: readonly (readonly [string, Partial<Store>])[] = [

@@ -108,7 +108,7 @@ describe("close", () => {
     await time.advance(2_000);
     await closed;
     expect(await waiting).toBeInstanceOf(EngineClosedError);
-    expect(signal?.reason).toBeInstanceOf(EngineClosedError);
+    expect(signal?.reason).toMatchObject({ code: "RUN_ABORTED", reason: "engine-closed" });
     expect(time.timers).toBe(0);
     await time.advance(60_000);
     expect(wire.count("renew")).toBe(0);

@@ -226,7 +226,7 @@ describe("execute", () => {
       isAborted: context.signal.aborted,
     }));
     expect(value).toEqual({
-      names: ["token", "attempt", "signal", "deriveKey", "step", "transaction"],
+      names: ["token", "attempt", "signal", "deriveKey", "step", "steps", "transaction"],
       isAborted: false,
     });
   });

@@ -145,7 +145,7 @@ describe("options", () => {
     ],
     [{ guarantee: null }, "guarantee: expected"],
     [{ onError: "ignore" }, "onError: expected 'record' or 'release' or 'hold', got 'ignore'"],
-    [{ onLapsed: true }, "onLapsed: expected 'block' or 'rerun', got true"],
+    [{ onLapsed: true }, "onLapsed: expected 'block' or 'resume' or 'rerun', got true"],
     [{ onDuplicate: "wait" }, "onDuplicate: expected 'reject' or { waitMs }, got 'wait'"],
     [{ onDuplicate: {} }, "onDuplicate: expected 'reject' or { waitMs }, got an object"],
     [{ onDuplicate: { waitMs: 0 } }, "onDuplicate.waitMs: expected a whole number from 1 to"],

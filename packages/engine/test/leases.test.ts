@@ -122,8 +122,11 @@ describe("a lost claim", () => {
     expect(signal?.aborted).toBe(false);
     await time.advance(1);
     expect(signal?.aborted).toBe(true);
-    expect(signal?.reason).toBeInstanceOf(LeaseLostError);
-    expect(events.at(-1)).toMatchObject({ name: "lease-lost", event: { reason: "lease over" } });
+    expect(signal?.reason).toMatchObject({ code: "RUN_ABORTED", reason: "lease-unconfirmed" });
+    expect(events.at(-1)).toMatchObject({
+      name: "aborted",
+      event: { reason: "lease-unconfirmed" },
+    });
     // Nobody took it over, so the late result still counts.
     running.open(1);
     expect(await run).toMatchObject({ value: 1, recorded: true });
@@ -165,12 +168,12 @@ describe("a lost claim", () => {
     expect(next).toMatchObject({ value: "second", attempt: 2 });
     await shared.time.advance(LEASE_MS / 3);
     expect(signal?.aborted).toBe(true);
-    expect(shared.events.at(-1)).toMatchObject({ event: { reason: "refused" } });
+    expect(shared.events.at(-1)).toMatchObject({ event: { reason: "claim-refused" } });
     running.open("first");
     const error = await run;
     expect(error).toBeInstanceOf(LeaseLostError);
     expect(error).toMatchObject({ value: "first" });
-    expect(shared.events.filter(({ name }) => name === "lease-lost")).toHaveLength(1);
+    expect(shared.events.filter(({ name }) => name === "aborted")).toHaveLength(1);
     expect(shared.time.timers).toBe(0);
   });
 

@@ -66,6 +66,30 @@ describe("a transaction", () => {
     expect(await engine.inspect("orders", "k")).not.toMatchObject({ status: "failed" });
   });
 
+  test("that shares its claim fails for other callers with a StoreError, not with the driver's error", async () => {
+    const { run, engine } = transacting(() => async () => {
+      throw new Error("connection reset (row of a customer)");
+    });
+    const transaction = rejection(run(1));
+    const duplicate = rejection(engine.execute("orders", "k", 1, () => 2));
+    expect(await transaction).toMatchObject({ code: "STORE_FAILED", operation: "transact" });
+    expect(await duplicate).toMatchObject({ code: "STORE_FAILED", operation: "transact" });
+  });
+
+  test("whose caller leaves before it is granted does not end the calls that share its claim", async () => {
+    const caller = new AbortController();
+    const { run, engine } = transacting(() => async (_request, work) => {
+      caller.abort(new Error("the caller has left"));
+      const claimed = { outcome: "claimed", token: 1, attempt: 1, takenOver: false, createdAt: 0 };
+      await work(undefined, claimed as Claimed);
+      return expect.unreachable();
+    });
+    const transaction = rejection(run(1, { signal: caller.signal }));
+    const duplicate = engine.execute("orders", "k", 1, () => 2);
+    expect(await transaction).toBe(caller.signal.reason);
+    expect(await duplicate).toMatchObject({ value: 2, replayed: false });
+  });
+
   test("is not taken for committed where an operator has decided in its owner's name", async () => {
     const shared = transacting((plain) => async (request, work, options) => {
       const granted = await plain(request, work, options);
@@ -260,4 +284,82 @@ test("a store without transactions is told apart from one that has failed", asyn
     ),
   );
   expect(await rejection(inside)).toMatchObject(without);
+});
+
+describe("a transaction when the engine aborts its work", () => {
+  const hanging = (signal: AbortSignal) =>
+    new Promise<number>((_resolve, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason));
+    });
+
+  for (const [options, state] of [
+    [{ onError: "record" }, "unknown"],
+    [{ onError: () => "record" as const }, "completed"],
+    [{ onError: "hold" }, "unknown"],
+  ] as const) {
+    const what = typeof options.onError === "string" ? options.onError : "a function";
+    test(`leaves the outcome ${state} where onError is ${what}`, async () => {
+      const { engine, time, memory } = transacting();
+      const run = rejection(
+        engine.transaction("orders", "k", 1, (_tx, { signal }) => hanging(signal), options),
+      );
+      await settled();
+      const closed = engine.close({ graceMs: 0 });
+      await time.advance(0);
+      await closed;
+      expect(await run).toMatchObject({ code: "RUN_ABORTED", reason: "engine-closed" });
+      const { engine: other } = otherProcess({ time, memory });
+      expect(await other.inspect("orders", "k")).toMatchObject({ state });
+    });
+  }
+
+  test("aborts it after maxRunMs", async () => {
+    const { engine, time, events } = transacting();
+    const run = rejection(
+      engine.transaction("orders", "k", 1, (_tx, { signal }) => hanging(signal), {
+        onError: "record",
+        maxRunMs: 100,
+      }),
+    );
+    await time.advance(100);
+    expect(await run).toMatchObject({ code: "RUN_ABORTED", reason: "ran-too-long" });
+    expect(await engine.inspect("orders", "k")).toMatchObject({ state: "unknown" });
+    expect(events).toEqual([]);
+  });
+});
+
+describe("a transaction under a claim", () => {
+  test("refuses before its work begins while a step is in doubt", async () => {
+    const { engine, time, memory } = transacting();
+    void engine
+      .execute("orders", "k", 1, ({ step }) => step("charge", () => new Promise(() => undefined)), {
+        steps: true,
+        maxRunMs: 100,
+      })
+      .catch(() => undefined);
+    await settled();
+    await settled();
+    await time.advance(LEASE_MS + 100);
+    const decision = { as: "released", by: "ann", why: "let it run" } as const;
+    await engine.settle("orders", "k", decision);
+    let runs = 0;
+    const again = engine.execute(
+      "orders",
+      "k",
+      1,
+      async ({ step, transaction }) => {
+        await step("charge", () => 1).catch(() => undefined);
+        return await transaction(() => {
+          runs += 1;
+          return runs;
+        });
+      },
+      { steps: true },
+    );
+    expect(await rejection(again)).toMatchObject({ reason: "step-in-doubt" });
+    expect(runs).toBe(0);
+    expect(await otherProcess({ time, memory }).engine.inspect("orders", "k")).toMatchObject({
+      state: "lapsed",
+    });
+  });
 });

@@ -10,29 +10,33 @@ import {
   type Store,
 } from "../src/index.ts";
 
-interface Task {
-  readonly atMs: number;
-  readonly run: () => void;
-}
+type Task = { readonly run: () => void };
 
 /** Time that moves only when a test says so, for the engine's runtime and the store's clock. */
 export class VirtualTime {
   #nowMs = 0;
-  readonly #tasks = new Set<Task>();
+  /** By the time at which they come due. */
+  readonly #tasks = new Map<number, Set<Task>>();
   #owners = 0;
+
+  /** The process warnings that the engine has emitted. */
+  readonly warnings: string[] = [];
 
   readonly runtime: Runtime = {
     monotonicMs: () => this.#nowMs,
     schedule: (run, delayMs) => {
-      const task = { atMs: this.#nowMs + delayMs, run };
-      this.#tasks.add(task);
-      return () => this.#tasks.delete(task);
+      const atMs = this.#nowMs + delayMs;
+      const task = { run };
+      const due = this.#tasks.get(atMs) ?? new Set();
+      this.#tasks.set(atMs, due.add(task));
+      return () => this.#remove(atMs, task);
     },
     newOwner: () => {
       this.#owners += 1;
       return this.#owners.toString(16).padStart(32, "0");
     },
     random: () => 0.5,
+    warn: (message) => void this.warnings.push(message),
   };
 
   /** The store's clock: some epoch, and as much later as time has moved. */
@@ -40,7 +44,7 @@ export class VirtualTime {
 
   /** How many timers are set. */
   get timers(): number {
-    return this.#tasks.size;
+    return [...this.#tasks.values()].reduce((sum, { size }) => sum + size, 0);
   }
 
   /** Lets so much time pass, running what comes due in order. */
@@ -48,15 +52,23 @@ export class VirtualTime {
     const untilMs = this.#nowMs + ms;
     await settled();
     for (;;) {
-      const [next] = [...this.#tasks].sort((a, b) => a.atMs - b.atMs);
-      if (next === undefined || next.atMs > untilMs) break;
-      this.#tasks.delete(next);
-      this.#nowMs = Math.max(this.#nowMs, next.atMs);
+      let atMs = Number.POSITIVE_INFINITY;
+      for (const each of this.#tasks.keys()) atMs = Math.min(atMs, each);
+      const [next] = this.#tasks.get(atMs) ?? [];
+      if (next === undefined || atMs > untilMs) break;
+      this.#remove(atMs, next);
+      this.#nowMs = Math.max(this.#nowMs, atMs);
       next.run();
       await settled();
     }
     this.#nowMs = untilMs;
     await settled();
+  }
+
+  #remove(atMs: number, task: Task): void {
+    const due = this.#tasks.get(atMs);
+    due?.delete(task);
+    if (due?.size === 0) this.#tasks.delete(atMs);
   }
 }
 

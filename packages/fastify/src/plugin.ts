@@ -54,7 +54,7 @@ function protectionOf(
 ): Protection<FastifyRequest> {
   try {
     if (typeof own === "object") return new Protection({ ...options, ...own });
-    throw new TypeError(`expected true, false or options, got ${JSON.stringify(own)}.`);
+    throw new TypeError(`expected true, false or options, got a value of type ${typeof own}.`);
   } catch (error) {
     throw new TypeError(`The route ${url}, config.idempotency: ${(error as Error).message}`);
   }

@@ -1,5 +1,5 @@
-import { inspect } from "node:util";
 import type { Engine, Scope } from "@idemkit/engine";
+import { named, shown } from "@idemkit/engine/model";
 import type { Disposition, On5xx } from "./disposition.ts";
 import type { HeaderList, HeaderRules } from "./headers.ts";
 import type { KeyGrammar } from "./key.ts";
@@ -102,7 +102,7 @@ const MAX_BODY_LIMIT = 16 * MIB;
 const RESULT_BYTES_MAX = 64 * MIB;
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
-const NAMES = [
+export const NAMES = [
   ...["engine", "scope", "preset", "headers", "key", "keyFormat", "strict", "required", "methods"],
   ...["onDuplicate", "statusUrl", "on5xx", "onStoreError", "replayHeader", "maxBody", "problems"],
   ...["docsUrl", "classify", "allow", "deny", "cookies"],
@@ -168,7 +168,7 @@ function checkKnown(options: unknown, known: readonly string[]): void {
   if (typeof options !== "object" || options === null) throw wrong("options", "an object", options);
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
-    throw new TypeError(`${name}: no such option. Expected one of ${known.join(", ")}.`);
+    throw new TypeError(`${named(name)}: no such option. Expected one of ${known.join(", ")}.`);
   }
 }
 
@@ -272,6 +272,5 @@ function required<O extends object, Name extends keyof O & string>(
 }
 
 function wrong(name: string, expected: string, came: unknown): TypeError {
-  const shown = inspect(came, { depth: 0, breakLength: Number.POSITIVE_INFINITY });
-  return new TypeError(`${name}: expected ${expected}, got ${shown.slice(0, 80)}.`);
+  return new TypeError(`${name}: expected ${expected}, got ${shown(came)}.`);
 }

@@ -195,7 +195,8 @@ export class Protection<Req> {
 
   #state(ofKey: OfKey, of: { readonly token: number; readonly attempt: number }) {
     const { engine } = this.#settings;
-    const deriveKey = (name: string) => engine.deriveKey(ofKey.scope, ofKey.key, name);
+    const deriveKey: IdempotencyState["deriveKey"] = (name, options) =>
+      engine.deriveKey(ofKey.scope, ofKey.key, name, options);
     return replayedState(ofKey, of, deriveKey);
   }
 }

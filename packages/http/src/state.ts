@@ -49,8 +49,12 @@ export class RunningState implements IdempotencyState {
     return (name, fn, options) => this.#claim.step(name, fn, options);
   }
 
+  get steps(): IdempotencyState["steps"] {
+    return this.#claim.steps;
+  }
+
   get deriveKey(): IdempotencyState["deriveKey"] {
-    return (name) => this.#claim.deriveKey(name);
+    return (name, options) => this.#claim.deriveKey(name, options);
   }
 
   get record(): () => void {
@@ -70,7 +74,7 @@ export class RunningState implements IdempotencyState {
 export function replayedState(
   { key, scope }: OfKey,
   { token, attempt }: { readonly token: number; readonly attempt: number },
-  deriveKey: (name: string) => string,
+  deriveKey: IdempotencyState["deriveKey"],
 ): IdempotencyState {
   const nothingRuns = () => {
     throw new Error("This request is a duplicate: nothing runs, and there is nothing to decide.");
@@ -89,6 +93,7 @@ export function replayedState(
       return signal;
     },
     step: async () => nothingRuns(),
+    steps: { resolve: async () => nothingRuns() },
     record: nothingRuns,
     release: nothingRuns,
     hold: nothingRuns,

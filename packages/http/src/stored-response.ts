@@ -1,4 +1,5 @@
 import { validateHeaderName, validateHeaderValue } from "node:http";
+import { shown } from "@idemkit/engine/model";
 import type { HeaderList, HeaderValue } from "./headers.ts";
 
 /**
@@ -40,7 +41,7 @@ interface Kept {
 export function encodeResponse(response: StoredResponse): Kept {
   const { status, headers, body } = response;
   if (!Number.isInteger(status) || status < 200 || status > 599) {
-    throw new TypeError(`status: expected a number from 200 to 599, got ${String(status)}.`);
+    throw new TypeError(`status: expected a number from 200 to 599, got ${shown(status)}.`);
   }
   if (!Array.isArray(headers)) throw new TypeError("headers: expected a list of [name, value].");
   for (const [name, value] of headers as HeaderList) {

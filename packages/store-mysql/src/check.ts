@@ -7,6 +7,7 @@ import {
 } from "@idemkit/engine/model";
 import { appliedVersion, LATEST_VERSION, tablesIn } from "./migrate.ts";
 import type { Queries, TextRow } from "./queries.ts";
+import { OF_TABLE, TABLE_INDEXES, tableProblems } from "./schema.ts";
 
 export interface CheckReport {
   /** Missing where the tables were made by other means than `migrate`, or it may not be read. */
@@ -28,45 +29,13 @@ const PACKET_BYTES_MIN = 16 * 1024 * 1024;
 const READ_ONLY_ERRORS = [1290, 1792, 1836];
 const DENIED_ERRORS = [1044, 1045, 1142, 1143];
 
-/** Name, type and whether it must not be NULL. */
-const COLUMNS = [
-  "digest binary(16) NOT NULL",
-  "scope varchar(1024) NOT NULL",
-  "key varchar(255) NOT NULL",
-  "status varchar(16) NOT NULL",
-  "fingerprint varchar(255) NOT NULL",
-  "owner varbinary(255) NOT NULL",
-  "token bigint NOT NULL",
-  "attempt int NOT NULL",
-  "taken_over tinyint NOT NULL",
-  "lease_ends_at bigint NOT NULL",
-  "expires_at bigint NOT NULL",
-  "created_at bigint NOT NULL",
-  "completed_at bigint",
-  "checkpoint_revision bigint",
-  "checkpoint longtext",
-  "note longtext",
-  "body longtext",
-];
-
 const SERVER = `
   SELECT VERSION(), @@innodb_flush_log_at_trx_commit, @@log_bin, @@sync_binlog, @@innodb_doublewrite,
     @@SESSION.sql_mode, @@SESSION.autocommit, @@SESSION.max_allowed_packet,
     CONCAT_WS(' ', @@SESSION.character_set_client, @@SESSION.character_set_connection,
       @@SESSION.character_set_results)`;
 
-const OF_TABLE = "WHERE table_schema = DATABASE() AND table_name = 'idemkit_records'";
 const ENGINE = `SELECT engine FROM information_schema.tables ${OF_TABLE}`;
-const TABLE_COLUMNS = `
-  SELECT column_name, column_type, is_nullable,
-    CASE WHEN extra LIKE '%GENERATED%' THEN 'generated' ELSE column_default END, character_set_name
-  FROM information_schema.columns ${OF_TABLE}
-  ORDER BY ordinal_position`;
-const TABLE_INDEXES = `
-  SELECT index_name, non_unique, GROUP_CONCAT(
-    column_name, COALESCE(CONCAT('(', sub_part, ')'), '') ORDER BY seq_in_index)
-  FROM information_schema.statistics ${OF_TABLE}
-  GROUP BY index_name, non_unique`;
 const FORGET = "DELETE FROM idemkit_records WHERE digest = UNHEX(?)";
 
 /** @throws Error that lists what is wrong and what to do */
@@ -154,49 +123,23 @@ async function schemaProblems(
     return ["Its table idemkit_records is missing: call `await migrate(client)` once."];
   }
   const [engine] = await queries.read(ENGINE);
-  const columns = await queries.read(TABLE_COLUMNS);
   const indexes = await queries.read(TABLE_INDEXES);
   const problems: string[] = [];
   if (engine?.[0] !== "InnoDB") {
     problems.push(`idemkit_records is kept by ${engine?.[0]}: ALTER TABLE … ENGINE = InnoDB.`);
   }
-  problems.push(...indexProblems(indexes), ...columnProblems(columns));
+  problems.push(...(await tableProblems(queries)), ...indexProblems(indexes));
   return problems;
 }
 
 function indexProblems(indexes: readonly TextRow[]): readonly string[] {
   const problems: string[] = [];
-  // Without it, nothing would keep two claims of one record apart.
-  if (!indexes.some(([name, , columns]) => name === "PRIMARY" && columns === "digest")) {
-    problems.push("idemkit_records lacks PRIMARY KEY (digest).");
-  }
   if (!indexes.some(([, , columns]) => columns === "expires_at")) {
     problems.push("idemkit_records lacks its index on expires_at: purging would read all of it.");
   }
   for (const [name, isNotUnique] of indexes) {
     if (isNotUnique === "0" && name !== "PRIMARY") {
       problems.push(`idemkit_records has another unique key, ${name}, that claims would meet.`);
-    }
-  }
-  return problems;
-}
-
-function columnProblems(columns: readonly TextRow[]): readonly string[] {
-  const found = columns.map(([name, type, isNullable]) => {
-    // MariaDB still writes the width in which numbers were shown once.
-    const plain = String(type).replace(/(int)\(\d+\)/, "$1");
-    return `${name} ${plain}${isNullable === "NO" ? " NOT NULL" : ""}`;
-  });
-  const lacking = COLUMNS.filter((column) => !found.includes(column));
-  const problems = lacking.map((column) => `idemkit_records lacks the column ${column}.`);
-  const known = COLUMNS.map((column) => column.split(" ")[0]);
-  for (const [name, , isNullable, fallback, charset] of columns) {
-    const isFilled = isNullable === "YES" || fallback !== null || known.includes(name ?? "");
-    if (!isFilled) problems.push(`idemkit_records has a column ${name} that no claim fills.`);
-    if (charset != null && charset !== "utf8mb4" && known.includes(name ?? "")) {
-      problems.push(
-        `The column ${name} of idemkit_records holds ${charset}: it has to be utf8mb4.`,
-      );
     }
   }
   return problems;

@@ -1,5 +1,7 @@
+import { refuseOtherTable } from "@idemkit/engine/model";
 import { databaseOf, type MysqlClient } from "./client.ts";
 import type { Queries } from "./queries.ts";
+import { tableProblems } from "./schema.ts";
 
 export interface Migration {
   readonly version: number;
@@ -65,8 +67,8 @@ const RECORD_APPLIED = "INSERT IGNORE INTO idemkit_migrations (version) VALUES (
  *
  * @returns the versions that this call applied
  * @throws TypeError where the client is something else
- * @throws Error where the database was migrated by a newer release, or another migration goes on for
- *   more than a minute; the driver's own errors
+ * @throws Error where the database was migrated by a newer release, has a table of that name that cannot hold
+ *   records, with the differences, or another migration goes on for more than a minute; the driver's own errors
  */
 export async function migrate(client: MysqlClient): Promise<readonly number[]> {
   return await databaseOf(client).session(async (queries) => {
@@ -90,10 +92,13 @@ export async function migrate(client: MysqlClient): Promise<readonly number[]> {
 
 async function apply(queries: Queries): Promise<readonly number[]> {
   const tables = await tablesIn(queries);
-  // Who has made them by other means keeps them up to date; check() looks whether they are.
-  if (tables.includes("idemkit_records") && !tables.includes("idemkit_migrations")) return [];
+  const hasRecords = tables.includes("idemkit_records");
   // A table that was dropped by hand has to be made again, whatever was noted.
-  const applied = tables.includes("idemkit_records") ? await appliedVersion(queries, tables) : 0;
+  const applied = hasRecords ? await appliedVersion(queries, tables) : 0;
+  // Looked at first: a migration of a table that is not ours could not be undone.
+  if (hasRecords && applied === 0) await refuseOther(queries);
+  // Tables that were made by other means are kept up to date by those means.
+  if (hasRecords && !tables.includes("idemkit_migrations")) return [];
   if (applied > LATEST_VERSION) {
     throw new Error(
       `This database has idemkit's schema version ${applied}, and this release knows ` +
@@ -106,7 +111,12 @@ async function apply(queries: Queries): Promise<readonly number[]> {
     await queries.define(statement);
     await queries.write(RECORD_APPLIED, [String(version)]);
   }
+  await refuseOther(queries);
   return missing.map(({ version }) => version);
+}
+
+async function refuseOther(queries: Queries): Promise<void> {
+  refuseOtherTable("idemkit_records", await tableProblems(queries));
 }
 
 /** idemkit's tables in the database. */

@@ -14,11 +14,11 @@ import {
   type FoundRecord,
   type Given,
   recordInRow,
+  recordsByDigest,
   transition,
   viewOf,
 } from "@idemkit/engine/model";
 import type { Entry, Pair } from "./pairs.ts";
-import type { TextRow } from "./queries.ts";
 import * as sql from "./sql.ts";
 import { isInterrupted, type Statements } from "./statements.ts";
 
@@ -140,7 +140,7 @@ export class Records implements Store {
       sql.READ,
       ids.map(({ digest }) => ({ digest })),
     );
-    return byDigest(rows);
+    return recordsByDigest(rows, ids);
   }
 
   /** A single claim of what is absent hears at once what it got; all others are read in the next round. */
@@ -250,8 +250,4 @@ function claimOver({ record, nowMs }: FoundRecord, request: ClaimRequest): Entry
 
 function entryOf({ id, owner, token }: Claim): Entry {
   return { digest: id.digest, owner, token };
-}
-
-function byDigest(rows: readonly TextRow[]): Known {
-  return new Map(rows.map(recordInRow).map((found) => [found.record.id.digest, found]));
 }

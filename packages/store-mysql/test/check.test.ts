@@ -12,13 +12,14 @@ const spoilt: readonly (readonly [string, string, string])[] = [
   [
     "a column of another type",
     "ALTER TABLE idemkit_records MODIFY token int NOT NULL",
-    "lacks the column token bigint NOT NULL",
+    "The column token of idemkit_records is int NOT NULL: it has to be bigint NOT NULL",
   ],
   [
     "a column that may be NULL",
     "ALTER TABLE idemkit_records MODIFY owner varbinary(255) NULL",
-    "lacks the column owner varbinary(255) NOT NULL",
+    "The column owner of idemkit_records is varbinary(255): it has to be varbinary(255) NOT NULL",
   ],
+  ["a missing column", "ALTER TABLE idemkit_records DROP note", "lacks the column note longtext"],
   [
     "a column that no claim fills",
     "ALTER TABLE idemkit_records ADD tenant varchar(10) NOT NULL",

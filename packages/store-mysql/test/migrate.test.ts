@@ -14,6 +14,44 @@ import { database, once, servers } from "./database.ts";
 const sqlFolder = new URL("../sql/", import.meta.url);
 const lenient = { durability: "process-kill" } as const;
 
+const unfit: readonly (readonly [string, readonly string[], string])[] = [
+  [
+    "lacks a column",
+    ["ALTER TABLE idemkit_records DROP owner"],
+    "idemkit_records lacks the column owner varbinary(255) NOT NULL.",
+  ],
+  [
+    "has a column of another type",
+    ["ALTER TABLE idemkit_records MODIFY digest binary(32) NOT NULL"],
+    "The column digest of idemkit_records is binary(32) NOT NULL: it has to be binary(16) NOT NULL.",
+  ],
+  [
+    "has a column that no claim fills",
+    ["ALTER TABLE idemkit_records ADD tenant int NOT NULL"],
+    "idemkit_records has a column tenant that no claim fills: it is NOT NULL without default.",
+  ],
+  [
+    "has no primary key",
+    ["ALTER TABLE idemkit_records DROP PRIMARY KEY"],
+    "idemkit_records lacks PRIMARY KEY (digest).",
+  ],
+  [
+    "is another application's",
+    ["DROP TABLE idemkit_records", "CREATE TABLE idemkit_records (id int PRIMARY KEY)"],
+    "idemkit_records lacks PRIMARY KEY (digest). idemkit_records lacks the column digest",
+  ],
+  [
+    "is a view",
+    ["DROP TABLE idemkit_records", "CREATE VIEW idemkit_records AS SELECT 1 AS one"],
+    "idemkit_records lacks PRIMARY KEY (digest).",
+  ],
+];
+const noted = {
+  "not noted": "DROP TABLE idemkit_migrations",
+  "not noted any more": "DELETE FROM idemkit_migrations",
+  "noted as made": "DO 0",
+};
+
 describe.each(servers)("on %s migrate", (_version, server) => {
   const onNewDatabase = async () =>
     pool(await database(server), onTestFinished, { connectionLimit: 20 });
@@ -46,6 +84,24 @@ describe.each(servers)("on %s migrate", (_version, server) => {
     expect(await migrate(client)).toEqual([1]);
     expect(await migrate(client)).toEqual([]);
   });
+
+  for (const [what, statements, message] of unfit) {
+    for (const [how, forget] of Object.entries(noted)) {
+      test(`refuses a table that ${what}, ${how}, and leaves it as it is`, async () => {
+        const client = await onNewDatabase();
+        await migrate(client);
+        for (const statement of [...statements, forget]) await client.query(statement);
+        const catalog = `SELECT table_name, column_name, column_type FROM information_schema.columns
+          WHERE table_schema = DATABASE() ORDER BY table_name, ordinal_position`;
+        const [before] = await client.query(catalog);
+        await expect(migrate(client)).rejects.toThrow(
+          "There is a table idemkit_records that cannot",
+        );
+        await expect(migrate(client)).rejects.toThrow(message);
+        expect((await client.query(catalog))[0]).toEqual(before);
+      });
+    }
+  }
 
   test("leaves tables alone that were made by other means", async () => {
     const client = await onNewDatabase();

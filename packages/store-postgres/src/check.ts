@@ -7,6 +7,7 @@ import {
 } from "@idemkit/engine/model";
 import { appliedVersion, LATEST_VERSION, recordsIn } from "./migrate.ts";
 import type { Queries } from "./queries.ts";
+import { TABLE_INDEXES, tableProblems } from "./schema.ts";
 import { inSchema } from "./statements.ts";
 
 export interface CheckReport {
@@ -21,27 +22,6 @@ export interface CheckReport {
 
 /** It brought MATERIALIZED. */
 const SERVER_VERSION_MIN = 120_000;
-
-/** Name, type, whether it must not be NULL. */
-const COLUMNS = [
-  "digest uuid NOT NULL",
-  "scope text NOT NULL",
-  "key text NOT NULL",
-  "status text NOT NULL",
-  "fingerprint text NOT NULL",
-  "owner text NOT NULL",
-  "token bigint NOT NULL",
-  "attempt integer NOT NULL",
-  "taken_over boolean NOT NULL",
-  "lease_ends_at bigint NOT NULL",
-  "expires_at bigint NOT NULL",
-  "created_at bigint NOT NULL",
-  "completed_at bigint",
-  "checkpoint_revision bigint",
-  "checkpoint text",
-  "note text",
-  "body text",
-];
 
 const SERVER = `
   SELECT current_setting('server_version'), current_setting('server_version_num'),
@@ -58,24 +38,6 @@ const TABLE = `
     has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
       AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')
   FROM pg_class WHERE oid = to_regclass($1::text)`;
-
-/** Parameters: the table's name. */
-const TABLE_COLUMNS = `
-  SELECT attname,
-    format_type(atttypid, atttypmod) || CASE WHEN NOT collisdeterministic THEN ' that ignores case or accents' ELSE '' END,
-    attnotnull, atthasdef
-  FROM pg_attribute LEFT JOIN pg_collation ON pg_collation.oid = attcollation
-  WHERE attrelid = to_regclass($1::text) AND attnum > 0 AND NOT attisdropped
-  ORDER BY attnum`;
-
-/** The columns of each index that may be used. Parameters: the table's name. */
-const TABLE_INDEXES = `
-  SELECT indisprimary, (
-    SELECT string_agg(attname, ',' ORDER BY position)
-    FROM unnest(indkey) WITH ORDINALITY AS keys (attnum, position)
-    JOIN pg_attribute ON attrelid = indrelid AND pg_attribute.attnum = keys.attnum)
-  FROM pg_index
-  WHERE indrelid = to_regclass($1::text) AND indisvalid AND indpred IS NULL`;
 
 const FORGET = "DELETE FROM idemkit_records WHERE digest = $1::text::uuid";
 
@@ -183,25 +145,10 @@ async function schemaProblems(
       `Its schema has version ${version} of ${LATEST_VERSION}: call \`await migrate(client)\`.`,
     ];
   }
-  const columns = await queries.run(TABLE_COLUMNS, [table]);
+  const problems = [...(await tableProblems(queries, table))];
   const indexes = await queries.run(TABLE_INDEXES, [table]);
-  const problems: string[] = [];
-  // Without it, nothing would keep two claims of one record apart.
-  if (!indexes.some(([isPrimary, keys]) => isPrimary === "t" && keys === "digest")) {
-    problems.push(`${table} lacks PRIMARY KEY (digest).`);
-  }
   if (!indexes.some(([, keys]) => keys === "expires_at")) {
     problems.push(`${table} lacks its index on expires_at: purging would read all of it.`);
-  }
-  const found = columns.map(
-    ([name, type, isNotNull]) => `${name} ${type}${isNotNull === "t" ? " NOT NULL" : ""}`,
-  );
-  const lacking = COLUMNS.filter((column) => !found.includes(column));
-  problems.push(...lacking.map((column) => `${table} lacks the column ${column}.`));
-  const known = COLUMNS.map((column) => column.split(" ")[0]);
-  for (const [name, , isNotNull, hasDefault] of columns) {
-    const isFilled = isNotNull === "f" || hasDefault === "t" || known.includes(name ?? "");
-    if (!isFilled) problems.push(`${table} has a column ${name} that no claim fills.`);
   }
   return problems;
 }

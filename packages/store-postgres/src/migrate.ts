@@ -1,6 +1,8 @@
+import { refuseOtherTable } from "@idemkit/engine/model";
 import { databaseOf, type PostgresClient } from "./client.ts";
 import { checkSchema } from "./options.ts";
 import type { Queries } from "./queries.ts";
+import { tableProblems } from "./schema.ts";
 import { inSchema } from "./statements.ts";
 
 export interface Migration {
@@ -77,7 +79,8 @@ export interface MigrateOptions {
  *
  * @returns the versions that this call applied
  * @throws TypeError where the client or the schema's name is something else
- * @throws Error where the database was migrated by a newer release; the driver's own errors
+ * @throws Error where the database was migrated by a newer release, or has a table of that name that cannot hold
+ *   records, with the differences; the driver's own errors
  */
 export async function migrate(
   client: PostgresClient,
@@ -93,11 +96,14 @@ export async function migrate(
       const schema = options.schema ?? (await schemaInUse(queries));
       const run = (text: string, ...parameters: string[]) =>
         queries.run(inSchema(text, schema), parameters);
+      const refuseOther = async () =>
+        refuseOtherTable(recordsIn(schema), await tableProblems(queries, recordsIn(schema)));
       const [hasRecords, hasMigrations] = await tablesIn(queries, schema);
-      // Who has made them by other means keeps them up to date; check() looks whether they are.
-      if (hasRecords && !hasMigrations) return [];
       // A table that was dropped by hand has to be made again, whatever was noted.
-      const applied = hasRecords ? await appliedVersion(queries, schema) : 0;
+      const applied = hasRecords && hasMigrations ? await appliedVersion(queries, schema) : 0;
+      if (hasRecords && applied === 0) await refuseOther();
+      // Tables that were made by other means are kept up to date by those means.
+      if (hasRecords && !hasMigrations) return [];
       if (applied > LATEST_VERSION) {
         throw new Error(
           `This database has idemkit's schema version ${applied}, and this release knows ` +
@@ -110,6 +116,7 @@ export async function migrate(
         for (const statement of statements) await run(statement);
         await run(RECORD_APPLIED, String(version));
       }
+      await refuseOther();
       return missing.map(({ version }) => version);
     },
     { isolation: "read committed" },

@@ -11,14 +11,15 @@ import type {
   Store,
 } from "@idemkit/engine";
 import {
+  expectAsked,
   type FoundRecord,
   type Given,
   recordInRow,
+  recordsByDigest,
   transition,
   viewOf,
 } from "@idemkit/engine/model";
 import type { Value } from "./parameters.ts";
-import type { TextRow } from "./queries.ts";
 import type { PairName, Statements } from "./statements.ts";
 
 /** Each takes a rival in the right moment: of 200 on one record some need a second round. */
@@ -110,7 +111,7 @@ export class Records implements Store {
 
   async #read(ids: readonly RecordId[]): Promise<Known> {
     const digests = ids.map(({ digest }) => [digest]);
-    return byDigest(await this.#statements.each("read", digests));
+    return recordsByDigest(await this.#statements.each("read", digests), ids);
   }
 
   /**
@@ -121,16 +122,19 @@ export class Records implements Store {
     requests: readonly ClaimRequest[],
     answers: Map<string, ClaimOutcome>,
   ): Promise<void> {
-    const known = byDigest(await this.#statements.each("claim", requests.map(newClaim)));
+    const ids = requests.map(({ id }) => id);
+    const rows = await this.#statements.each("claim", requests.map(newClaim));
+    const known = recordsByDigest(rows, ids);
     const writes: Writes = { again: [], free: [] };
     for (const request of requests) {
       const answer = answerOrWrite(known.get(request.id.digest), request, writes);
       if (answer !== undefined) answers.set(request.id.digest, answer);
     }
-    const granted = byDigest([
+    const written = [
       ...(await this.#statements.each("claimAgain", writes.again)),
       ...(await this.#statements.each("claimFound", writes.free)),
-    ]);
+    ];
+    const granted = recordsByDigest(written, ids);
     for (const request of granted.size === 0 ? [] : requests) {
       const answer = answerOrWrite(granted.get(request.id.digest), request, writes);
       if (answer !== undefined) answers.set(request.id.digest, answer);
@@ -141,7 +145,9 @@ export class Records implements Store {
   async #change(name: PairName, entries: readonly (readonly Value[])[]): Promise<boolean[]> {
     const rows = await this.#statements.each(name, entries);
     const done = new Set(rows.map(([digest]) => (digest ?? "").replaceAll("-", "")));
-    return entries.map(([digest]) => done.has(String(digest)));
+    const asked = entries.map(([digest]) => String(digest));
+    for (const digest of done) expectAsked(asked.includes(digest));
+    return asked.map((digest) => done.has(digest));
   }
 
   /**
@@ -208,8 +214,4 @@ function outcomeOf(completion: Completion): readonly Value[] {
 
 function valuesOf({ id, owner, token }: Claim): readonly Value[] {
   return [id.digest, owner, token];
-}
-
-function byDigest(rows: readonly TextRow[]): Known {
-  return new Map(rows.map(recordInRow).map((found) => [found.record.id.digest, found]));
 }

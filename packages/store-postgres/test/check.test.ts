@@ -45,12 +45,12 @@ describe("check", () => {
     [
       "a column of another type",
       "ALTER TABLE idemkit_records ALTER token TYPE integer",
-      "lacks the column token bigint NOT NULL",
+      "The column token of idemkit_records is integer NOT NULL: it has to be bigint NOT NULL",
     ],
     [
       "a column that may be NULL",
       "ALTER TABLE idemkit_records ALTER owner DROP NOT NULL",
-      "lacks the column owner text NOT NULL",
+      "The column owner of idemkit_records is text: it has to be text NOT NULL",
     ],
     [
       "a column that no claim fills",
@@ -67,7 +67,7 @@ describe("check", () => {
       "a column that ignores case",
       `CREATE COLLATION ci (provider = icu, deterministic = false, locale = 'und-u-ks-level2');
         ALTER TABLE idemkit_records ALTER owner TYPE text COLLATE ci`,
-      "lacks the column owner text NOT NULL",
+      "The column owner of idemkit_records is text that ignores case or accents NOT NULL",
     ],
     [
       "a primary key that is checked late",
@@ -82,6 +82,7 @@ describe("check", () => {
       CREATE TRIGGER meddle BEFORE INSERT ON idemkit_records FOR EACH ROW EXECUTE FUNCTION meddle()`,
       "Claims on trial were not kept apart",
     ],
+    ["a missing column", "ALTER TABLE idemkit_records DROP note", "lacks the column note text"],
     ["an older schema", "DELETE FROM idemkit_migrations", "Its schema has version 0 of 1"],
     ["a newer schema", "INSERT INTO idemkit_migrations VALUES (2)", "newer than this release"],
   ];
@@ -163,6 +164,15 @@ describe("check", () => {
     await expect(store.check({ durability: "ever" as never })).rejects.toThrow(
       "durability: expected 'none' or 'process-kill' or 'power-loss'",
     );
+  });
+
+  test("takes columns that fill themselves", async () => {
+    const { client } = await migrated();
+    await client.query(`ALTER TABLE idemkit_records
+      ADD row_id bigint GENERATED ALWAYS AS IDENTITY,
+      ADD twice bigint NOT NULL GENERATED ALWAYS AS (token * 2) STORED,
+      ADD seen timestamptz NOT NULL DEFAULT now()`);
+    await postgresStore(client).check(lenient);
   });
 
   test("takes tables that were made by other means", async () => {

@@ -32,8 +32,13 @@ export function pool(url: string, cleanUp: CleanUp, options: pg.PoolConfig = {})
 }
 
 /** A postgres.js client that ends with its user. */
-export function sql(url: string, cleanUp: CleanUp, max = CONNECTIONS): postgres.Sql {
-  const made = postgres(url, { max, onnotice: () => undefined });
+export function sql(
+  url: string,
+  cleanUp: CleanUp,
+  max = CONNECTIONS,
+  options: postgres.Options<Record<string, postgres.PostgresType>> = {},
+): postgres.Sql {
+  const made = postgres(url, { max, onnotice: () => undefined, ...options });
   // It waits for ever for connections that were cut off, unless told for how long.
   cleanUp(() => made.end({ timeout: END_TIMEOUT_S }));
   return made;

@@ -145,7 +145,7 @@ type Config = Parameters<PgPool["query"]>[0] & { readonly name?: string };
 function intercepting(client: pg.Pool, change: (text: string) => string | Promise<string>): PgPool {
   return {
     totalCount: 0,
-    connect: () => client.connect() as never,
+    connect: (callback) => client.connect(callback),
     query: async ({ name: _, ...unnamed }: Config) =>
       (await client.query({ ...unnamed, text: await change(unnamed.text) } as never)) as never,
   };

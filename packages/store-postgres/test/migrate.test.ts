@@ -74,6 +74,58 @@ describe("migrate", () => {
     expect(await migrate(pool(String(reader), onTestFinished))).toEqual([]);
   });
 
+  const unfit: readonly (readonly [string, string, string])[] = [
+    [
+      "lacks a column",
+      "ALTER TABLE idemkit_records DROP owner",
+      '"public".idemkit_records lacks the column owner text NOT NULL.',
+    ],
+    [
+      "has a column of another type",
+      "ALTER TABLE idemkit_records ALTER digest TYPE text",
+      'The column digest of "public".idemkit_records is text NOT NULL: it has to be uuid NOT NULL.',
+    ],
+    [
+      "has a column that no claim fills",
+      "ALTER TABLE idemkit_records ADD tenant text NOT NULL",
+      '"public".idemkit_records has a column tenant that no claim fills: it is NOT NULL without default.',
+    ],
+    [
+      "has no primary key",
+      "ALTER TABLE idemkit_records DROP CONSTRAINT idemkit_records_pkey",
+      '"public".idemkit_records lacks PRIMARY KEY (digest).',
+    ],
+    [
+      "is another application's",
+      "DROP TABLE idemkit_records; CREATE TABLE idemkit_records (id serial PRIMARY KEY, name text)",
+      '"public".idemkit_records lacks PRIMARY KEY (digest). "public".idemkit_records lacks the column digest',
+    ],
+    [
+      "is a view",
+      "DROP TABLE idemkit_records; CREATE VIEW idemkit_records AS SELECT 1 AS one",
+      '"public".idemkit_records lacks PRIMARY KEY (digest).',
+    ],
+  ];
+  const noted = { "not noted": "DROP TABLE idemkit_migrations", "noted as made": "SELECT" };
+  for (const [what, statement, message] of unfit) {
+    for (const [how, forget] of Object.entries(noted)) {
+      test(`refuses a table that ${what}, ${how}, and leaves it as it is`, async () => {
+        const client = await onNewDatabase();
+        await migrate(client);
+        await client.query(`${statement}; ${forget}`);
+        const catalog = `SELECT relname, attname, atttypid FROM pg_attribute
+          JOIN pg_class ON pg_class.oid = attrelid
+          WHERE relname LIKE 'idemkit%' AND attnum > 0 ORDER BY relname, attnum`;
+        const before = await client.query(catalog);
+        await expect(migrate(client)).rejects.toThrow(
+          'There is a table "public".idemkit_records that cannot',
+        );
+        await expect(migrate(client)).rejects.toThrow(message);
+        expect((await client.query(catalog)).rows).toEqual(before.rows);
+      });
+    }
+  }
+
   test("leaves tables alone that were made by other means", async () => {
     const client = await onNewDatabase();
     await migrate(client);

@@ -252,7 +252,7 @@ test("an own claim that ends while it is asked for again is not given again", as
   if (claim === undefined) throw new Error("expected a claim");
   const meddling: PostgresClient = {
     totalCount: 0,
-    connect: () => client.connect() as never,
+    connect: (callback) => client.connect(callback),
     query: async (config) => {
       if (config.text === CLAIM_AGAIN.one) await store.complete([{ ...claim, ...outcome }]);
       return client.query(config as never) as never;

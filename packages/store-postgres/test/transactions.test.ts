@@ -15,6 +15,7 @@ import { sql as drizzleSql } from "drizzle-orm";
 import { drizzle as onNodePostgres } from "drizzle-orm/node-postgres";
 import { drizzle as onPostgresJs } from "drizzle-orm/postgres-js";
 import type { PoolClient } from "pg";
+import type { TransactionSql } from "postgres";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { migrate, type PostgresClient, postgresStore, type TransactionOf } from "../src/index.ts";
 import { elapse } from "../src/testing.ts";
@@ -335,5 +336,43 @@ describe("a transaction on Postgres", () => {
       expect(() => store.bind(wrong)).toThrow(/^tx: expected a connection of pg/);
     }
     await clients.end();
+  });
+});
+
+describe("a transaction on postgres.js", () => {
+  async function setting() {
+    const client = sql(await database(), onTestFinished);
+    await migrate(client);
+    await client.unsafe(EFFECTS);
+    return { client, engine: createEngine({ store: postgresStore(client) }) };
+  }
+
+  test("takes a savepoint whose function returns several statements", async () => {
+    const { client, engine } = await setting();
+    await engine.transaction("orders", "k", 1, async (tx) => {
+      await tx.savepoint((inner) =>
+        ["a", "b"].map((label) => inner`INSERT INTO effects (label) VALUES (${label})`),
+      );
+      return "done";
+    });
+    expect(await client`SELECT label FROM effects ORDER BY label`).toEqual([
+      { label: "a" },
+      { label: "b" },
+    ]);
+  });
+
+  test("refuses statements once it is over", async () => {
+    const { client, engine } = await setting();
+    const kept: TransactionSql[] = [];
+    await engine.transaction("orders", "k", 1, async (tx) => {
+      kept.push(tx);
+      return "done";
+    });
+    for (const tx of kept) {
+      expect(() => tx`INSERT INTO effects (label) VALUES ('late')`).toThrow("is over");
+      expect(() => tx.unsafe("INSERT INTO effects (label) VALUES ('late')")).toThrow("is over");
+    }
+    expect(kept).toHaveLength(1);
+    expect(await client`SELECT * FROM effects`).toEqual([]);
   });
 });

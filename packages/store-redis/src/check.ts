@@ -12,7 +12,10 @@ export interface CheckReport {
   readonly durability: Durability;
   /** Such as `redis 7.0.15` or `valkey 8.1.1`. */
   readonly serverVersion: string;
-  /** Settings of the client that make calls slower or errors later, with advice. */
+  /**
+   * Sentences with advice: settings of the client that make calls slower or errors later, and replicas that a
+   * failover could promote although nothing waits for them.
+   */
   readonly warnings: readonly string[];
 }
 
@@ -21,6 +24,10 @@ const SERVER_VERSION_MIN = 6;
 
 /** A client without a server would wait, and connect again, for ever. */
 const ANSWER_MS_MAX = 5_000;
+
+const FAILOVER_WARNING =
+  "The server has replicas, and replicas: 0 waits for none of them: a failover may lose acknowledged outcomes " +
+  "and claims, whatever the durability. Set replicas and waitClient (not on a Cluster), or use a database.";
 
 export interface Checked {
   readonly client: RedisClient;
@@ -59,7 +66,7 @@ async function lookAtAll(
   const report: CheckReport = {
     durability: isKept ? "power-loss" : "process-kill",
     serverVersion: nodes[0]?.serverVersion ?? "",
-    warnings: warningsAbout(client),
+    warnings: [...warningsAbout(client), ...new Set(nodes.flatMap((node) => node.warnings))],
   };
   const advice = "set appendonly to yes, appendfsync to always and no-appendfsync-on-rewrite to no";
   for (const each of durabilityProblems(options, report.durability, advice)) problems.add(each);
@@ -88,6 +95,7 @@ interface Looked {
   readonly serverVersion: string;
   readonly isSynced: boolean;
   readonly problems: readonly string[];
+  readonly warnings: readonly string[];
 }
 
 async function lookAt(node: RedisNode, replicasMin: number): Promise<Looked> {
@@ -114,11 +122,17 @@ async function lookAt(node: RedisNode, replicasMin: number): Promise<Looked> {
   if (replicas < replicasMin) {
     problems.push(`It has ${replicas} replicas where replicas: ${replicasMin} was asked for.`);
   }
+  const warnings = replicas > 0 && replicasMin === 0 ? [FAILOVER_WARNING] : [];
   const isSynced =
     (await settingOf(node, "appendonly")) === "yes" &&
     (await settingOf(node, "appendfsync")) === "always" &&
     (await settingOf(node, "no-appendfsync-on-rewrite")) === "no";
-  return { serverVersion: `${valkey ? "valkey" : "redis"} ${version}`, isSynced, problems };
+  return {
+    serverVersion: `${valkey ? "valkey" : "redis"} ${version}`,
+    isSynced,
+    problems,
+    warnings,
+  };
 }
 
 function fieldOf(info: string, name: string): string | undefined {

@@ -19,8 +19,8 @@ export interface RedisNode {
  * here.
  */
 export interface RedisClient {
-  evalsha(hash: string, keys: 1, key: string, ...values: string[]): Promise<unknown>;
-  eval(script: string, keys: 1, key: string, ...values: string[]): Promise<unknown>;
+  evalsha(hash: string, keys: number, ...keysAndValues: string[]): Promise<unknown>;
+  eval(script: string, keys: number, ...keysAndValues: string[]): Promise<unknown>;
   del(key: string): Promise<unknown>;
   getrange(key: string, start: number, end: number): Promise<string>;
   readonly options: object;

@@ -8,13 +8,16 @@ import type {
   RecordPage,
   RecordView,
   Renewal,
+  Status,
   Store,
 } from "@idemkit/engine";
-import { type CheckOptions, recordInRow, transition, viewOf } from "@idemkit/engine/model";
+import { type CheckOptions, transition, viewOf } from "@idemkit/engine/model";
+import { type ClaimProof, readClaim, readProof, readRecord, readVerdict } from "./answers.ts";
 import { type CheckReport, check } from "./check.ts";
+import { ClaimsInFlight } from "./claims-in-flight.ts";
 import { checkClient, type RedisClient } from "./client.ts";
-import { optionsOf, type RedisStoreOptions } from "./options.ts";
-import { Replicas } from "./replicas.ts";
+import { type CheckedOptions, optionsOf, type RedisStoreOptions, replicasOf } from "./options.ts";
+import type { Replicas } from "./replicas.ts";
 import { openDigests } from "./scan.ts";
 import { Script } from "./script.ts";
 import * as scripts from "./scripts.ts";
@@ -25,8 +28,16 @@ const COMPLETE = new Script(scripts.COMPLETE);
 const RELEASE = new Script(scripts.RELEASE);
 const REMOVE = new Script(scripts.REMOVE);
 const READ = new Script(scripts.READ);
+const MARK = new Script(scripts.MARK);
 
-type Row = readonly (string | null)[];
+/** The share of `replicaTimeoutMs` that a replay waits while the replicas are known to be away. */
+const REPLAY_PATIENCE = 1 / 10;
+
+/** How a claim came out, before the replicas have confirmed it. */
+interface Claiming extends ClaimProof {
+  readonly request: ClaimRequest;
+  readonly outcome: ClaimOutcome;
+}
 
 /** A store in Redis or Valkey, through a client that stays the user's. */
 export interface RedisStore extends Store {
@@ -55,72 +66,63 @@ export function redisStore(client: RedisClient, options: RedisStoreOptions = {})
 class ScriptedStore implements RedisStore {
   readonly #client: RedisClient;
   readonly #prefix: string;
-  readonly #replicas: Replicas;
+  /** Missing where nothing waits for replicas. */
+  readonly #replicas: Replicas | undefined;
+  readonly #claimsInFlight = new ClaimsInFlight();
 
-  constructor(
-    client: RedisClient,
-    { prefix, replicas, replicaTimeoutMs }: Required<RedisStoreOptions>,
-  ) {
+  constructor(client: RedisClient, options: CheckedOptions) {
     this.#client = client;
-    this.#prefix = prefix;
-    this.#replicas = new Replicas(client, replicas, replicaTimeoutMs);
+    this.#prefix = options.prefix;
+    this.#replicas = replicasOf(client, options);
   }
 
   async claim(requests: readonly ClaimRequest[]): Promise<readonly ClaimOutcome[]> {
-    return await this.#all(requests, async (request) => {
-      const { id, owner, fingerprint, leaseMs, retentionMs, checkpoint } = request;
-      const { takeOver, takeOverAfterMs = 0 } = request;
-      const values = [owner, fingerprint, leaseMs, retentionMs, takeOver ? takeOverAfterMs : ""];
-      const answer = await this.#run(CLAIM, id, [
-        ...values,
-        optional(checkpoint),
-        id.scope,
-        id.key,
-      ]);
-      const { record, nowMs, isGranted } = recordInRow(answer as Row);
-      // The script has granted it or has not; the rules say what that means, and grant nothing.
-      const outcome = transition(record, "claim", request, nowMs).answer;
-      if ((outcome.outcome === "claimed") === isGranted) return outcome;
-      throw new Error("The script and the rules disagree about who has the record.");
-    });
+    const replicas = this.#replicas;
+    if (replicas !== undefined) {
+      const claim = (added: readonly ClaimRequest[]) => this.#claimConfirmed(added, replicas);
+      return await this.#claimsInFlight.share(requests, claim);
+    }
+    return await all(requests, async (request) => outcomeOf(request, await this.#claim(request)));
   }
 
   async renew(renewals: readonly Renewal[]): Promise<readonly boolean[]> {
-    return await all(renewals, async ({ id, owner, token, leaseMs = "", checkpoint }) => {
+    const verdicts = await all(renewals, async ({ id, owner, token, leaseMs = "", checkpoint }) => {
       const { revision = "", value = "" } = checkpoint ?? {};
-      return isOne(await this.#run(RENEW, id, [owner, token, leaseMs, revision, value]));
+      // A lease that a failover shortens does no harm, but a step that it forgets would run again.
+      const needsReplicas = this.#replicas !== undefined && checkpoint !== undefined;
+      const values = [owner, token, leaseMs, revision, value, flag(needsReplicas)];
+      return readVerdict(await this.#run(RENEW, id, values), "renew", id.digest, token);
     });
+    await this.#replicas?.confirm(historiesOf(verdicts));
+    return verdicts.map(({ isDone }) => isDone);
   }
 
   async complete(completions: readonly Completion[]): Promise<readonly boolean[]> {
-    return await this.#all(completions, async (completion) => {
-      const {
-        id,
-        owner,
-        token,
-        status,
-        body,
-        note,
-        retentionMs = 0,
-        ifLapsed = false,
-      } = completion;
+    const verdicts = await all(completions, async (completion) => {
+      const { id, owner, token, status, body, note, retentionMs = 0 } = completion;
+      const { ifLapsed = false } = completion;
       const values = [owner, token, status, body, optional(note), retentionMs, flag(ifLapsed)];
-      return isOne(await this.#run(COMPLETE, id, values));
+      const answer = await this.#run(COMPLETE, id, [...values, flag(this.#replicas !== undefined)]);
+      return readVerdict(answer, "complete", id.digest, token);
     });
+    if (this.#replicas !== undefined) {
+      await this.#replicas.confirm(historiesOf(verdicts));
+      this.#mark(completions.filter((_, index) => verdicts[index]?.history !== undefined));
+    }
+    return verdicts.map(({ isDone }) => isDone);
   }
 
   async release(claims: readonly Claim[]): Promise<readonly boolean[]> {
-    return await all(claims, async ({ id, owner, token }) =>
-      isOne(await this.#run(RELEASE, id, [owner, token])),
-    );
+    return await all(claims, async ({ id, owner, token }) => {
+      const answer = await this.#run(RELEASE, id, [owner, token]);
+      return readVerdict(answer, "release", id.digest, token).isDone;
+    });
   }
 
   async read(ids: readonly RecordId[]): Promise<readonly (RecordView | undefined)[]> {
     return await all(ids, async (id) => {
-      const answer = await this.#run(READ, id, []);
-      if (answer === null) return undefined;
-      const { record, nowMs } = recordInRow(answer as Row);
-      return transition(record, "read", id, nowMs).answer;
+      const found = readRecord(await this.#run(READ, id, []), id.digest);
+      return found && transition(found.record, "read", id, found.nowMs).answer;
     });
   }
 
@@ -131,11 +133,9 @@ class ScriptedStore implements RedisStore {
     // One more than asked for tells whether there is a next page.
     const digests = await openDigests(this.#client, this.#prefix, state, after ?? "", limit + 1);
     const views = await all(digests, async (digest) => {
-      const answer = await this.#run(READ, { digest }, []);
-      if (answer === null) return [];
-      const { record, nowMs } = recordInRow(answer as Row);
-      const view = viewOf(record, nowMs);
-      return view.state === state ? [view] : [];
+      const found = readRecord(await this.#run(READ, { digest }, []), digest);
+      const view = found && viewOf(found.record, found.nowMs);
+      return view?.state === state ? [view] : [];
     });
     const records = views.slice(0, limit).flat();
     const next = digests.length > limit ? digests[limit - 1] : undefined;
@@ -143,7 +143,8 @@ class ScriptedStore implements RedisStore {
   }
 
   async remove(id: RecordId, token: number): Promise<boolean> {
-    return isOne(await this.#run(REMOVE, id, [token]));
+    const answer = await this.#run(REMOVE, id, [token]);
+    return readVerdict(answer, "remove", id.digest, token).isDone;
   }
 
   /** Redis does it by itself. */
@@ -154,26 +155,85 @@ class ScriptedStore implements RedisStore {
   async check(options?: CheckOptions): Promise<CheckReport> {
     const checked = {
       ...{ client: this.#client, store: this, prefix: this.#prefix },
-      replicasMin: this.#replicas.count,
+      replicasMin: this.#replicas?.count ?? 0,
     };
     return await check(checked, options);
   }
 
-  /** What may not be forgotten: it counts once the replicas have it. */
-  async #all<Entry, Answer>(
-    entries: readonly Entry[],
-    ask: (entry: Entry) => Promise<Answer>,
-  ): Promise<readonly Answer[]> {
-    return await this.#replicas.after(() => all(entries, ask));
+  #claim(request: ClaimRequest): Promise<unknown> {
+    const { id, owner, fingerprint, leaseMs, retentionMs, checkpoint } = request;
+    const { takeOver, takeOverAfterMs = 0 } = request;
+    const takeOverValue = takeOver ? takeOverAfterMs : "";
+    const values = [owner, fingerprint, leaseMs, retentionMs, takeOverValue, optional(checkpoint)];
+    const needsReplicas = flag(this.#replicas !== undefined);
+    return this.#run(CLAIM, id, [...values, id.scope, id.key, needsReplicas]);
   }
 
-  async #run(
+  async #claimConfirmed(
+    requests: readonly ClaimRequest[],
+    replicas: Replicas,
+  ): Promise<readonly ClaimOutcome[]> {
+    const claims = await all(requests, async (request): Promise<Claiming> => {
+      const answer = await this.#claim(request);
+      return { request, outcome: outcomeOf(request, answer), ...readProof(answer) };
+    });
+    const isReplay = ({ outcome }: Claiming) => outcome.outcome === "completed";
+    const unconfirmed = claims.filter(({ history }) => history !== undefined);
+    try {
+      // Nothing has run yet under a new claim. It is not worth a wait that holds up replays behind it.
+      const patience = unconfirmed.every(isReplay) ? REPLAY_PATIENCE : 0;
+      await replicas.confirm(historiesOf(unconfirmed), patience);
+    } catch (error) {
+      await Promise.allSettled(claims.map((claim) => this.#giveBack(claim)));
+      throw error;
+    }
+    const replayed = unconfirmed.flatMap(({ request: { id }, outcome }) =>
+      outcome.outcome === "completed" ? [{ ...outcome, id }] : [],
+    );
+    this.#mark(replayed);
+    return claims.map(({ outcome }) => outcome);
+  }
+
+  /**
+   * Gives back a claim that no caller will learn of. If that fails too, its lease lapses. An earlier call of
+   * the same owner may have returned a claim that is not new.
+   */
+  async #giveBack({ request: { id, owner }, outcome, isNew }: Claiming): Promise<void> {
+    if (outcome.outcome !== "claimed") return;
+    const claim = { id, owner, token: outcome.token };
+    // The work that it took over was open, and still is.
+    if (outcome.takenOver) await this.renew([{ ...claim, leaseMs: 0 }]);
+    else if (isNew) await this.release([claim]);
+  }
+
+  /**
+   * Records that the replicas have these outcomes, so that no replay of them has to wait. Nothing waits for
+   * it: if it fails, the next replay asks the replicas itself.
+   */
+  #mark(outcomes: readonly (Claim & { readonly status: Status })[]): void {
+    const [first, ...others] = outcomes.filter(({ status }) => status !== "unknown");
+    if (first === undefined) return;
+    const keyOf = ({ id }: Claim) => this.#prefix + id.digest;
+    const fences = [first, ...others].flatMap(({ owner, token }) => [owner, String(token)]);
+    const marked = MARK.run(this.#client, [keyOf(first), ...others.map(keyOf)], fences);
+    void marked.catch(() => undefined);
+  }
+
+  #run(
     script: Script,
     { digest }: Pick<RecordId, "digest">,
     values: readonly (string | number)[],
   ): Promise<unknown> {
-    return await script.run(this.#client, this.#prefix + digest, values.map(String));
+    return script.run(this.#client, [this.#prefix + digest], values.map(String));
   }
+}
+
+function outcomeOf(request: ClaimRequest, answer: unknown): ClaimOutcome {
+  const { record, nowMs, isGranted } = readClaim(answer, request.id.digest);
+  // The script has granted it or has not; the rules say what that means, and grant nothing.
+  const outcome = transition(record, "claim", request, nowMs).answer;
+  if ((outcome.outcome === "claimed") === isGranted) return outcome;
+  throw new Error("The script and the rules disagree about who has the record.");
 }
 
 /** Asks for all entries at once, and waits for all of them, whatever becomes of one. */
@@ -188,8 +248,10 @@ async function all<Entry, Answer>(
   });
 }
 
-function isOne(answer: unknown): boolean {
-  return Number(answer) === 1;
+function historiesOf(
+  answers: readonly { readonly history: string | undefined }[],
+): readonly string[] {
+  return answers.flatMap(({ history }) => history ?? []);
 }
 
 function flag(value: boolean): string {

@@ -18,5 +18,5 @@ export async function elapse(
   options: RedisStoreOptions = {},
 ): Promise<void> {
   const { prefix } = optionsOf(options);
-  await Promise.all(digests.map((digest) => script.run(client, prefix + digest, [String(ms)])));
+  await Promise.all(digests.map((digest) => script.run(client, [prefix + digest], [String(ms)])));
 }

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, inject, test } from "vitest";
 import { redisStore } from "../src/index.ts";
 import { elapse } from "../src/testing.ts";
 import { type CleanUp, type ClientName, clients } from "./clients.ts";
+import { FOR_EVER_MS, primaryAndReplica, replicatedStore } from "./replication.ts";
 
 type MakeHarness = (
   name: ClientName,
@@ -36,12 +37,23 @@ const twoProcesses: MakeHarness = async (name, urls, cleanUp) => {
   };
 };
 
+const oneReplica: MakeHarness = async (_name, _urls, cleanUp) => {
+  const { primary } = await primaryAndReplica(cleanUp);
+  const { url } = primary.server;
+  const patient = { replicaTimeoutMs: FOR_EVER_MS };
+  return {
+    stores: [replicatedStore(url, cleanUp, patient), replicatedStore(url, cleanUp, patient)],
+    elapse: (ms, digests) => elapse(primary.client, ms, digests),
+  };
+};
+
 const groups: readonly (readonly [string, ClientName, MakeHarness])[] = [
   ["two clients", "ioredis 6", twoClients],
   ["two clients", "ioredis 5", twoClients],
   ["two clients", "a Cluster of ioredis 6", twoClients],
   ["two clients", "a Cluster of ioredis 5", twoClients],
   ["a batching front before each of two clients", "ioredis 6", twoFronts],
+  ["two clients that wait for a replica", "ioredis 6", oneReplica],
   ["two processes", "ioredis 6", twoProcesses],
   ["two processes", "a Cluster of ioredis 6", twoProcesses],
 ];

@@ -1,7 +1,11 @@
+import { randomUUID } from "node:crypto";
 import { clauses } from "@idemkit/conformance";
+import type { Claim } from "@idemkit/engine";
+import { claimed, requestOf } from "@idemkit/test-servers";
 import type { Redis } from "ioredis";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { type RedisClient, redisStore } from "../src/index.ts";
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
+import { type RedisClient, type RedisStore, redisStore } from "../src/index.ts";
+import { Script } from "../src/script.ts";
 import * as scripts from "../src/scripts.ts";
 import { elapse } from "../src/testing.ts";
 import { redis } from "./clients.ts";
@@ -114,14 +118,14 @@ const breaks: readonly Break[] = [
   { script: "COMPLETE", from: FENCE, to: "record[owner] == byOwner", caughtBy: "complete.token" },
   {
     script: "COMPLETE",
-    from: "record[status] == ARGV[3] and record[body] == ARGV[4] and 1 or 0",
-    to: "1",
+    from: "record[status] == ARGV[3] and record[body] == ARGV[4]",
+    to: "true",
     caughtBy: "complete.first-wins",
   },
   {
     script: "COMPLETE",
-    from: "record[status] == ARGV[3] and record[body] == ARGV[4] and 1 or 0",
-    to: "0",
+    from: "record[status] == ARGV[3] and record[body] == ARGV[4]",
+    to: "false",
     caughtBy: "complete.repeat",
   },
   {
@@ -163,8 +167,8 @@ const breaks: readonly Break[] = [
   },
   {
     script: "RELEASE",
-    from: "return record[status] == 'released' and 1 or 0",
-    to: "return 0",
+    from: "ARGV[2], record[status] == 'released')",
+    to: "ARGV[2], false)",
     caughtBy: "release.repeat",
   },
   {
@@ -184,8 +188,8 @@ function breaking(client: Redis, { script, from, to }: Break): RedisClient {
     evalsha: async () => {
       throw new Error("NOSCRIPT so that each call sends its script");
     },
-    eval: (text, keys, key, ...values) =>
-      client.eval(text === whole ? whole.replace(from, () => to) : text, keys, key, ...values),
+    eval: (text, keys, ...values) =>
+      client.eval(text === whole ? whole.replace(from, () => to) : text, keys, ...values),
     del: (key) => client.del(key),
     getrange: (key, start, end) => client.getrange(key, start, end),
   };
@@ -212,6 +216,67 @@ describe("each condition of the scripts guards something", () => {
         elapse: (ms, digests) => elapse(client, ms, digests),
       });
       await expect(check).rejects.toThrow();
+    });
+  }
+});
+
+describe("MARK marks a final outcome of its own claim only", () => {
+  const mark = new Script(scripts.MARK);
+  const outcome = { status: "succeeded", body: "b" } as const;
+
+  async function markedAfter(
+    end: (store: RedisStore, claim: Claim) => Promise<unknown>,
+    changed: Partial<Claim> = {},
+  ): Promise<boolean> {
+    const client = redis(inject("redisUrl"), onTestFinished);
+    const prefix = `mark-${randomUUID()}:`;
+    const store = redisStore(client, { prefix });
+    const [claim] = await claimed(store, [requestOf("k")]);
+    if (claim === undefined) throw new Error("expected a claim");
+    await end(store, claim);
+    const shown = async () => ({ ...(await store.read([claim.id]))[0], leaseRemainingMs: 0 });
+    const before = await shown();
+    const { owner, token } = { ...claim, ...changed };
+    await mark.run(client, [prefix + claim.id.digest], [owner, String(token)]);
+    expect(await shown()).toEqual(before);
+    return /^[A-Z]$/.test(await client.getrange(prefix + claim.id.digest, 0, 0));
+  }
+  const complete = (store: RedisStore, claim: Claim) => store.complete([{ ...claim, ...outcome }]);
+
+  test("a success is marked", async () => {
+    expect(await markedAfter(complete)).toBe(true);
+  });
+
+  test("each record of a list is fenced by its own claim", async () => {
+    const client = redis(inject("redisUrl"), onTestFinished);
+    const prefix = `mark-${randomUUID()}:`;
+    const store = redisStore(client, { prefix });
+    const claims = await claimed(
+      store,
+      ["a", "b", "c"].map((key) => requestOf(key)),
+    );
+    await store.complete(claims.map((claim) => ({ ...claim, ...outcome })));
+    const [first = "", ...keys] = claims.map(({ id }) => prefix + id.digest);
+    const tokens = claims.map(({ token }, index) => (index === 1 ? token + 1 : token));
+    const fences = claims.flatMap(({ owner }, index) => [owner, String(tokens[index])]);
+    await mark.run(client, [first, ...keys], fences);
+    const statuses = [first, ...keys].map((key) => client.getrange(key, 0, 0));
+    expect(await Promise.all(statuses)).toEqual(["S", "s", "S"]);
+  });
+
+  const cases: readonly (readonly [string, Parameters<typeof markedAfter>])[] = [
+    ["of another owner", [complete, { owner: "0".repeat(32) }]],
+    ["of another token", [complete, { token: 1 }]],
+    ["that is still open", [async () => undefined]],
+    [
+      "that is unknown",
+      [(store, claim) => store.complete([{ ...claim, status: "unknown", body: "" }])],
+    ],
+    ["that was given back", [(store, claim) => store.release([claim])]],
+  ];
+  for (const [which, args] of cases) {
+    test(`a record ${which} is not marked`, async () => {
+      expect(await markedAfter(...args)).toBe(false);
     });
   }
 });

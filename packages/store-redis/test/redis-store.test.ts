@@ -10,9 +10,10 @@ import {
 } from "@idemkit/test-servers";
 import { Redis } from "ioredis";
 import { describe, expect, inject, onTestFinished, test } from "vitest";
-import { type CheckOptions, redisStore } from "../src/index.ts";
+import { type CheckOptions, type RedisStoreOptions, redisStore } from "../src/index.ts";
 import { elapse } from "../src/testing.ts";
 import { clients, redis } from "./clients.ts";
+import { FOR_EVER_MS, primaryAndReplica } from "./replication.ts";
 
 const outcome = { status: "succeeded", body: "b" } as const;
 
@@ -207,6 +208,18 @@ describe("check", () => {
       expect.stringContaining("enableAutoPipelining"),
       expect.stringContaining("maxRetriesPerRequest"),
     ]);
+  });
+
+  test("warns that a failover may lose outcomes, if replicas are attached and none is waited for", async () => {
+    const { primary } = await primaryAndReplica(onTestFinished);
+    const client = redis(primary.server.url, onTestFinished);
+    const waitClient = redis(primary.server.url, onTestFinished);
+    const check = async (options: RedisStoreOptions) =>
+      (await redisStore(client, options).check({ durability: "process-kill" })).warnings;
+    expect(await check({})).toEqual([
+      expect.stringContaining("a failover may lose acknowledged outcomes"),
+    ]);
+    expect(await check({ replicas: 1, waitClient, replicaTimeoutMs: FOR_EVER_MS })).toEqual([]);
   });
 
   test("looks at every node of a cluster, and so does a list, before it is connected too", async () => {

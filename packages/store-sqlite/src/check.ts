@@ -7,6 +7,7 @@ import {
 } from "@idemkit/engine/model";
 import type { SqliteHandle } from "./handle.ts";
 import { appliedVersion, LATEST_VERSION } from "./migrate.ts";
+import { hasTable, tableProblems } from "./schema.ts";
 
 export interface CheckReport {
   /** Missing where the tables were made by other means than `migrate`. */
@@ -23,27 +24,6 @@ const ON_FILE =
 const IN_MEMORY = "use a file";
 
 const SYNCHRONOUS_FULL = 2;
-
-/** Name, type, whether it must not be NULL. */
-const COLUMNS = [
-  "digest BLOB NOT NULL",
-  "scope TEXT NOT NULL",
-  "key TEXT NOT NULL",
-  "status TEXT NOT NULL",
-  "fingerprint TEXT NOT NULL",
-  "owner TEXT NOT NULL",
-  "token INTEGER NOT NULL",
-  "attempt INTEGER NOT NULL",
-  "taken_over INTEGER NOT NULL",
-  "lease_ends_at INTEGER NOT NULL",
-  "expires_at INTEGER NOT NULL",
-  "created_at INTEGER NOT NULL",
-  "completed_at INTEGER",
-  "checkpoint_revision INTEGER",
-  "checkpoint TEXT",
-  "note TEXT",
-  "body TEXT",
-];
 
 const FORGET = "DELETE FROM idemkit_records WHERE digest = ?";
 
@@ -101,8 +81,7 @@ function handleProblems(db: SqliteHandle, { journalMode }: CheckReport): readonl
 
 /** Missing where the tables were made by other means than {@link migrate}. */
 function versionOf(db: SqliteHandle): number | undefined {
-  const table = "SELECT 1 FROM sqlite_schema WHERE name = 'idemkit_migrations'";
-  return db.prepare(table).get() === undefined ? undefined : appliedVersion(db);
+  return hasTable(db, "idemkit_migrations") ? appliedVersion(db) : undefined;
 }
 
 function schemaProblems(db: SqliteHandle, version = LATEST_VERSION): readonly string[] {
@@ -112,24 +91,13 @@ function schemaProblems(db: SqliteHandle, version = LATEST_VERSION): readonly st
   if (version > LATEST_VERSION) {
     return [`Its schema has version ${version}, newer than this release: update the package.`];
   }
-  const columns = db.pragma("table_info(idemkit_records)") as readonly {
-    readonly name: string;
-    readonly type: string;
-    readonly notnull: number | bigint;
-    readonly pk: number | bigint;
-  }[];
-  if (columns.length === 0) return ["Its tables are missing: call `await migrate(db)` once."];
-  const found = columns.map(
-    ({ name, type, notnull }) =>
-      `${name} ${type.toUpperCase()}${Number(notnull) === 1 ? " NOT NULL" : ""}`,
-  );
-  // Without it, nothing would keep two claims of one record apart.
-  const key = columns.filter(({ pk }) => Number(pk) > 0).map(({ name }) => name);
-  if (key.join() !== "digest") return ["The table idemkit_records lacks PRIMARY KEY (digest)."];
+  if (!hasTable(db, "idemkit_records")) {
+    return ["Its tables are missing: call `await migrate(db)` once."];
+  }
+  const problems = [...tableProblems(db)];
   const index = "SELECT 1 FROM sqlite_schema WHERE name = 'idemkit_records_expires_at'";
   if (db.prepare(index).get() === undefined) {
-    return ["The table idemkit_records lacks its index on expires_at: purging would scan it all."];
+    problems.push("idemkit_records lacks its index on expires_at: purging would read all of it.");
   }
-  const lacking = COLUMNS.filter((column) => !found.includes(column));
-  return lacking.map((column) => `The table idemkit_records lacks the column ${column}.`);
+  return problems;
 }

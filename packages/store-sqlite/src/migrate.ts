@@ -1,4 +1,6 @@
+import { refuseOtherTable } from "@idemkit/engine/model";
 import { handleOf, type SqliteClient, type SqliteHandle } from "./handle.ts";
+import { hasTable, tableProblems } from "./schema.ts";
 import { Transactions } from "./transactions.ts";
 
 export interface Migration {
@@ -47,10 +49,7 @@ const MIGRATIONS_TABLE = `
 
 const APPLIED = "SELECT ifnull(max(version), 0) AS version FROM idemkit_migrations";
 
-/** A table that was dropped by hand has to be made again, whatever was noted. */
-const FORGET_DROPPED = `
-  DELETE FROM idemkit_migrations
-  WHERE NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'idemkit_records')`;
+const FORGET_DROPPED = "DELETE FROM idemkit_migrations";
 
 const RECORD_APPLIED = `
   INSERT INTO idemkit_migrations (version, applied_at)
@@ -58,17 +57,26 @@ const RECORD_APPLIED = `
 
 /**
  * Creates idemkit's tables, or brings them up to date, in one transaction. Any number of processes
- * may call it at once, and again at every start: one does the work, and the others find it done.
+ * may call it at once, and again at every start: one does the work, and the others find it done. Tables that were
+ * made by other means, such as drizzle-kit, are left to them.
  *
  * @returns the versions that this call applied
- * @throws Error where the database was migrated by a newer release; the driver's own errors
+ * @throws Error where the database was migrated by a newer release, or has a table of that name that cannot hold
+ *   records, with the differences; the driver's own errors
  */
 export async function migrate(client: SqliteClient): Promise<readonly number[]> {
   const db = handleOf(client);
   return await new Transactions(db).write(() => {
+    const hasRecords = hasTable(db, "idemkit_records");
+    const hasMigrations = hasTable(db, "idemkit_migrations");
+    const refuseOther = () => refuseOtherTable("idemkit_records", tableProblems(db));
+    // A table that was dropped by hand has to be made again, whatever was noted.
+    const applied = hasRecords && hasMigrations ? appliedVersion(db) : 0;
+    if (hasRecords && applied === 0) refuseOther();
+    // Tables that were made by other means are kept up to date by those means.
+    if (hasRecords && !hasMigrations) return [];
     db.exec(MIGRATIONS_TABLE);
-    db.exec(FORGET_DROPPED);
-    const applied = appliedVersion(db);
+    if (!hasRecords) db.exec(FORGET_DROPPED);
     if (applied > LATEST_VERSION) {
       throw new Error(
         `This database has idemkit's schema version ${applied}, and this release knows ` +
@@ -80,6 +88,7 @@ export async function migrate(client: SqliteClient): Promise<readonly number[]> 
       db.exec(sql);
       db.prepare(RECORD_APPLIED).run({ version });
     }
+    refuseOther();
     return missing.map(({ version }) => version);
   });
 }

@@ -25,7 +25,13 @@ export interface Row {
 /** What a claiming statement returns. */
 export type ClaimedRow = Pick<
   Row,
-  "token" | "attempt" | "taken_over" | "created_at" | "checkpoint_revision" | "checkpoint"
+  | "digest"
+  | "token"
+  | "attempt"
+  | "taken_over"
+  | "created_at"
+  | "checkpoint_revision"
+  | "checkpoint"
 >;
 
 export function digestOf({ digest }: RecordId): Buffer {

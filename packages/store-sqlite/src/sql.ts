@@ -7,7 +7,7 @@ const COLUMNS = `digest, scope, key, status, fingerprint, owner, token, attempt,
   lease_ends_at, expires_at, created_at, completed_at, checkpoint_revision, checkpoint, note, body`;
 
 /** What a claim answers; see {@link ClaimedRow}. */
-const CLAIMED = "token, attempt, taken_over, created_at, checkpoint_revision, checkpoint";
+const CLAIMED = "digest, token, attempt, taken_over, created_at, checkpoint_revision, checkpoint";
 
 /** Parameters: none. */
 export const NOW = "SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER) AS now";

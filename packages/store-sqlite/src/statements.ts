@@ -1,16 +1,19 @@
+import { expectAsked } from "@idemkit/engine/model";
 import type { SqliteHandle, SqliteStatement } from "./handle.ts";
 import type { ClaimedRow, Row } from "./rows.ts";
 import * as sql from "./sql.ts";
 
 type Parameters = Readonly<Record<string, string | number | Buffer | null>>;
+/** Those of a statement on one record. */
+type OfRecord = Parameters & { readonly digest: Buffer };
 
 /** The prepared statements of one handle, as functions. */
 export interface Statements {
   now(): number;
   read(digest: Buffer): Row | undefined;
   claimAbsent(parameters: Parameters): boolean;
-  claimAgain(parameters: Parameters): ClaimedRow | undefined;
-  claimPresent(parameters: Parameters): ClaimedRow | undefined;
+  claimAgain(parameters: OfRecord): ClaimedRow | undefined;
+  claimPresent(parameters: OfRecord): ClaimedRow | undefined;
   renew(parameters: Parameters): boolean;
   complete(parameters: Parameters): boolean;
   isCompleted(parameters: Parameters): boolean;
@@ -39,9 +42,13 @@ export function statementsOf(db: SqliteHandle): Statements {
 function prepareAll(db: SqliteHandle): Statements {
   // A handle may be set to answer BigInts; tokens and times are safe integers.
   const prepare = (text: string) => prepared(db, text).safeIntegers(false);
-  const one = <T>(text: string) => {
+  const one = <T extends Pick<Row, "digest">>(text: string) => {
     const statement = prepare(text);
-    return (parameters: Parameters) => statement.get(parameters) as T | undefined;
+    return (parameters: OfRecord) => {
+      const row = statement.get(parameters) as T | undefined;
+      if (row !== undefined) expectAsked(row.digest.equals(parameters.digest));
+      return row;
+    };
   };
   const is = (text: string) => {
     const statement = prepare(text);
@@ -58,7 +65,7 @@ function prepareAll(db: SqliteHandle): Statements {
   const now = prepare(sql.NOW);
   const read = one<Row>(sql.READ);
   const list = prepare(sql.LIST);
-  const listStep = one<{ readonly digest: Buffer }>(sql.LIST_STEP);
+  const listStep = prepare(sql.LIST_STEP);
   return {
     now: () => (now.get() as { readonly now: number }).now,
     read: (digest) => read({ digest }),
@@ -72,7 +79,7 @@ function prepareAll(db: SqliteHandle): Statements {
     isReleased: is(sql.IS_RELEASED),
     remove: hasChanged(sql.REMOVE),
     list: (parameters) => list.all(parameters) as Row[],
-    listStep: (parameters) => listStep(parameters)?.digest,
+    listStep: (parameters) => (listStep.get(parameters) as Pick<Row, "digest"> | undefined)?.digest,
     purge: changes(sql.PURGE),
   };
 }

@@ -3,7 +3,7 @@ import { createEngine, type Guarantee, type IdempotencyError } from "@idemkit/en
 import { openSqlite, sqliteStore } from "../src/index.ts";
 
 export const STEPS = ["s1", "s2", "s3", "s4", "s5"];
-export const LEASE_MS = 100;
+export const LEASE_MS = 30_000;
 
 export interface FiveSteps {
   /** Of the database. */
@@ -25,7 +25,9 @@ export async function runFiveSteps({
   passes = () => undefined,
 }: FiveSteps): Promise<string> {
   const db = openSqlite(path);
-  const options = { guarantee, steps: true, leaseMs: LEASE_MS, replayMs: 3_600_000 };
+  // The effects are those of a dead process on a file: none can arrive late.
+  const settleAfterMs = 0;
+  const options = { guarantee, steps: true, settleAfterMs, leaseMs: LEASE_MS, replayMs: 3_600_000 };
   const engine = createEngine({ store: sqliteStore(db), ...options });
   const run = engine.execute("steps", "k", null, async ({ step }) => {
     for (const name of STEPS) {

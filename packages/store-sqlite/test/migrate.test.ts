@@ -45,6 +45,72 @@ describe("migrate", () => {
     await sqliteStore(db).check();
   });
 
+  const { sql: made = "" } = migrations[0] ?? {};
+  const unfit: readonly (readonly [string, string, string])[] = [
+    [
+      "lacks a column",
+      made.replace("  owner TEXT NOT NULL,\n", ""),
+      "idemkit_records lacks the column owner TEXT NOT NULL.",
+    ],
+    [
+      "has a column of another type",
+      made.replace(
+        "digest BLOB NOT NULL PRIMARY KEY CHECK (length(digest) = 16)",
+        "digest TEXT NOT NULL PRIMARY KEY",
+      ),
+      "The column digest of idemkit_records is TEXT NOT NULL: it has to be BLOB NOT NULL.",
+    ],
+    [
+      "has a column that no claim fills",
+      made.replace("  body TEXT\n", "  body TEXT,\n  tenant TEXT NOT NULL\n"),
+      "idemkit_records has a column tenant that no claim fills: it is NOT NULL without default.",
+    ],
+    [
+      "has no primary key",
+      made.replace("PRIMARY KEY ", ""),
+      "idemkit_records lacks PRIMARY KEY (digest).",
+    ],
+    [
+      "is another application's",
+      "CREATE TABLE idemkit_records (id INTEGER PRIMARY KEY)",
+      "idemkit_records lacks PRIMARY KEY (digest). idemkit_records lacks the column digest",
+    ],
+    [
+      "is a view",
+      "CREATE VIEW idemkit_records AS SELECT 1 AS one",
+      "idemkit_records lacks PRIMARY KEY (digest).",
+    ],
+  ];
+  for (const [what, statement, message] of unfit) {
+    for (const how of ["not noted", "noted as made"]) {
+      test(`refuses a table that ${what}, ${how}, and leaves it as it is`, async () => {
+        const { db } = await migrated();
+        db.exec(`DROP TABLE idemkit_records; ${statement}`);
+        if (how === "not noted") db.exec("DROP TABLE idemkit_migrations");
+        const before = db.prepare("SELECT * FROM sqlite_schema").all();
+        const refused = migrate(db);
+        await expect(refused).rejects.toThrow("There is a table idemkit_records that cannot");
+        await expect(refused).rejects.toThrow(message);
+        expect(db.prepare("SELECT * FROM sqlite_schema").all()).toEqual(before);
+      });
+    }
+  }
+
+  test("leaves tables alone that were made by other means", async () => {
+    const { db } = await migrated();
+    db.exec("DROP TABLE idemkit_migrations");
+    expect(await migrate(db)).toEqual([]);
+    await sqliteStore(db).check();
+  });
+
+  test("takes columns that fill themselves", async () => {
+    const { db } = await migrated();
+    db.exec(`ALTER TABLE idemkit_records ADD twice INTEGER NOT NULL AS (token * 2);
+      ALTER TABLE idemkit_records ADD seen INTEGER NOT NULL DEFAULT 0`);
+    expect(await migrate(db)).toEqual([]);
+    await sqliteStore(db).check();
+  });
+
   test("has the same text as the reviewed files in sql/", () => {
     const files = readdirSync(fileURLToPath(sqlFolder)).sort();
     expect(files).toHaveLength(migrations.length);

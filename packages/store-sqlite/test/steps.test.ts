@@ -1,8 +1,9 @@
 import { execFile } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { openSqlite } from "../src/index.ts";
+import { elapse } from "../src/testing.ts";
 import { migrated } from "./database.ts";
 import { type FiveSteps, LEASE_MS, runFiveSteps, STEPS } from "./five-steps.ts";
 
@@ -26,7 +27,9 @@ async function dieAndRetry(
     );
   });
   expect(signal).toBe("SIGKILL");
-  await sleep(LEASE_MS);
+  const db = openSqlite(path);
+  elapse(db, LEASE_MS);
+  db.close();
   const outcome = await runFiveSteps(spec);
   return [outcome, readFileSync(effects, "utf8").split("\n").filter(Boolean)];
 }

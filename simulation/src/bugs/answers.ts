@@ -98,8 +98,8 @@ export const answerBugs: readonly Bug[] = [
     edits: [
       {
         file: "begin.ts",
-        from: "return await client.claim(request, storeTimeoutMs);",
-        to: "try {\n        return await client.claim(request, storeTimeoutMs);\n      } catch {\n        (request as any).owner = runtime.newOwner();\n        return await client.claim(request, storeTimeoutMs);\n      }",
+        from: "const send = () => client.claim(request, storeTimeoutMs, lifetime);",
+        to: "const send = async () => {\n    try {\n      return await client.claim(request, storeTimeoutMs, lifetime);\n    } catch {\n      (request as any).owner = runtime.newOwner();\n      return await client.claim(request, storeTimeoutMs, lifetime);\n    }\n  };",
       },
     ],
   },

@@ -4,6 +4,7 @@ import { fenceBugs } from "./fences.ts";
 import { frontBugs } from "./front.ts";
 import { recordBugs } from "./records.ts";
 import { runBugs } from "./runs.ts";
+import { transactionBugs } from "./transactions.ts";
 
 /** Every seeded bug. The simulation has to find each of them. */
 export const bugs: readonly Bug[] = [
@@ -12,4 +13,5 @@ export const bugs: readonly Bug[] = [
   ...frontBugs,
   ...answerBugs,
   ...runBugs,
+  ...transactionBugs,
 ];

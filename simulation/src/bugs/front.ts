@@ -11,8 +11,8 @@ export const frontBugs: readonly Bug[] = [
     edits: [
       {
         file: line,
-        from: "this.#settle(list[index] as Waiting<Entry, Answer>, answers[index] as Answer);",
-        to: "this.#settle(list[index] as Waiting<Entry, Answer>, answers[(index + 1) % list.length] as Answer);",
+        from: "const answer = answers[index] as Answer;",
+        to: "const answer = answers[(index + 1) % list.length] as Answer;",
       },
     ],
   },
@@ -23,8 +23,8 @@ export const frontBugs: readonly Bug[] = [
     edits: [
       {
         file: line,
-        from: "if (Array.isArray(answers) && answers.length === list.length) return answers;",
-        to: "if (Array.isArray(answers)) return list.map((_, index) => answers[Math.floor(index / 2)] as Answer);",
+        from: "return answers;",
+        to: "return list.map((_, index) => answers[Math.floor(index / 2)] as Answer);",
       },
     ],
   },
@@ -35,8 +35,8 @@ export const frontBugs: readonly Bug[] = [
     edits: [
       {
         file: line,
-        from: "for (const waiting of list) void this.#askAgain(waiting, error, list.length === 1);",
-        to: "void this.#askAgain({ ...(list[0] as Waiting<Entry, Answer>), resolve: (answer) => { for (const each of list) each.resolve(answer); }, reject: (problem) => { for (const each of list) each.reject(problem); } }, error, list.length === 1);",
+        from: "for (const waiting of list) this.#askAgain(waiting, error, list.length === 1);",
+        to: "{\n        const [first] = list as [Waiting<Entry, Answer>];\n        this.#askAgain(first, error, list.length === 1);\n        const fail = (problem: unknown) => list.forEach((each) => each.fail(problem));\n        first.result.then((answer) => list.forEach((each) => each.settle(answer)), fail);\n      }",
       },
     ],
   },
@@ -47,8 +47,8 @@ export const frontBugs: readonly Bug[] = [
     edits: [
       {
         file: line,
-        from: "for (const waiting of list) void this.#askAgain(waiting, error, list.length === 1);",
-        to: 'for (const waiting of list) {\n        if (this.#spec.name === "complete") waiting.resolve(true as Answer);\n        else void this.#askAgain(waiting, error, list.length === 1);\n      }',
+        from: "for (const waiting of list) this.#askAgain(waiting, error, list.length === 1);",
+        to: 'for (const waiting of list) {\n        if (this.#spec.name === "complete") waiting.settle(true as Answer);\n        else this.#askAgain(waiting, error, list.length === 1);\n      }',
       },
     ],
   },
@@ -70,7 +70,7 @@ export const frontBugs: readonly Bug[] = [
     what: "what does not fit into a list is dropped instead of waiting for the next",
     edits: [
       {
-        file: line,
+        file: "queue.ts",
         from: "this.#queue = left.concat(queue.slice(index));",
         to: "this.#queue = queue.slice(index);",
       },
@@ -97,6 +97,30 @@ export const frontBugs: readonly Bug[] = [
         file: "batching-front.ts",
         from: "send: async (requests) => store.claim(requests),",
         to: "send: async (requests) => store.claim(requests.map((request) => ({ ...request, owner: requests[0]?.owner ?? request.owner }))),",
+      },
+    ],
+  },
+  {
+    name: "late-grant-released",
+    where: "front",
+    what: "a late result releases the claim that its caller got by another list, and runs under",
+    edits: [
+      {
+        file: "waiting.ts",
+        from: '} else if (this.#state === "failed") {',
+        to: "} else {",
+      },
+    ],
+  },
+  {
+    name: "never-probes",
+    where: "front",
+    what: "an estimate of the store's time that is too high is never corrected",
+    edits: [
+      {
+        file: line,
+        from: "return this.#inFlight === 0 && isNews && !waiting.isOfClosing;",
+        to: "return false;",
       },
     ],
   },

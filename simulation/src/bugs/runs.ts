@@ -74,13 +74,13 @@ export const runBugs: readonly Bug[] = [
     what: "giving back goes on until the record it made may have expired",
     edits: [
       {
-        file: "store-client.ts",
-        from: "if (lifetime.isEnded || this.#runtime.monotonicMs() > untilMs) break;",
-        to: "if (lifetime.isEnded) break;",
+        file: "give-backs.ts",
+        from: "if (doubt.isOver || lifetime.isEnded || this.#runtime.monotonicMs() > untilMs) break;",
+        to: "if (doubt.isOver || lifetime.isEnded) break;",
       },
       {
-        file: "store-client.ts",
-        from: "let pauseMs = Math.min(GIVE_BACK_PAUSE_MS, GIVE_BACK_SHARE * request.leaseMs);",
+        file: "give-backs.ts",
+        from: "let pauseMs = Math.min(FIRST_PAUSE_MS, PAUSE_SHARE * request.leaseMs);",
         to: "let pauseMs = 4 * request.leaseMs;",
       },
     ],

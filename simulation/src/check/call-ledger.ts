@@ -1,23 +1,28 @@
-import type { CallEvent, Event, Told } from "../history.ts";
+import type { CallEvent, Event, RunEvent, Told } from "../history.ts";
 import type { Grant, Outcome } from "./grant.ts";
 import type { Expect } from "./invariants.ts";
 import type { RecordLedger } from "./record-ledger.ts";
+import { RunLedger } from "./run-ledger.ts";
 
 const CANARY = /canary-[a-z-]+/g;
 
 /** One call as its caller saw it, held against what the store did. */
 export class CallLedger {
   readonly call: CallEvent;
+  /** Its function's run, or the work of its transaction. */
+  readonly function: RunLedger;
   readonly #record: RecordLedger;
   readonly #droppedBefore: number;
   readonly #areClocksTrue: boolean;
   #grant: Grant | undefined;
-  #ran: Extract<Event, { kind: "ran" }> | undefined;
-  isTold = false;
+  /** Where in the history it ended. */
+  toldAt: number | undefined;
   /** Whether, since it began, the store has told somebody that the outcome is open. */
   hasSeenDoubt = false;
   /** Whether, since it began, the store has told somebody that the record is held. */
   hasSeenHolder = false;
+  /** Whether, since it began, a transaction has held the record, of which nothing more is seen. */
+  hasMetLock = false;
   /** Whether another call of its process was under way for the record. */
   hasCompany = false;
   /** Whether another content was ever sent for this record. */
@@ -25,9 +30,14 @@ export class CallLedger {
 
   constructor(call: CallEvent, record: RecordLedger, areClocksTrue: boolean) {
     this.call = call;
+    this.function = new RunLedger(call);
     this.#record = record;
     this.#droppedBefore = record.dropped;
     this.#areClocksTrue = areClocksTrue;
+  }
+
+  get isTold(): boolean {
+    return this.toldAt !== undefined;
   }
 
   /** Whether an operator dropped its record meanwhile, so that it went on under another owner. */
@@ -40,9 +50,14 @@ export class CallLedger {
     return this.#grant?.isOverruled === true || this.#grant?.isRemoved === true;
   }
 
+  /** The claim under which its function runs. */
+  get grant(): Grant | undefined {
+    return this.#grant;
+  }
+
   /** Whether any function ever ran for its record. */
   get hasRuns(): boolean {
-    return [...this.#record.grants.values()].some(({ runs }) => runs > 0);
+    return [...this.#record.grants.values()].some(({ run }) => run !== undefined);
   }
 
   run({ token, attempt }: Extract<Event, { kind: "run" }>, expect: Expect): void {
@@ -58,6 +73,9 @@ export class CallLedger {
     expect(attempt === grant.attempt, "I10", "a function was told another attempt than it is");
     this.#checkFingerprint(grant, expect);
     this.#grant = grant;
+    grant.run = this.function;
+    const { hasSteps = false, takesOver } = this.call;
+    if (!hasSteps) record.effects.begin(grant.life, "", token, takesOver);
     // Whoever drops a record decides that whatever runs or is about to run under it counts as over.
     if (grant.isRemoved) return;
     const isHeld = record.holder?.token === token;
@@ -66,25 +84,52 @@ export class CallLedger {
     const isPromised = !this.call.takesOver && (this.#areClocksTrue || !isMixed);
     const isAlone = record.openRuns === 0;
     expect(isAlone || !isPromised, "I2", "at-most-once ran although an earlier run is undecided");
-    record.openRuns += 1;
+    // What has effects in steps only is held against its steps.
+    if (!hasSteps) record.openRuns += 1;
   }
 
   ran(event: Extract<Event, { kind: "ran" }>): void {
-    this.#ran = event;
-    if (event.end === "release" && this.#grant !== undefined) this.#grant.isReleaseDecided = true;
+    this.function.end(event);
+    if (event.end !== "complete" && !this.function.isDisturbed) this.#decide(event.end);
   }
 
-  tell(told: Told, expect: Expect): void {
+  /** Its function, or the policy for an error that no abort has disturbed, decides about its effect. */
+  #decide(end: "fail" | "release" | "hold"): void {
+    const grant = this.#grant;
+    if (grant === undefined) return;
+    grant.isReleaseDecided = end === "release";
+    this.#record.effects.allow(grant.life, "");
+  }
+
+  follow(event: RunEvent, expect: Expect): void {
+    const run = this.function;
+    run.follow(event, expect);
+    const grant = this.#grant;
+    const end = run.ended?.end ?? "complete";
+    if (event.kind === "decides" && end !== "complete") this.#decide(end);
+    if (grant === undefined || event.kind !== "step") return;
+    const { effects } = this.#record;
+    if (event.as === "begun") {
+      effects.begin(grant.life, event.step, grant.token, this.call.takesOver);
+    }
+    // A step that throws undisturbed has not happened, as its function says.
+    if (event.as === "threw" && !run.isAborted) effects.allow(grant.life, event.step);
+  }
+
+  tell(told: Told, at: number, expect: Expect): void {
     expect(!this.isTold, "I14", "a call ended twice");
-    this.isTold = true;
+    this.toldAt = at;
     this.#checkCanaries(told, expect);
     const hasRun = this.#grant !== undefined;
     switch (told.as) {
-      case "executed":
-        expect(hasRun, "I13", "a call reported a run that never was");
-        expect(told.value === this.#ran?.said, "I7", "a caller got another value than it made");
+      case "executed": {
+        const { committed, ended, hasWorked } = this.function;
+        expect(hasRun || hasWorked, "I13", "a call reported a run that never was");
+        const made = committed ?? ended?.said;
+        expect(told.value === made, "I7", "a caller got another value than it made");
         if (told.recorded) this.#checkRecorded("succeeded", told.value, expect);
         break;
+      }
       case "replayed": {
         expect(!hasRun, "I13", "a call that replays ran its function");
         const isKnown = this.#outcomes("succeeded", told.token).some(
@@ -107,7 +152,11 @@ export class CallLedger {
         this.#checkDone(told.answer, expect);
         break;
       case "threw":
-        expect(told.message === this.#ran?.said, "I7", "a caller got another error than it threw");
+        expect(
+          this.function.hasSaid(told.message),
+          "I7",
+          "a caller got another error than it threw",
+        );
         break;
       case "error":
         this.#refused(told, expect);
@@ -129,6 +178,12 @@ export class CallLedger {
       expect(isOverruled, "I9", "a call was told that it lost a claim that nobody touched");
       return;
     }
+    // Its own function may have left the outcome open: in a step, or in a transaction.
+    const { isInDoubt, hasWorked } = this.function;
+    // One of an earlier run may be in doubt that this run has not got to.
+    const isOfEarlier = told.reason === "step-in-doubt" && this.call.hasSteps === true;
+    const isOwnDoubt = told.code === "OUTCOME_UNKNOWN" && (isInDoubt || isOfEarlier);
+    if (hasRun && (isOwnDoubt || (told.code === "STORE_FAILED" && hasWorked))) return;
     expect(!hasRun, "I13", `a call that ended with ${told.code} ran its function`);
     switch (told.code) {
       case "REPLAYED_FAILURE": {
@@ -154,9 +209,11 @@ export class CallLedger {
         this.#checkOwnContent(told.token, expect);
         break;
       case "IN_PROGRESS": {
-        const isHeld = this.hasSeenHolder || this.hasCompany;
+        // One that has lapsed is to settle before it may be taken over.
+        const isOpen = this.hasSeenHolder || this.hasSeenDoubt;
+        const isHeld = isOpen || this.hasMetLock || this.hasCompany;
         expect(isHeld, "I9", "a call was refused because of a holder that nobody met");
-        this.#checkOwnContent(undefined, expect);
+        if (!this.hasMetLock) this.#checkOwnContent(undefined, expect);
         break;
       }
       default:
@@ -208,7 +265,7 @@ export class CallLedger {
   }
 
   #checkRecorded(status: Outcome["status"], value: string | undefined, expect: Expect): void {
-    const recorded = this.#outcomes(status, this.#grant?.token);
+    const recorded = this.#outcomes(status, this.#grant?.token ?? this.function.committedToken);
     const isThere = recorded.some(
       ({ body }) =>
         value === undefined ||

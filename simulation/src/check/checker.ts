@@ -1,6 +1,11 @@
-import type { Applied, Event, History } from "../history.ts";
+import type { Applied, Event, History, RunEvent, Told } from "../history.ts";
 import { CallLedger } from "./call-ledger.ts";
+import { Calm } from "./calm.ts";
+import { checkCommit } from "./commits.ts";
 import type { Expect, InvariantId, Violation } from "./invariants.ts";
+import { Leases } from "./leases.ts";
+import { Owners } from "./owners.ts";
+import { Processes } from "./processes.ts";
 import { RecordLedger } from "./record-ledger.ts";
 
 /** Holds a history against every invariant and answers what it breaks, in order. */
@@ -12,85 +17,72 @@ export function check(history: History): readonly Violation[] {
   return checker.violations;
 }
 
-/** A process's clock may run a little fast. */
-const CLOCK_SHARE = 0.8;
-
-/** An owner, and which calls of its process can have asked for it. */
-interface Minted {
-  readonly process: string;
-  readonly index: number;
-  readonly by: readonly CallLedger[];
-}
-
 class Checker {
   readonly violations: Violation[] = [];
-  readonly #history: History;
+  readonly #terms: History["terms"];
+  readonly #calm: Calm;
+  readonly #processes: Processes;
+  readonly #leases: Leases;
   readonly #records = new Map<string, RecordLedger>();
   readonly #calls = new Map<number, CallLedger>();
-  readonly #dead = new Set<string>();
-  readonly #graceEndsAtMs = new Map<string, number>();
-  readonly #closedAtMs = new Map<string, number>();
-  /** Processes with a function that ended after its engine. */
-  readonly #outliving = new Set<string>();
   readonly #contents = new Map<string, Set<string>>();
-  readonly #minted = new Map<string, Minted>();
-  /** Whether nothing has gone wrong yet. */
-  #isCalm: boolean;
+  readonly #owners = new Owners();
+  /** Whether a transaction was asked for: what it has read is not seen. */
+  #hasTransactions = false;
   #at = 0;
 
-  constructor(history: History) {
-    this.#history = history;
-    this.#isCalm = history.terms.areClocksTrue;
+  constructor({ terms }: History) {
+    this.#terms = terms;
+    this.#calm = new Calm(terms.areClocksTrue);
+    this.#processes = new Processes(terms.closeBoundMs);
+    this.#leases = new Leases(terms, this.#calm, (...given) => this.#expect(...given));
   }
 
   take(event: Event, atMs: number, index: number): void {
     this.#at = index;
+    this.#calm.take(event);
+    this.#processes.take(event, atMs, this.#expect);
     switch (event.kind) {
       case "call":
         this.#begin(event);
         break;
       case "run":
-        this.#calls.get(event.call)?.run(event, this.#expect);
-        break;
       case "ran":
-        this.#ran(event);
+        this.#run(event, atMs);
         break;
       case "told":
-        this.#checkWaitedFor(event.call, atMs);
-        this.#checkCause(event);
-        this.#calls.get(event.call)?.tell(event.told, this.#expect);
+        this.#tell(event, atMs);
         break;
       case "owner":
-        this.#minted.set(event.owner, { ...event, index, by: this.#openCallsOf(event.process) });
-        break;
-      case "fault":
-        this.#isCalm = false;
+        this.#owners.mint(event, index, this.#openCallsOf(event.process));
         break;
       case "sent":
-        this.#isCalm &&= event.fate === "fine";
-        // A function that outlives its engine still reports its end.
-        if (!(event.isEnd && this.#outliving.has(event.process))) {
-          this.#checkClosed(event.process, atMs);
-        }
+        this.#owners.sent(event, index);
         break;
       case "applied":
-        this.#apply(event);
+        this.#apply(event, atMs);
+        break;
+      case "committed":
+        this.#commit(event, atMs);
+        break;
+      case "booked": {
+        const { effects, grants } = this.#record(event.record);
+        const life = grants.get(event.token)?.life;
+        if (life !== undefined) effects.book(life, event.step, this.#expect);
+        break;
+      }
+      case "blocked":
+        for (const each of this.#openCallsFor(event.record)) each.hasMetLock = true;
         break;
       case "purged":
         this.#purge(event);
         break;
       case "heard":
         this.#expect(!/canary/.test(event.text), "I8", "an event shows what was stored");
-        break;
-      case "died":
-        this.#isCalm = false;
-        this.#dead.add(event.process);
-        break;
-      case "closing":
-        this.#graceEndsAtMs.set(event.process, atMs + event.graceMs * CLOCK_SHARE);
+        if (event.name === "aborted") this.#abort(event.process, event);
         break;
       case "closed":
-        this.#closedAtMs.set(event.process, atMs);
+        this.#abort(event.process);
         break;
       case "last word":
         this.#checkLastWord(event);
@@ -98,7 +90,13 @@ class Checker {
       case "rest":
         this.#rest(event);
         break;
+      case "fault":
+      case "died":
+      case "closing":
+      case "healed":
+        break;
       default:
+        this.#follow(event, atMs);
         break;
     }
   }
@@ -114,7 +112,7 @@ class Checker {
   }
 
   #begin(event: Extract<Event, { kind: "call" }>): void {
-    const { areClocksTrue } = this.#history.terms;
+    const { areClocksTrue } = this.#terms;
     const { call, record, payload } = event;
     const ledger = new CallLedger(event, this.#record(record), areClocksTrue);
     for (const each of this.#openCallsOf(event.process)) {
@@ -123,6 +121,11 @@ class Checker {
       ledger.hasCompany = true;
     }
     this.#calls.set(call, ledger);
+    this.#hasTransactions ||= event.how === "transaction";
+    const { state, overruling } = this.#record(record);
+    ledger.hasSeenDoubt = state === "unknown";
+    ledger.hasSeenHolder = this.#hasTransactions && state === "claimed";
+    if (event.overrules !== undefined) overruling.add(event.overrules);
     const contents = this.#contents.get(record) ?? new Set();
     this.#contents.set(record, contents.add(payload));
     if (contents.size < 2) return;
@@ -131,30 +134,108 @@ class Checker {
     }
   }
 
-  #apply(event: Extract<Event, { kind: "applied" }>): void {
-    const record = this.#record(event.record);
-    if (event.operation === "claim") {
-      const { answer } = event;
-      const isOpen =
-        answer.outcome === "lapsed" ||
-        (answer.outcome === "completed" && answer.status === "unknown");
-      for (const each of this.#calls.values()) {
-        if (each.call.record !== event.record || each.isTold) continue;
-        each.hasSeenDoubt ||= isOpen;
-        each.hasSeenHolder ||= answer.outcome === "in-progress";
-      }
-      this.#checkLapse(event, record);
-      const isRefused = answer.outcome === "lapsed" || answer.outcome === "in-progress";
-      if (isRefused) this.#checkOwnClaim(event.record, event.given.owner, record);
+  #run(event: Extract<Event, { kind: "run" | "ran" }>, atMs: number): void {
+    const ledger = this.#calls.get(event.call);
+    if (ledger === undefined) return;
+    if (event.kind === "run") {
+      ledger.function.startedAtMs = atMs;
+      ledger.run(event, this.#expect);
+    } else {
+      ledger.ran(event);
+      this.#processes.noteEnd(ledger.call.process);
     }
-    record.apply(event, this.#expect);
   }
 
-  #ran(event: Extract<Event, { kind: "ran" }>): void {
+  #tell(event: Extract<Event, { kind: "told" }>, atMs: number): void {
     const ledger = this.#calls.get(event.call);
-    ledger?.ran(event);
-    const process = ledger?.call.process ?? "";
-    if (this.#closedAtMs.has(process)) this.#outliving.add(process);
+    if (ledger === undefined) return;
+    this.#processes.checkWaitedFor(event.call, ledger.call.process, atMs, this.#expect);
+    this.#checkCause(ledger, event.told);
+    ledger.tell(event.told, this.#at, this.#expect);
+  }
+
+  #commit(event: Extract<Event, { kind: "committed" }>, atMs: number): void {
+    for (const each of event.applied) this.#look(each);
+    const call = event.call === undefined ? undefined : this.#calls.get(event.call);
+    checkCommit({ event, atMs, call, recordOf: (name) => this.#record(name) }, this.#expect);
+  }
+
+  /** What a function does and learns. */
+  #follow(event: RunEvent, atMs: number): void {
+    const ledger = this.#calls.get(event.call);
+    if (ledger === undefined) return;
+    ledger.follow(event, this.#expect);
+    const record = this.#record(ledger.call.record);
+    const { areClocksTrue, areRequestsBounded } = this.#terms;
+    if (event.kind === "step") this.#processes.noteEnd(ledger.call.process);
+    if (event.kind === "resolved" && event.finding === "did-not-happen") {
+      record.effects.allow(ledger.grant?.life ?? 0, event.step);
+    }
+    if (event.kind !== "asks" && event.kind !== "found") return;
+    const grant = record.grants.get(event.token);
+    if (grant === undefined) return;
+    if (event.kind === "asks") {
+      const { lapsedForMs = Number.POSITIVE_INFINITY, notedAtMs } = grant;
+      // The store's clock shows whole milliseconds.
+      const settledForMs = lapsedForMs + (atMs - notedAtMs) + 1;
+      const isSettled = settledForMs >= (ledger.call.settleAfterMs ?? 0);
+      this.#expect(isSettled || !areClocksTrue, "F5", "the provider was asked too soon");
+      return;
+    }
+    const isWhole = event.step === "";
+    if (event.finding === "still-unknown" || event.finding === "threw") {
+      ledger.hasSeenDoubt = true;
+    }
+    if (event.finding === "happened" && isWhole) grant.isFoundHappened = true;
+    if (event.finding !== "did-not-happen") return;
+    if (isWhole) record.openRuns = 0;
+    // Where a request can be late without a limit, who asks can be told too soon that there is none.
+    if (!areRequestsBounded) record.effects.allow(grant.life, isWhole ? undefined : event.step);
+  }
+
+  /** What open calls may have learnt of a record. */
+  #look(event: Applied): void {
+    if (event.operation === "complete" && event.given.status === "unknown") {
+      for (const each of this.#openCallsFor(event.record)) each.hasSeenDoubt = true;
+    }
+    if (event.operation !== "claim") return;
+    const { answer } = event;
+    const isOpen =
+      answer.outcome === "lapsed" ||
+      (answer.outcome === "completed" && answer.status === "unknown");
+    const isHeld =
+      answer.outcome === "in-progress" || (this.#hasTransactions && answer.outcome === "claimed");
+    for (const each of this.#openCallsFor(event.record)) {
+      each.hasSeenDoubt ||= isOpen;
+      each.hasSeenHolder ||= isHeld;
+    }
+  }
+
+  #apply(event: Applied, atMs: number): void {
+    const record = this.#record(event.record);
+    this.#look(event);
+    if (event.operation === "renew") this.#leases.renew(event, record, atMs);
+    if (event.operation === "claim") {
+      const holder = record.holder?.process ?? "";
+      this.#leases.claim(event, record, this.#processes.isDead(holder));
+      this.#owners.check(event, record, this.#expect);
+    }
+    record.apply(event, atMs, this.#expect);
+  }
+
+  /** The engine of the process has aborted a run, or all that it still has. */
+  #abort(process: string, of?: { readonly record?: string; readonly token?: number }): void {
+    for (const { call, function: run, grant } of this.#calls.values()) {
+      if (call.process !== process || grant === undefined || run.ended !== undefined) continue;
+      const isMeant = call.record === of?.record && grant.token === of.token;
+      if (of === undefined || isMeant) run.isAborted = true;
+    }
+  }
+
+  #openCallsFor(record: string): readonly CallLedger[] {
+    return [...this.#calls.values()].filter(
+      ({ call, isTold }) => !isTold && call.record === record,
+    );
   }
 
   #openCallsOf(process: string): readonly CallLedger[] {
@@ -162,66 +243,26 @@ class Checker {
     return calls.filter(({ call, isTold }) => !isTold && call.process === process);
   }
 
-  /** A call that is alone in its process must not find a claim that only itself can have sent. */
-  #checkOwnClaim(name: string, owner: string, record: RecordLedger): void {
-    const asking = this.#minted.get(owner);
-    const { holder, state } = record;
-    const holding = holder && this.#minted.get(holder.owner);
-    if (state !== "claimed" || holding === undefined || asking === undefined) return;
-    if (holder?.owner === owner || holding.index > asking.index) return;
-    const [mine, ...others] = asking.by.filter(({ call }) => call.record === name);
-    const [theirs, ...rivals] = holding.by.filter(({ call }) => call.record === name);
-    const isAlone = others.length === 0 && rivals.length === 0 && mine === theirs;
-    const isOwn =
-      isAlone && mine !== undefined && !mine.isTold && !mine.isDropped && holder?.runs === 0;
-    this.#expect(!isOwn, "I9", "a call was refused because of its own earlier claim");
-  }
-
   #purge({ limit, records, storeMs }: Extract<Event, { kind: "purged" }>): void {
     this.#expect(records.length <= limit, "I15", "a purge removed more than it was asked to");
     for (const name of records) this.#record(name).purge(storeMs, this.#expect);
   }
 
-  #checkClosed(process: string, atMs: number): void {
-    const closedAtMs = this.#closedAtMs.get(process);
-    const { closeBoundMs } = this.#history.terms;
-    const isQuiet = closedAtMs === undefined || atMs <= closedAtMs + closeBoundMs;
-    this.#expect(isQuiet, "I16", `${process} still sends after it was closed`);
-  }
-
-  /** The lease of a running function ends only where something goes wrong. */
-  #checkLapse(
-    { answer }: Extract<Applied, { operation: "claim" }>,
-    { holder }: RecordLedger,
-  ): void {
-    const isLapsed =
-      answer.outcome === "lapsed" || (answer.outcome === "claimed" && answer.takenOver);
-    if (!isLapsed || !this.#isCalm || holder === undefined || holder.isGivenUp) return;
-    this.#expect(holder.runs === 0, "I10", "the lease of a running function ended by itself");
-  }
-
   /** Nobody is told of a fault or an end that there was not. */
-  #checkCause({ call, told }: Extract<Event, { kind: "told" }>): void {
-    const ledger = this.#calls.get(call);
+  #checkCause(ledger: CallLedger, told: Told): void {
     const code = told.as === "error" ? told.code : told.as;
     if (code === "ENGINE_CLOSED") {
-      const isClosing = this.#graceEndsAtMs.has(ledger?.call.process ?? "");
+      const isClosing = this.#processes.isClosing(ledger.call.process);
       this.#expect(isClosing, "I14", "a call was ended by a close that never began");
     }
     const isFailure = code === "STORE_FAILED" || ("recorded" in told && !told.recorded);
-    const isDoubtful = isFailure || (code === "OUTCOME_UNKNOWN" && ledger?.hasRuns === false);
-    if (!isDoubtful || !this.#isCalm) return;
-    const isTouched = ledger?.isOverruled === true;
-    this.#expect(isTouched, "I9", `a call ended with ${code} in doubt, but nothing went wrong`);
-  }
-
-  /** While there is grace, close waits for every call. */
-  #checkWaitedFor(call: number, atMs: number): void {
-    const process = this.#calls.get(call)?.call.process ?? "";
-    const closedAtMs = this.#closedAtMs.get(process);
-    if (closedAtMs === undefined || closedAtMs >= atMs) return;
-    const isGraceOver = closedAtMs >= (this.#graceEndsAtMs.get(process) ?? 0);
-    this.#expect(isGraceOver, "I16", `${process} was closed while call ${call} was under way`);
+    const isDoubtful = isFailure || (code === "OUTCOME_UNKNOWN" && !ledger.hasRuns);
+    if (!isDoubtful || !this.#calm.isCalm || ledger.function.isAborted) return;
+    this.#expect(
+      ledger.isOverruled,
+      "I9",
+      `a call ended with ${code} in doubt, but nothing went wrong`,
+    );
   }
 
   #checkLastWord({ record, told, isListed }: Extract<Event, { kind: "last word" }>): void {
@@ -235,7 +276,8 @@ class Checker {
     this.#expect(!isEndless, "I16", "the processes never come to rest");
     this.#expect(timers === 0, "I16", `${timers} timers are left`);
     for (const { call, isTold } of this.#calls.values()) {
-      const isOver = isTold || this.#dead.has(call.process) || isEndless;
+      const mayGoOn = this.#processes.isDead(call.process) || call.mayHang === true;
+      const isOver = isTold || mayGoOn || isEndless;
       this.#expect(isOver, "I14", `call ${call.call} never ended`);
     }
   }

@@ -1,6 +1,8 @@
 import type { Claim } from "@idemkit/engine";
 import type { Applied } from "../history.ts";
-import type { Grant, Outcome } from "./grant.ts";
+import { Effects } from "./effects.ts";
+import { checkFinal, checkGivenUp } from "./finality.ts";
+import { type Grant, grantOf, type Outcome } from "./grant.ts";
 import type { Expect } from "./invariants.ts";
 
 type State = "absent" | "claimed" | "unknown" | "completed" | "released";
@@ -26,14 +28,22 @@ export class RecordLedger {
   dropped = 0;
   /** Whether lapsed work was taken over in this life. */
   wasTakenOver = false;
+  /** What operators were asked to decide while a lease may run. */
+  readonly overruling = new Set<string>();
+  /** Which of its lives this is. */
+  life = 0;
+  readonly effects = new Effects();
+  /** The lives in which a transaction has committed rows. */
+  readonly committed = new Set<number>();
   #tokenMax = 0;
   #checkpointMax = -1;
   readonly #completedBy = new Set<string>();
 
-  apply(applied: Applied, expect: Expect): void {
+  /** @param atMs when it is noted, on the world's clock */
+  apply(applied: Applied, atMs: number, expect: Expect): void {
     switch (applied.operation) {
       case "claim":
-        this.#claim(applied, expect);
+        this.#claim(applied, atMs, expect);
         break;
       case "renew":
         this.#renew(applied, expect);
@@ -60,13 +70,13 @@ export class RecordLedger {
     this.#endLife("absent");
   }
 
-  #claim(applied: Extract<Applied, { operation: "claim" }>, expect: Expect): void {
+  #claim(applied: Extract<Applied, { operation: "claim" }>, atMs: number, expect: Expect): void {
     const { given, answer, storeMs } = applied;
     const isHolder = this.holder?.owner === given.owner && this.#isOpen;
     switch (answer.outcome) {
       case "claimed":
         if (this.state === "claimed" && isHolder) this.#claimAgain(applied, answer.token, expect);
-        else this.#grant(applied, expect);
+        else this.#grant(applied, atMs, expect);
         this.#checkCheckpoint(answer.checkpoint?.revision, expect);
         break;
       case "in-progress":
@@ -113,7 +123,7 @@ export class RecordLedger {
     if (given.leaseMs !== undefined) this.holder.leaseEndsAtMs = storeMs + given.leaseMs;
   }
 
-  #grant(applied: Extract<Applied, { operation: "claim" }>, expect: Expect): void {
+  #grant(applied: Extract<Applied, { operation: "claim" }>, atMs: number, expect: Expect): void {
     const { given, answer, storeMs, process } = applied;
     if (answer.outcome !== "claimed") return;
     const isOwnRelease = this.state === "released" && this.holder?.owner === given.owner;
@@ -122,10 +132,12 @@ export class RecordLedger {
     if (this.state === "completed" || this.state === "released") {
       const isFree = this.state === "released" || this.#isDue(storeMs);
       expect(isFree, "I4", "a claim was granted on a record that has its outcome");
-      if (this.#isDue(storeMs)) this.#endLife("absent");
+      // A release that an operator has written down lives for longer than the claim had asked for.
+      if (this.#isDue(storeMs) && answer.attempt === 1) this.#endLife("absent");
     }
     expect(this.state !== "unknown", "I10", "a claim was granted on an unknown outcome");
     const previous = this.state === "claimed" ? this.holder : undefined;
+    const before = this.state === "absent" ? undefined : this.holder;
     if (previous !== undefined) {
       expect(this.#isLapsed(storeMs), "I10", "a claim was taken over while its lease ran");
       expect(given.takeOver, "I10", "a claim was taken over by one who may not");
@@ -138,35 +150,29 @@ export class RecordLedger {
     }
     expect(answer.token > this.#tokenMax, "I6", "a token is not greater than those before it");
     this.#tokenMax = Math.max(this.#tokenMax, answer.token);
-    const grant: Grant = {
-      owner: given.owner,
-      token: answer.token,
-      process,
-      attempt: answer.attempt,
-      grantedAtMs: storeMs,
-      retentionMs: given.retentionMs,
-      fingerprint: given.fingerprint,
-      leaseEndsAtMs: storeMs + given.leaseMs,
-      runs: 0,
-      payload: undefined,
-      isReleaseDecided: false,
-      isOverruled: false,
-      isRemoved: false,
-      isGivenUp: false,
-    };
+    const lapsedForMs = before && storeMs - before.leaseEndsAtMs;
+    const about = { life: this.life, lapsedForMs, notedAtMs: atMs };
+    const grant = grantOf({ given, answer, storeMs, process }, about);
     this.state = "claimed";
     this.holder = grant;
     this.outcome = undefined;
     this.grants.set(answer.token, grant);
   }
 
-  #renew({ given, answer, storeMs }: Extract<Applied, { operation: "renew" }>, expect: Expect) {
+  #renew(
+    { given, answer, storeMs, message }: Extract<Applied, { operation: "renew" }>,
+    expect: Expect,
+  ): void {
     const isHeld = this.state === "claimed" && this.#isOf(given);
     expect(answer || !isHeld, "I9", "the holder of a claim could not renew it");
     expect(!answer || isHeld, "I5", `a renewal passed, but the record is ${this.#whose(given)}`);
     if (!answer || this.holder === undefined) return;
+    if (given.leaseMs === 0) checkGivenUp(this.holder, "F4", expect);
     if (given.leaseMs !== undefined) this.holder.leaseEndsAtMs = storeMs + given.leaseMs;
-    this.holder.isGivenUp ||= given.leaseMs === 0;
+    if (given.leaseMs === 0) {
+      this.holder.isGivenUp = true;
+      this.holder.givenUpBy = message;
+    }
     this.#checkpointMax = Math.max(this.#checkpointMax, given.checkpoint?.revision ?? -1);
   }
 
@@ -179,9 +185,10 @@ export class RecordLedger {
     const isHeld = isHolder && this.#isOpen;
     const isStored =
       isHolder && this.outcome?.status === given.status && this.outcome.body === given.body;
-    // Only operators leave notes, and they decide nothing while a lease runs.
-    const isBarred =
-      given.note !== undefined && this.state === "claimed" && !this.#isLapsed(storeMs);
+    // Only operators leave notes. While a lease runs they decide nothing, unless they overrule it.
+    const isRunning = this.state === "claimed" && !this.#isLapsed(storeMs);
+    const mayOverrule = !given.ifLapsed && this.overruling.has(given.status);
+    const isBarred = given.note !== undefined && isRunning && !mayOverrule;
     expect(answer || !isHeld || isBarred, "I9", "the holder of a claim could not complete it");
     expect(!answer || !isBarred, "I10", "an operator overruled a lease that runs");
     expect(
@@ -193,6 +200,7 @@ export class RecordLedger {
     expect(isHolder, "I5", `a completion passed, but the record is ${this.#whose(given)}`);
     expect(isHeld || isStored || !isHolder, "I3", "a second outcome was recorded, or called so");
     if (!isHeld || holder === undefined) return;
+    checkFinal(holder, given, expect);
     if (given.note !== undefined) {
       // An operator who gives work back writes the reason first, while the outcome is unknown.
       holder.isOverruled = true;
@@ -214,7 +222,10 @@ export class RecordLedger {
     if (this.state === "completed") this.#completedBy.add(given.owner);
   }
 
-  #release({ given, answer }: Extract<Applied, { operation: "release" }>, expect: Expect): void {
+  #release(
+    { given, answer, storeMs }: Extract<Applied, { operation: "release" }>,
+    expect: Expect,
+  ): void {
     const isHolder = this.#isOf(given);
     const isHeld = isHolder && this.#isOpen;
     const isReleased = isHolder && this.state === "released";
@@ -223,11 +234,19 @@ export class RecordLedger {
     expect(isHeld || isReleased, "I5", `a release passed, but the record is ${this.#whose(given)}`);
     if (!isHeld) return;
     const { isReleaseDecided = false, isOverruled = false, runs = 0 } = this.holder ?? {};
+    if (this.holder !== undefined && !isOverruled) {
+      checkGivenUp(this.holder, this.holder.run?.call.isAtMostOnce ? "F2" : "F4", expect);
+    }
+    // An operator says that it never happened as a whole. Steps in doubt stay so.
+    if (isOverruled) this.effects.allow(this.life, "");
     // Its caller decides about its own run. Only an operator decides about those before it.
     const decided = isOverruled ? this.openRuns : isReleaseDecided ? runs : 0;
     const isOpen = this.openRuns > decided;
     expect(!isOpen, "I2", "work that may have run was given back undecided");
-    if (this.holder !== undefined) this.holder.isGivenUp = true;
+    if (this.holder !== undefined) {
+      this.holder.isGivenUp = true;
+      this.holder.leaseEndsAtMs = Math.min(this.holder.leaseEndsAtMs, storeMs);
+    }
     this.state = "released";
     this.outcome = undefined;
     this.openRuns = 0;
@@ -257,6 +276,7 @@ export class RecordLedger {
 
   #endLife(state: "absent" | "released"): void {
     if (this.holder !== undefined) this.holder.isOverruled = true;
+    this.life += 1;
     this.state = state;
     this.outcome = undefined;
     this.openRuns = 0;

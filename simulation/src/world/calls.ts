@@ -1,105 +1,76 @@
 import {
   type CallOptions,
+  type ClaimContext,
   type Context,
+  type ErrorPolicy,
+  type Finding,
   IdempotencyError,
-  type LapsedPolicy,
-  type OperationOptions,
   ReplayedError,
+  type TransactionalEngine,
 } from "@idemkit/engine";
 import type { Told } from "../history.ts";
-import type { Dice } from "./dice.ts";
-import type { Plan } from "./plan.ts";
+import type { Tx } from "./database.ts";
+import type { CallPlan } from "./draw-call.ts";
+import { type Result, referencesOf, SimulatedFunction, type Site, textOf } from "./function.ts";
 import type { Process } from "./process.ts";
+import { ask, joined } from "./run-steps.ts";
 import { recordOf } from "./server.ts";
 import type { World } from "./world.ts";
 
-type End = "complete" | "fail" | "release" | "hold";
-
-interface CallPlan {
-  readonly scope: string;
-  readonly key: string;
-  readonly payload: string;
-  readonly verb: "execute" | "begin";
-  readonly options: OperationOptions;
-  readonly takesOver: boolean;
-  readonly durationMs: number;
-  readonly end: End;
-  /** Whether the result is one that JSON can carry. */
-  readonly isKeepable: boolean;
-  /** After how long the caller leaves, if it does. */
-  readonly leavesAfterMs: number | undefined;
-}
-
-/** What a function returns: it says whose it is, so that nobody else's is mistaken for it. */
-interface Result {
-  run: number;
-  canary: string;
-  payload: string;
-  lines: string[];
-  /** There where the result is not to survive JSON. */
-  total?: bigint;
-}
-
 const LEFT = new Error("the caller left");
-
-export function drawCall(dice: Dice, plan: Plan): CallPlan {
-  const isRerunning = dice.chance(plan.atLeastOnce);
-  const onLapsed = dice.chance(0.05) ? dice.pick<LapsedPolicy>(["block", "rerun"]) : undefined;
-  const onError = dice.chance(0.25)
-    ? dice.pick<keyof typeof ENDS>(["record", "release", "hold"])
-    : undefined;
-  const isPure = plan.atLeastOnce === 0;
-  const throws = dice.chance(plan.throwing);
-  const leaseMs = dice.chance(0.2) ? plan.leaseMs * 2 : plan.leaseMs;
-  const policy = onError ?? (isRerunning ? "release" : "record");
-  return {
-    scope: dice.pick(plan.scopes as [string, ...string[]]),
-    key: dice.pick(plan.keys as [string, ...string[]]),
-    payload: `content-${dice.whole(1, plan.payloads)}`,
-    verb: dice.chance(0.2) ? "begin" : "execute",
-    options: {
-      guarantee: isRerunning ? "at-least-once" : "at-most-once",
-      ...(onError !== undefined && { onError }),
-      ...(onLapsed !== undefined && !isPure && { onLapsed }),
-      onDuplicate: dice.chance(0.5) ? "reject" : { waitMs: dice.whole(1, 4 * plan.leaseMs) },
-      leaseMs,
-      replayMs: Math.ceil(10 * (leaseMs + plan.storeTimeoutMs) * dice.between(1, 1.3)),
-    },
-    takesOver: isPure ? false : (onLapsed ?? (isRerunning ? "rerun" : "block")) === "rerun",
-    durationMs: drawDuration(dice, plan),
-    end: throws ? ENDS[policy] : "complete",
-    isKeepable: !dice.chance(0.04),
-    leavesAfterMs: dice.chance(0.06) ? dice.between(0, 2 * plan.leaseMs) : undefined,
-  };
-}
-
-const ENDS = { record: "fail", release: "release", hold: "hold" } as const;
-
-function drawDuration(dice: Dice, plan: Plan): number {
-  if (dice.chance(0.2)) return 0;
-  if (dice.chance(0.2)) return dice.between(1, 4) * plan.leaseMs;
-  return dice.between(0, 1.3) * plan.leaseMs;
-}
 
 /** Makes the call and writes down what became of it. */
 export async function makeCall(world: World, process: Process, plan: CallPlan): Promise<string> {
   const call = world.nextCall();
-  const { scope, key, payload, verb, options, takesOver } = plan;
+  const { scope, key, payload, verb, reruns, work, options } = plan;
   const record = recordOf({ scope: `${scope.length}:${scope}`, key });
-  const mayLeave = plan.leavesAfterMs !== undefined;
-  const about = { process: process.name, record, payload, takesOver, mayLeave, how: verb, plan };
-  world.note({ kind: "call", call, ...about });
-  const function_ = new SimulatedFunction(world, process, call, plan);
-  const signalled: CallOptions =
-    plan.leavesAfterMs === undefined
-      ? options
-      : { ...options, signal: leavingAfter(process, plan.leavesAfterMs) };
-  const told = await (verb === "execute"
-    ? executed(process, function_, plan, signalled)
-    : begun(process, function_, plan, signalled)
-  ).catch(toldBy);
+  const { maxRunMs } = options;
+  world.note({
+    ...{ kind: "call", call, process: process.name, record, payload, how: verb, plan },
+    takesOver: reruns,
+    isAtMostOnce: options.guarantee === "at-most-once",
+    mayLeave: plan.leavesAfterMs !== undefined,
+    hasSteps: work.kind === "steps",
+    mayHang: work.mayHang,
+    settleAfterMs: world.plan.settleAfterMs ?? options.leaseMs ?? 0,
+    ...(typeof maxRunMs === "number" && { maxRunMs }),
+  });
+  const site = { world, process, call, record, plan };
+  const function_ = new SimulatedFunction(site);
+  const told = await verbs[verb](site, function_, optionsOf(site, function_)).catch(
+    (error: unknown) => toldBy(error, function_),
+  );
   if (process.isUp) world.note({ kind: "told", call, told });
   return told.as === "error" ? told.code : told.as;
+}
+
+function optionsOf(site: Site, function_: SimulatedFunction): CallOptions {
+  const { world, process, call, plan } = site;
+  const { policy, leavesAfterMs } = plan;
+  const onError = (): ErrorPolicy => {
+    world.note({ kind: "decides", call });
+    return policy;
+  };
+  return {
+    ...plan.options,
+    ...(plan.isDecidedByFunction && { onError }),
+    ...(plan.asksFirst && { onLapsed: (context) => findOut(site, function_, context) }),
+    ...(leavesAfterMs !== undefined && { signal: leavingAfter(process, leavesAfterMs) }),
+  };
+}
+
+/** What became of lapsed work as a whole. */
+async function findOut(
+  site: Site,
+  function_: SimulatedFunction,
+  { token }: ClaimContext,
+): Promise<Finding<unknown>> {
+  const asked = ask(site, token, "", referencesOf(site));
+  const findings = await asked.catch((error: unknown) => function_.throws(error));
+  const finding = joined(findings);
+  if (finding !== "happened") return finding;
+  const [first] = findings as readonly [{ readonly happened: string }];
+  return { happened: JSON.parse(first.happened) as unknown };
 }
 
 function leavingAfter(process: Process, delayMs: number): AbortSignal {
@@ -108,104 +79,72 @@ function leavingAfter(process: Process, delayMs: number): AbortSignal {
   return leaving.signal;
 }
 
-async function executed(
-  process: Process,
-  function_: SimulatedFunction,
-  { scope, key, payload }: CallPlan,
-  options: CallOptions,
-): Promise<Told> {
-  const run = (context: Context) => function_.run(context) as Promise<never>;
-  const outcome = await process.engine.execute(scope, key, { payload }, run, options);
-  const value = textOf(outcome.value);
-  spoil(outcome.value);
-  if (outcome.replayed) return { as: "replayed", value, token: outcome.token };
-  return { as: "executed", value, recorded: outcome.recorded };
-}
+type Verb = (site: Site, function_: SimulatedFunction, options: CallOptions) => Promise<Told>;
 
-async function begun(
-  process: Process,
-  function_: SimulatedFunction,
-  { scope, key, payload, end }: CallPlan,
-  { onError: _, ...options }: CallOptions,
-): Promise<Told> {
-  const outcome = await process.engine.begin(scope, key, { payload }, options);
-  if (outcome.kind === "replay") {
-    const value = textOf(outcome.value);
-    spoil(outcome.value);
-    return { as: "replayed", value, token: outcome.token };
-  }
-  const { claim } = outcome;
-  try {
-    const result = await function_.run(claim);
+const verbs: Readonly<Record<CallPlan["verb"], Verb>> = {
+  async execute({ process, plan }, function_, options) {
+    const { scope, key, payload } = plan;
+    const run = (context: Context) => function_.run(context) as Promise<never>;
+    const outcome = await process.engine.execute(scope, key, { payload }, run, options);
+    return toldOf(outcome);
+  },
+
+  async transaction({ process, plan }, function_, options) {
+    const { scope, key, payload } = plan;
+    const engine = process.engine as TransactionalEngine<Tx, false>;
+    const work = (tx: Tx, context: ClaimContext) =>
+      function_.transact(tx, context) as Promise<never>;
+    return toldOf(await engine.transaction(scope, key, { payload }, work, options));
+  },
+
+  async begin({ process, plan }, function_, { onError: _, ...options }) {
+    const { scope, key, payload, policy } = plan;
+    const outcome = await process.engine.begin(scope, key, { payload }, options);
+    if (outcome.kind === "replay") return toldOf(outcome);
+    const { claim } = outcome;
+    let result: Result;
+    try {
+      result = await function_.run(claim);
+    } catch (error) {
+      switch (policy) {
+        case "release":
+          return { as: "released", ...(await claim.release()) };
+        case "hold":
+          return { as: "held", ...(await claim.hold(error)) };
+        default:
+          return { as: "failed", ...(await claim.fail(error)) };
+      }
+    }
     const value = textOf(result);
     const { recorded } = await claim.complete(result);
     return { as: "executed", value, recorded };
-  } catch (error) {
-    if (!(error instanceof Declined)) throw error;
-    switch (end) {
-      case "release":
-        return { as: "released", ...(await claim.release()) };
-      case "hold":
-        return { as: "held", ...(await claim.hold(error)) };
-      default:
-        return { as: "failed", ...(await claim.fail(error)) };
-    }
-  }
+  },
+};
+
+interface Returned {
+  readonly value: unknown;
+  readonly replayed: boolean;
+  readonly recorded: boolean;
+  readonly token: number;
 }
 
-/** What the functions of simulated callers throw. */
-class Declined extends Error {}
-
-class SimulatedFunction {
-  readonly #world: World;
-  readonly #process: Process;
-  readonly #call: number;
-  readonly #plan: CallPlan;
-
-  constructor(world: World, process: Process, call: number, plan: CallPlan) {
-    this.#world = world;
-    this.#process = process;
-    this.#call = call;
-    this.#plan = plan;
-  }
-
-  async run({ token, attempt }: Pick<Context, "token" | "attempt">): Promise<Result> {
-    const world = this.#world;
-    const call = this.#call;
-    const { end, durationMs, scope, payload, isKeepable } = this.#plan;
-    const run = world.nextRun();
-    world.note({ kind: "run", call, token, attempt });
-    if (durationMs > 0) await this.#process.pass(durationMs);
-    const canary = `canary-${scope}`;
-    if (end !== "complete") {
-      const said = `declined run ${run} of ${payload} with ${canary}`;
-      world.note({ kind: "ran", call, end, said });
-      throw new Declined(said);
-    }
-    const result: Result = { run, canary, payload, lines: ["paid"] };
-    if (!isKeepable) result.total = 10n;
-    world.note({ kind: "ran", call, end, said: textOf(result) });
-    return result;
-  }
+function toldOf({ value, replayed, recorded, token }: Returned): Told {
+  const text = textOf(value);
+  spoil(value);
+  if (replayed) return { as: "replayed", value: text, token };
+  return { as: "executed", value: text, recorded, token };
 }
 
-/** Callers own what they get: whatever they do to it must not reach anybody else. */
+/** Callers own what they get: whatever they do to it must not reach another. */
 function spoil(value: unknown): void {
   const result = value as Result | undefined;
   result?.lines?.push("spoilt");
 }
 
-function textOf(value: unknown): string {
-  return (
-    JSON.stringify(value, (_name, each: unknown) =>
-      typeof each === "bigint" ? `${each}n` : each,
-    ) ?? ""
-  );
-}
-
-export function toldBy(error: unknown): Told {
+/** @param function_ the function of the call, whose own error comes out as it is */
+export function toldBy(error: unknown, function_?: SimulatedFunction): Told {
   if (error === LEFT) return { as: "aborted" };
-  if (error instanceof Declined) return { as: "threw", message: error.message };
+  if (function_?.hasThrown(error)) return { as: "threw", message: (error as Error).message };
   if (!(error instanceof IdempotencyError)) return { as: "fault", what: String(error) };
   const { token, reason } = error as { readonly token?: number; readonly reason?: string };
   const cause = error instanceof ReplayedError ? (error.cause as Error).message : undefined;

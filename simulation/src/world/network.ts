@@ -104,7 +104,13 @@ class Message {
         }
       };
       const arrive = (part: Part) => async () => {
-        const answer = await apply(part);
+        let answer: T;
+        try {
+          answer = await apply(part);
+        } catch (error) {
+          process.later(tellMs, () => reject(error));
+          return;
+        }
         if (fate === "fatal") process.die();
         if (fate === "doubled") answers[0] = answer;
         else answers.push(answer);
@@ -124,12 +130,13 @@ class Message {
     });
   }
 
-  /** A renewal for no time at all ends a claim too. */
+  /** A renewal for no time at all ends a claim too, and one with a checkpoint ends a step. */
   #isEnd(entries: readonly unknown[]): boolean {
     if (this.#operation !== "renew") {
       return this.#operation === "complete" || this.#operation === "release";
     }
-    return (entries as readonly Renewal[]).every(({ leaseMs }) => leaseMs === 0);
+    const renewals = entries as readonly Renewal[];
+    return renewals.every(({ leaseMs, checkpoint }) => leaseMs === 0 || checkpoint !== undefined);
   }
 
   #draw(length: number): Fate {

@@ -19,7 +19,34 @@ export interface Faults {
   readonly closings: number;
   /** By how much a clock may run too fast or too slow. */
   readonly drift: number;
+  /** Shares of the requests to the provider. */
+  readonly provider: ProviderFaults;
+  /** Shares of the statements of transactions. */
+  readonly database: DatabaseFaults;
 }
+
+export interface ProviderFaults {
+  /** The request never arrives. */
+  readonly lost: number;
+  /** The request arrives after its caller may have given up. */
+  readonly late: number;
+  /** It is booked, and no response comes. */
+  readonly unanswered: number;
+  /** A query is not answered, or answered with doubt. */
+  readonly doubtful: number;
+}
+
+export interface DatabaseFaults {
+  /** The connection ends, before or after the statement was done. */
+  readonly cut: number;
+  /** The server rolls back because of a deadlock. */
+  readonly deadlock: number;
+  /** The response to a COMMIT is lost. */
+  readonly commitLost: number;
+}
+
+/** What a simulated function does: it lets time pass, calls the provider as a whole or in steps, or works in a transaction. */
+export type WorkKind = "waits" | "calls" | "steps" | "transacts";
 
 export interface Plan {
   readonly leaseMs: number;
@@ -38,16 +65,50 @@ export interface Plan {
   readonly atLeastOnce: number;
   /** Share of functions that throw. */
   readonly throwing: number;
+  /** The kinds of work, each as often as it is drawn. */
+  readonly works: readonly [WorkKind, ...WorkKind[]];
+  /** Share of functions that read `signal`. */
+  readonly listening: number;
+  /** How many steps a function with steps has, and the share of them that can be reconciled. */
+  readonly steps: number;
+  readonly reconcilable: number;
+  /** Share of calls that have a limit to their run. */
+  readonly limited: number;
+  /** Undefined: the default, which is the lease of the call. */
+  readonly settleAfterMs: number | undefined;
+  /** How long the provider may still receive a request: shorter than it is waited before it is asked. */
+  readonly providerLateMs: number;
   readonly faults: Faults;
 }
 
 const RATE_MAX = 0.25;
+/** Part of the time before the provider is asked. The rest covers a store's clock of whole milliseconds. */
+const LATE_SHARE = 0.9;
+
+/**
+ * A call without steps has effects of which the log of steps shows nothing. So the calls of a key have steps
+ * all, or none.
+ */
+const WORKS: readonly [Plan["works"], ...Plan["works"][]] = [
+  ["waits"],
+  ["waits"],
+  ["waits"],
+  ["calls"],
+  ["steps"],
+  ["steps"],
+  ["steps"],
+  ["transacts"],
+  ["transacts", "waits"],
+  ["waits", "calls", "transacts"],
+];
 
 /** Draws a world: which faults there are at all differs from world to world, not only how many. */
 export function drawPlan(dice: Dice): Plan {
   const leaseMs = dice.pick([100, 150, 400]);
   const storeTimeoutMs = dice.pick([20, 60, 200, 500]);
   const isLong = dice.chance(0.3);
+  const works = dice.pick(WORKS);
+  const settleAfterMs = dice.chance(0.5) ? dice.pick([0.5, 1, 2]) * leaseMs : undefined;
   return {
     leaseMs,
     storeTimeoutMs,
@@ -66,6 +127,13 @@ export function drawPlan(dice: Dice): Plan {
       : dice.between(1, 8) * leaseMs,
     atLeastOnce: dice.pick([0, 0, 0.5, 1]),
     throwing: dice.pick([0, 0.15, 0.4]),
+    works,
+    listening: dice.pick([0, 0.3, 0.8]),
+    steps: dice.whole(1, 3),
+    reconcilable: dice.pick([0, 0.5, 1, 1]),
+    limited: dice.pick([0, 0.1, 0.4]),
+    settleAfterMs,
+    providerLateMs: LATE_SHARE * (settleAfterMs ?? leaseMs) - 2,
     faults: drawFaults(dice),
   };
 }
@@ -90,5 +158,7 @@ function drawFaults(dice: Dice): Faults {
     clockSteps: dice.chance(0.6) ? 0 : times(3),
     closings: dice.chance(0.6) ? 0 : times(1),
     drift: dice.chance(0.7) ? 0 : dice.between(0.01, 0.1),
+    provider: { lost: share(), late: share(0.5), unanswered: share(0.5), doubtful: share() },
+    database: { cut: share(0.1), deadlock: share(0.1), commitLost: share(0.5) },
   };
 }

@@ -1,6 +1,8 @@
 import { batchedStore, createEngine, type Engine, type Runtime, type Store } from "@idemkit/engine";
 import { EVENT_NAMES } from "../../../packages/engine/src/events.ts";
+import { transactOn } from "./database.ts";
 import { wire } from "./network.ts";
+import { recordOf } from "./server.ts";
 import type { World } from "./world.ts";
 
 /** One simulated process: its own clock, timers, owners and engine, and its own line to the store. */
@@ -36,8 +38,12 @@ export class Process {
         return minted;
       },
       random: () => dice.fraction(),
+      warn: (message) => {
+        throw new Error(message);
+      },
     };
-    const store = wire(world, this, this.name);
+    const wired = wire(world, this, this.name);
+    const store = world.hasTransactions ? { ...wired, transact: transactOn(world, this) } : wired;
     const { leaseMs, storeTimeoutMs } = plan;
     this.engine = createEngine({ store, runtime: this.runtime, leaseMs, storeTimeoutMs });
     this.front = batchedStore(wire(world, this, `${this.name}'s front`), this.runtime);
@@ -105,6 +111,7 @@ export class Process {
   }
 
   #listen(): void {
+    const world = this.#world;
     for (const name of EVENT_NAMES) {
       this.engine.on(name, (event) => {
         if (!this.isUp) return;
@@ -112,7 +119,15 @@ export class Process {
         const text = JSON.stringify(event, (_key, value: unknown) =>
           value instanceof Error ? value.message : value,
         );
-        this.#world.note({ kind: "heard", process: this.name, text: `${name} ${text}` });
+        const { digest, token } = event as { readonly digest: string; readonly token?: number };
+        const stored = world.server.records.get(digest);
+        const of = stored !== undefined && token !== undefined;
+        const about = {
+          process: this.name,
+          name,
+          ...(of && { record: recordOf(stored.id), token }),
+        };
+        world.note({ kind: "heard", ...about, text: `${name} ${text}` });
       });
     }
   }

@@ -3,6 +3,7 @@ import { toldBy } from "./calls.ts";
 import { Dice } from "./dice.ts";
 import { drawPlan, type Faults, type Plan } from "./plan.ts";
 import { Process } from "./process.ts";
+import { Provider } from "./provider.ts";
 import { Server } from "./server.ts";
 import { Timeline } from "./timeline.ts";
 
@@ -21,6 +22,8 @@ const CALM: Faults = {
   clockSteps: 0,
   closings: 0,
   drift: 0,
+  provider: { lost: 0, late: 0, unanswered: 0, doubtful: 0 },
+  database: { cut: 0, deadlock: 0, commitLost: 0 },
 };
 
 /** Everything of one seed: its time, its chance, its store, its processes, and what happened. */
@@ -29,6 +32,7 @@ export class World {
   readonly dice: Dice;
   readonly plan: Plan;
   readonly server: Server;
+  readonly provider: Provider;
   readonly processes: Process[] = [];
   readonly #happenings: Happening[] = [];
   /** The faults that are possible now. */
@@ -44,17 +48,25 @@ export class World {
     this.plan = drawPlan(this.dice);
     this.faults = this.plan.faults;
     this.server = new Server(this);
+    this.provider = new Provider(this);
   }
 
   get history(): History {
-    const { drift, clockSteps } = this.plan.faults;
+    const { drift, clockSteps, pauses } = this.plan.faults;
+    const areClocksTrue = drift === 0 && clockSteps === 0;
     return {
       terms: {
-        areClocksTrue: drift === 0 && clockSteps === 0,
+        areClocksTrue,
+        areRequestsBounded: areClocksTrue && pauses === 0,
         closeBoundMs: 2 * this.plan.storeTimeoutMs,
       },
       happenings: this.#happenings,
     };
+  }
+
+  /** Whether its database has transactions. */
+  get hasTransactions(): boolean {
+    return this.plan.works.includes("transacts");
   }
 
   note(event: Event): void {
@@ -100,9 +112,11 @@ export class World {
     record: string,
     how: string,
     act: () => Promise<unknown>,
+    overrules?: "succeeded" | "failed",
   ): Promise<void> {
     const call = this.nextCall();
-    const about = { process: process.name, record, payload: "", takesOver: false, how };
+    const asked = { how, ...(overrules !== undefined && { overrules }) };
+    const about = { process: process.name, record, payload: "", takesOver: false, ...asked };
     this.note({ kind: "call", call, ...about });
     const told = await act().then((answer) => ({ as: "done", answer }) as const, toldBy);
     if (process.isUp) this.note({ kind: "told", call, told });

@@ -1,6 +1,6 @@
 import type { Attempt, Database } from "../queries.ts";
 import { onConnection, type PgPool, pgDatabase, pgWithin } from "./pg.ts";
-import { type PostgresJs, postgresJsDatabase, postgresJsWithin } from "./postgres-js.ts";
+import { type PostgresJs, postgresJsDatabase, postgresJsWithin, transact } from "./postgres-js.ts";
 
 /** A drizzle database on one of the drivers. */
 export interface DrizzleDatabase {
@@ -37,8 +37,10 @@ export function drizzleDatabase(db: DrizzleDatabase): Database {
         return await work(queries, tx, attempt);
       };
       const config = isolation === undefined ? undefined : { isolationLevel: isolation };
-      const transacting = db as unknown as Transacting;
-      if (!isPg) return (await transacting.transaction(begun, config)) as never;
+      if (!isPg) {
+        const begin = (inside: never) => transact(db.$client as PostgresJs, "", inside);
+        return (await sessionOn(db, { begin }).transaction(begun, config)) as never;
+      }
       return await onConnection(db.$client as PgPool, async (client) => {
         return (await sessionOn(db, client).transaction(begun, config)) as never;
       });
@@ -47,8 +49,9 @@ export function drizzleDatabase(db: DrizzleDatabase): Database {
 }
 
 /**
- * Drizzle's session on a connection that we have taken out of the pool. Left to itself it gives back none
- * whose BEGIN has failed, and nobody hears a connection that is lost at COMMIT, which ends the process.
+ * Drizzle's session on another client. On pg that is a connection which we have taken out of the pool: drizzle
+ * gives back none whose BEGIN has failed, and does not listen to the error of one that is lost at COMMIT, which
+ * ends the process. On postgres.js it is one whose transactions survive the loss of their connection.
  */
 function sessionOn(db: DrizzleDatabase, client: unknown): Transacting {
   const { session } = db as { readonly session?: object };

@@ -20,7 +20,7 @@ export interface PgConnection extends PgQueryable {
 /** A `Pool` of node-postgres. */
 export interface PgPool extends PgQueryable {
   readonly totalCount: number;
-  connect(): Promise<PgConnection>;
+  connect(callback: (error: Error | undefined, client?: PgConnection) => void): unknown;
 }
 
 const IN_FAILED_TRANSACTION = "25P02";
@@ -54,12 +54,9 @@ export async function onConnection<T>(
   pool: PgPool,
   work: (client: PgConnection, queries: Queries) => Promise<T>,
 ): Promise<T> {
-  const client = await pool.connect();
+  const client = await connect(pool);
   const queries = runOn(client);
   let isBroken = false;
-  // The statement under way rejects as well; without a listener the process would end.
-  const ignore = () => undefined;
-  client.on("error", ignore);
   try {
     return await work(client, queries);
   } catch (error) {
@@ -69,6 +66,23 @@ export async function onConnection<T>(
     client.removeListener("error", ignore);
     client.release(isBroken);
   }
+}
+
+/** The statement under way rejects as well; without a listener the process would end. */
+const ignore = () => undefined;
+
+/**
+ * Takes a connection out of the pool and listens to its errors. The listener is added in the callback, and not
+ * after an `await`: the chunk in which the server accepts a connection can also hold the FATAL that ends it.
+ */
+function connect(pool: PgPool): Promise<PgConnection> {
+  return new Promise((resolve, reject) => {
+    pool.connect((error, client) => {
+      if (client === undefined) return reject(error);
+      client.on("error", ignore);
+      resolve(client);
+    });
+  });
 }
 
 async function attempt<T>(queries: Queries, work: () => Promise<T>): Promise<T> {

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import type { Attempt, Database, Queries, TextRow } from "../queries.ts";
 
 interface PostgresJsQueryable {
@@ -25,18 +26,78 @@ export function postgresJsDatabase(sql: PostgresJs): Database {
       { isolation, settings }: { readonly isolation?: string; readonly settings?: string },
     ) => {
       const options = isolation === undefined ? "" : `isolation level ${isolation}`;
-      const begun = async (inner: PostgresJsQueryable) => {
+      const begun = async (inner: PostgresJsTransaction) => {
         const queries = runOn(inner);
         if (settings !== undefined) await queries.run(settings, []);
         // It remembers each query that has failed, but for those on a savepoint of its own.
-        const attempt: Attempt = async (attempted) =>
-          (await (inner as PostgresJsTransaction).savepoint(attempted)) as never;
+        const attempt: Attempt = async (attempted) => (await inner.savepoint(attempted)) as never;
         return await work(queries, inner, attempt);
       };
-      return (await sql.begin(options, begun)) as T;
+      return (await transact(sql, options, begun)) as T;
     },
     within: postgresJsWithin,
   };
+}
+
+type Work = (inner: PostgresJsTransaction) => Promise<unknown>;
+
+/** What sends statements, of all that a transaction of postgres.js has. */
+const SENDING: ReadonlySet<unknown> = new Set(["unsafe", "savepoint", "notify", "file"]);
+
+/**
+ * Begins, works and commits or rolls back as `sql.begin` does, and keeps the process alive when the connection is
+ * lost. postgres.js 3.4.9 writes a statement on a lost connection to `null`, outside of every promise, and so it
+ * does with its own ROLLBACK. Once the transaction is over, nothing is sent in it any more, and the driver never
+ * learns how the work has ended.
+ */
+export async function transact(sql: PostgresJs, options: string, work: Work): Promise<unknown> {
+  let isOver = false;
+  const refuseLate = () => {
+    if (isOver)
+      throw new Error("The transaction is over: it has ended, or its connection was lost.");
+  };
+  const run = async (inner: PostgresJsTransaction, inside: Work): Promise<unknown> => {
+    try {
+      const made: unknown = inside(guarded(inner, refuseLate, run));
+      return await (Array.isArray(made) ? Promise.all(made) : made);
+    } finally {
+      // A lost connection rejects the statement first, and the transaction later in the same turn.
+      await turn();
+      if (isOver) await new Promise<never>(() => undefined);
+    }
+  };
+  try {
+    return await sql.begin(options, (inner) => run(inner as PostgresJsTransaction, work));
+  } finally {
+    isOver = true;
+  }
+}
+
+/** The transaction as its users know it, with a check before each statement. */
+function guarded(
+  inner: PostgresJsTransaction,
+  check: () => void,
+  run: (nested: PostgresJsTransaction, inside: Work) => Promise<unknown>,
+): PostgresJsTransaction {
+  return new Proxy(inner, {
+    apply: (target, self, given) => {
+      check();
+      return Reflect.apply(target as never, self, given);
+    },
+    get: (target, name) => {
+      const value: unknown = Reflect.get(target, name);
+      if (!SENDING.has(name)) return value;
+      return (...given: unknown[]) => {
+        check();
+        const inside = given.at(-1);
+        // The savepoint's function is the last argument; before it there may be a name.
+        if (name === "savepoint" && typeof inside === "function") {
+          given[given.length - 1] = (nested: PostgresJsTransaction) => run(nested, inside as Work);
+        }
+        return Reflect.apply(value as never, target, given);
+      };
+    },
+  });
 }
 
 /** @throws TypeError where it is no transaction */

@@ -1,0 +1,2 @@
+/** What the functions of simulated callers throw. */
+export class Declined extends Error {}
