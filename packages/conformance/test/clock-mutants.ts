@@ -7,6 +7,7 @@ import {
   ruled,
   sound,
   storeNow,
+  storing,
   wrapped,
 } from "./breaking.ts";
 
@@ -175,7 +176,59 @@ const purgeMutants: readonly Mutant[] = [
   ),
 ];
 
+/** Takes every time to be over a moment too early, for one operation. */
+const early = (operation: string): Mutant =>
+  ruled(
+    `is a second early to ${operation}`,
+    "time.early",
+    operation,
+    (record, name, given, nowMs) => sound(record, name, given, nowMs + 1_000),
+  );
+
+const inSeconds = (ms: number) => Math.floor(ms / 1_000) * 1_000;
+
+const preciseMutants: readonly Mutant[] = [
+  ...["purge", "read"].map(early),
+  ruled("takes over a second early", "time.early", "claim", (record, name, given, nowMs) =>
+    sound(record && { ...record, leaseEndsAt: record.leaseEndsAt - 1_000 }, name, given, nowMs),
+  ),
+  ruled(
+    "waits a second less before a take-over",
+    "time.early",
+    "claim",
+    (record, name, given, nowMs) => {
+      const takeOverAfterMs = Math.max(0, (given.takeOverAfterMs ?? 0) - 1_000);
+      return sound(record, name, { ...given, takeOverAfterMs }, nowMs);
+    },
+  ),
+  ruled("lets outcomes expire a second early", "time.early", "claim", (record, ...rest) =>
+    sound(record && { ...record, expiresAt: record.expiresAt - 1_000 }, ...rest),
+  ),
+  ruled("overrules the last second of a lease", "time.early", "complete", (record, ...rest) =>
+    sound(record && { ...record, leaseEndsAt: record.leaseEndsAt - 1_000 }, ...rest),
+  ),
+  ruled(
+    "keeps the ends of leases in seconds",
+    "time.precise",
+    "claim",
+    storing(({ leaseEndsAt }) => ({ leaseEndsAt: inSeconds(leaseEndsAt) })),
+  ),
+  ruled(
+    "keeps expiry in seconds",
+    "time.precise",
+    "claim",
+    storing(({ expiresAt }) => ({ expiresAt: inSeconds(expiresAt) })),
+  ),
+  ruled(
+    "rounds leases up to seconds",
+    "time.precise",
+    "claim",
+    storing(({ leaseEndsAt }) => ({ leaseEndsAt: inSeconds(leaseEndsAt) + 1_000 })),
+  ),
+];
+
 export const clockMutants: readonly Mutant[] = [
+  ...preciseMutants,
   ...clientMutants,
   slowTokens(HOUR_MS, "values.tokens"),
   slowTokens(1_000, "token.handles"),

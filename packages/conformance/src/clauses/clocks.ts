@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import {
   assertAbout,
   type Bench,
+  claimedList,
   clause,
   LEASE_MS,
   listed,
@@ -11,6 +12,14 @@ import {
 
 /** More than each duration of these clauses: a time by the wrong clock is wrong by far. */
 const WRONG_BY_MS = 3_600_000;
+
+/** How long before its end a time is looked at, and how far clocks may be apart in rounding. */
+const MARGIN_MS = 1_000;
+const ROUNDING_MS = 50;
+/** A try counts only if it took less than the margin. */
+const TRIES_MAX = 10;
+/** Durations that differ by fractions of a second: storage in whole seconds cannot keep them all. */
+const FRACTIONS_MS = [0, 125, 250, 375, 500, 625, 750, 875] as const;
 
 /** Makes one call while the client's clock is wrong. */
 type Wrongly = <T>(call: () => Promise<T>) => Promise<T>;
@@ -123,6 +132,31 @@ async function checkExpired(bench: Bench, wrongly: Wrongly): Promise<void> {
   }
 }
 
+/** Lets a lease, a wait before a take-over and a retention come to a moment before their ends. */
+async function checkShortlyBefore(bench: Bench): Promise<() => void> {
+  const [running, waiting, done] = bench.subjects(3) as [Subject, Subject, Subject];
+  const passedMs = 2 * LEASE_MS;
+  const endMs = passedMs + MARGIN_MS;
+  const { owner } = await running.claimed({ leaseMs: endMs });
+  await waiting.claimed({ leaseMs: LEASE_MS });
+  await done.complete((await done.claimed({ retentionMs: endMs })).owner);
+  await bench.elapse(passedMs);
+  const taken = await running.claim({ takeOver: true });
+  const isSettled = await running.complete(owner, { ifLapsed: true });
+  const takeOverAfterMs = endMs - LEASE_MS;
+  const tooEarly = await waiting.claim({ takeOver: true, takeOverAfterMs });
+  await bench.second.purge(1_000);
+  const replay = await done.claim();
+  const view = await running.view();
+  return () => {
+    assert.equal(taken.outcome, "in-progress", "a lease that ends in a moment");
+    assert.equal(isSettled, false, "a lease that ends in a moment is not overruled");
+    assert.equal(view.state, "in-progress", "a lease that ends in a moment, as read");
+    assert.equal(tooEarly.outcome, "lapsed", "a take-over that has to wait for a moment");
+    assert.equal(replay.outcome, "completed", "an outcome that expires in a moment");
+  };
+}
+
 export const clockClauses = [
   clause("time.client-clock", "a client's clock decides nothing", async (bench) => {
     for (const aheadMs of bench.usesDate ? [0] : [WRONG_BY_MS, -WRONG_BY_MS]) {
@@ -132,6 +166,39 @@ export const clockClauses = [
       await checkOutcome(bench, wrongly);
       await checkReleased(bench, wrongly);
       await checkExpired(bench, wrongly);
+    }
+  }),
+
+  clause("time.precise", "durations are kept to the millisecond", async (bench) => {
+    const cases = FRACTIONS_MS.map((ms) => {
+      return { subject: bench.subject(), leaseMs: LEASE_MS + ms, retentionMs: RETENTION_MS + ms };
+    });
+    const startedMs = performance.now();
+    const requests = cases.map(({ subject, ...given }) => subject.request(given));
+    const claims = await claimedList(bench.first, requests);
+    const ids = claims.map(({ id }) => id);
+    const running = await bench.second.read(ids);
+    const tookMs = performance.now() - startedMs;
+    const outcome = { status: "succeeded", body: "body" } as const;
+    await bench.first.complete(claims.map((claim) => ({ ...claim, ...outcome })));
+    const done = await bench.second.read(ids);
+    for (const [index, { leaseMs, retentionMs }] of cases.entries()) {
+      const { leaseRemainingMs = 0, createdAt = 0 } = running[index] ?? {};
+      const shortBy = leaseMs - leaseRemainingMs;
+      const isRight = shortBy >= -ROUNDING_MS && shortBy <= tookMs + ROUNDING_MS;
+      assert.ok(isRight, `a lease of ${leaseMs} ms is shown as ${leaseRemainingMs} ms`);
+      const livesMs = (done[index]?.expiresAt ?? 0) - createdAt;
+      const isKept = Math.abs(livesMs - retentionMs) <= ROUNDING_MS;
+      assert.ok(isKept, `a retention of ${retentionMs} ms is kept as ${livesMs} ms`);
+    }
+  }),
+
+  clause("time.early", "no time is over a moment too early", async (bench) => {
+    for (let tried = 0; tried < TRIES_MAX; tried += 1) {
+      const startedMs = performance.now();
+      const check = await checkShortlyBefore(bench);
+      // On a slow machine the moment itself has passed.
+      if (performance.now() - startedMs < MARGIN_MS - ROUNDING_MS) return check();
     }
   }),
 ];
