@@ -22,6 +22,9 @@ const varbinary = customType<{ data: Buffer; config: { readonly length: number }
  * idemkit's records as a drizzle table, for schemas that drizzle-kit manages and for reading them
  * next to an application's own tables. Only the store writes to it. Times are epoch milliseconds on
  * the server's clock. The table has to be InnoDB with utf8mb4.
+ *
+ * `drizzle-kit push` drops idemkit's tables unless the schema exports this one, or `tablesFilter: ["!idemkit_*"]`
+ * leaves them out. Without the filter it drops `idemkit_migrations` in any case.
  */
 export const idemkitRecords = mysqlTable(
   "idemkit_records",

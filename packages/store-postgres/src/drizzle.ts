@@ -6,6 +6,9 @@ const epochMs = (name: string) => bigint(name, { mode: "number" });
  * idemkit's records as a drizzle table, for schemas that drizzle-kit manages and for reading them
  * next to an application's own tables. Only the store writes to it. Times are epoch milliseconds on
  * the server's clock.
+ *
+ * `drizzle-kit push` drops idemkit's tables unless the schema exports this one, or `tablesFilter: ["!idemkit_*"]`
+ * leaves them out. Without the filter it drops `idemkit_migrations` in any case.
  */
 export const idemkitRecords = pgTable(
   "idemkit_records",

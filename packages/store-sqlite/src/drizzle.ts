@@ -3,6 +3,9 @@ import { blob, index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core
 /**
  * idemkit's records as a drizzle table, for schemas that drizzle-kit manages and for reading them
  * next to an application's own tables. Only the store writes to it.
+ *
+ * `drizzle-kit push` drops idemkit's tables unless the schema exports this one, or `tablesFilter: ["!idemkit_*"]`
+ * leaves them out. Without the filter it drops `idemkit_migrations` in any case, and makes this table anew.
  */
 export const idemkitRecords = sqliteTable(
   "idemkit_records",
