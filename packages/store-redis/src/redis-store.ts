@@ -23,8 +23,11 @@ import { Script } from "./script.ts";
 import * as scripts from "./scripts.ts";
 
 const CLAIM = new Script(scripts.CLAIM);
+const CLAIM_CONFIRMED = new Script(scripts.CLAIM_CONFIRMED);
 const RENEW = new Script(scripts.RENEW);
+const RENEW_CONFIRMED = new Script(scripts.RENEW_CONFIRMED);
 const COMPLETE = new Script(scripts.COMPLETE);
+const COMPLETE_CONFIRMED = new Script(scripts.COMPLETE_CONFIRMED);
 const RELEASE = new Script(scripts.RELEASE);
 const REMOVE = new Script(scripts.REMOVE);
 const READ = new Script(scripts.READ);
@@ -89,20 +92,22 @@ class ScriptedStore implements RedisStore {
     const verdicts = await all(renewals, async ({ id, owner, token, leaseMs = "", checkpoint }) => {
       const { revision = "", value = "" } = checkpoint ?? {};
       // A lease that a failover shortens does no harm, but a step that it forgets would run again.
-      const needsReplicas = this.#replicas !== undefined && checkpoint !== undefined;
-      const values = [owner, token, leaseMs, revision, value, flag(needsReplicas)];
-      return readVerdict(await this.#run(RENEW, id, values), "renew", id.digest, token);
+      const isConfirmed = this.#replicas !== undefined && checkpoint !== undefined;
+      const script = isConfirmed ? RENEW_CONFIRMED : RENEW;
+      const answer = await this.#run(script, id, [owner, token, leaseMs, revision, value]);
+      return readVerdict(answer, "renew", id.digest, token);
     });
     await this.#replicas?.confirm(historiesOf(verdicts));
     return verdicts.map(({ isDone }) => isDone);
   }
 
   async complete(completions: readonly Completion[]): Promise<readonly boolean[]> {
+    const script = this.#replicas === undefined ? COMPLETE : COMPLETE_CONFIRMED;
     const verdicts = await all(completions, async (completion) => {
       const { id, owner, token, status, body, note, retentionMs = 0 } = completion;
       const { ifLapsed = false } = completion;
       const values = [owner, token, status, body, optional(note), retentionMs, flag(ifLapsed)];
-      const answer = await this.#run(COMPLETE, id, [...values, flag(this.#replicas !== undefined)]);
+      const answer = await this.#run(script, id, values);
       return readVerdict(answer, "complete", id.digest, token);
     });
     if (this.#replicas !== undefined) {
@@ -165,8 +170,8 @@ class ScriptedStore implements RedisStore {
     const { takeOver, takeOverAfterMs = 0 } = request;
     const takeOverValue = takeOver ? takeOverAfterMs : "";
     const values = [owner, fingerprint, leaseMs, retentionMs, takeOverValue, optional(checkpoint)];
-    const needsReplicas = flag(this.#replicas !== undefined);
-    return this.#run(CLAIM, id, [...values, id.scope, id.key, needsReplicas]);
+    const script = this.#replicas === undefined ? CLAIM : CLAIM_CONFIRMED;
+    return this.#run(script, id, [...values, id.scope, id.key]);
   }
 
   async #claimConfirmed(

@@ -1,6 +1,6 @@
 import type { OpenState } from "@idemkit/engine";
 import { keyPrefixOf, nodesOf, type RedisClient } from "./client.ts";
-import { DIGEST_LENGTH, HEADER_LENGTH } from "./scripts.ts";
+import { DIGEST_LENGTH, HEADER_LENGTH } from "./prelude.ts";
 
 const KEYS_PER_STEP = 1_000;
 
