@@ -1,5 +1,6 @@
 import { answerBugs } from "./answers.ts";
 import type { Bug } from "./bug.ts";
+import { decisionBugs } from "./decisions.ts";
 import { fenceBugs } from "./fences.ts";
 import { frontBugs } from "./front.ts";
 import { recordBugs } from "./records.ts";
@@ -13,5 +14,6 @@ export const bugs: readonly Bug[] = [
   ...frontBugs,
   ...answerBugs,
   ...runBugs,
+  ...decisionBugs,
   ...transactionBugs,
 ];

@@ -69,6 +69,7 @@ export class CallLedger {
     expect(isMine, "I2", "a function ran without a claim that was granted to its process");
     if (grant === undefined) return;
     grant.runs += 1;
+    expect(!grant.isAborted, "F4", "a function started after its claim was aborted");
     expect(grant.runs === 1, "I11", "two functions ran under one claim");
     expect(attempt === grant.attempt, "I10", "a function was told another attempt than it is");
     this.#checkFingerprint(grant, expect);
@@ -112,8 +113,10 @@ export class CallLedger {
     if (event.as === "begun") {
       effects.begin(grant.life, event.step, grant.token, this.call.takesOver);
     }
+    const hasFailed = event.as === "threw" && !run.isAborted;
     // A step that throws undisturbed has not happened, as its function says.
-    if (event.as === "threw" && !run.isAborted) effects.allow(grant.life, event.step);
+    if (hasFailed) effects.allow(grant.life, event.step);
+    if (hasFailed || event.as === "returned") effects.end(grant.life, event.step, grant.token);
   }
 
   tell(told: Told, at: number, expect: Expect): void {

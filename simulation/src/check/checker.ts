@@ -164,6 +164,7 @@ class Checker {
   #follow(event: RunEvent, atMs: number): void {
     const ledger = this.#calls.get(event.call);
     if (ledger === undefined) return;
+    this.#checkDoubt(event, ledger);
     ledger.follow(event, this.#expect);
     const record = this.#record(ledger.call.record);
     const { areClocksTrue, areRequestsBounded } = this.#terms;
@@ -191,6 +192,14 @@ class Checker {
     if (isWhole) record.openRuns = 0;
     // Where a request can be late without a limit, who asks can be told too soon that there is none.
     if (!areRequestsBounded) record.effects.allow(grant.life, isWhole ? undefined : event.step);
+  }
+
+  /** A step that has failed is in doubt only where the store could not be told. */
+  #checkDoubt(event: RunEvent, { call, function: run, grant }: CallLedger): void {
+    if (event.kind !== "step" || event.code !== "OUTCOME_UNKNOWN" || grant === undefined) return;
+    const isOpen = this.#record(call.record).effects.isOpen(grant.life, event.step);
+    const isKnown = isOpen || run.doubts(event.step) || !this.#calm.isCalm;
+    this.#expect(isKnown, "I7", "a step was called in doubt that had ended");
   }
 
   /** What open calls may have learnt of a record. */
@@ -225,6 +234,8 @@ class Checker {
 
   /** The engine of the process has aborted a run, or all that it still has. */
   #abort(process: string, of?: { readonly record?: string; readonly token?: number }): void {
+    const aborted = of?.record && this.#record(of.record).grants.get(of.token ?? 0);
+    if (aborted) aborted.isAborted = true;
     for (const { call, function: run, grant } of this.#calls.values()) {
       if (call.process !== process || grant === undefined || run.ended !== undefined) continue;
       const isMeant = call.record === of?.record && grant.token === of.token;

@@ -5,8 +5,9 @@ interface Effect {
   booked: number;
   /** How many repetitions were decided: by a throw, a finding, or an operator. */
   allowed: number;
-  /** The tokens under which it was begun. */
+  /** The tokens under which it was begun, and those of which it has not ended. */
   readonly begun: Set<number>;
+  readonly open: Set<number>;
   /** Whether it was run again by a call that may rerun. */
   isRerun: boolean;
 }
@@ -20,6 +21,17 @@ export class Effects {
     const effect = this.#of(life, step);
     effect.isRerun ||= reruns && effect.begun.size > 0 && !effect.begun.has(token);
     effect.begun.add(token);
+    effect.open.add(token);
+  }
+
+  /** It has returned, or thrown undisturbed. */
+  end(life: number, step: string, token: number): void {
+    this.#of(life, step).open.delete(token);
+  }
+
+  /** Whether it was begun and has not ended. */
+  isOpen(life: number, step: string): boolean {
+    return this.#of(life, step).open.size > 0;
   }
 
   /** One more is decided; of every step where none is named. */
@@ -43,7 +55,13 @@ export class Effects {
   #of(life: number, step: string): Effect {
     const key = `${life} ${step}`;
     const effect = this.#effects.get(key) ?? {
-      ...{ booked: 0, allowed: 0, begun: new Set<number>(), isRerun: false },
+      ...{
+        booked: 0,
+        allowed: 0,
+        begun: new Set<number>(),
+        open: new Set<number>(),
+        isRerun: false,
+      },
     };
     this.#effects.set(key, effect);
     return effect;

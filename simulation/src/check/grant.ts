@@ -22,6 +22,8 @@ export interface Grant {
   run: RunLedger | undefined;
   /** Whether it was found out that an earlier run had happened. */
   isFoundHappened: boolean;
+  /** Whether its engine has reported that it was aborted. */
+  isAborted: boolean;
   payload: string | undefined;
   /** Whether its caller, or an operator, decided that it may be given back. */
   isReleaseDecided: boolean;
@@ -59,6 +61,7 @@ export function grantOf(
     runs: 0,
     run: undefined,
     isFoundHappened: false,
+    isAborted: false,
     payload: undefined,
     isReleaseDecided: false,
     isOverruled: false,

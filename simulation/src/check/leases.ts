@@ -2,6 +2,7 @@ import type { Applied, History } from "../history.ts";
 import type { Calm } from "./calm.ts";
 import type { Expect } from "./invariants.ts";
 import type { RecordLedger } from "./record-ledger.ts";
+import type { RunLedger } from "./run-ledger.ts";
 
 type Claiming = Extract<Applied, { operation: "claim" }>;
 type Renewing = Extract<Applied, { operation: "renew" }>;
@@ -44,13 +45,23 @@ export class Leases {
     if (!answer || holder === undefined || holder.token !== given.token) return;
     const { leaseMs } = given;
     const { run } = holder;
-    if (!this.#calm.isCalmButClosing || leaseMs === undefined || run === undefined) return;
+    if (leaseMs === undefined || run === undefined) return;
+    const byMs = storeMs + leaseMs - holder.leaseEndsAtMs;
+    // However late a renewal comes, it is for as long as all of them.
+    const isShortened = leaseMs > 0 && byMs < -1 && this.#terms.areClocksTrue;
+    this.#expect(!isShortened, "F4", "a lease was shortened");
+    if (leaseMs === 0) this.#checkLeftOpen(run);
+    if (!this.#calm.isCalmButClosing) return;
     const isRevived = leaseMs > 0 && message > (holder.givenUpBy ?? message);
     this.#expect(!isRevived, "I12", "a claim was renewed after it was given up");
-    const byMs = storeMs + leaseMs - holder.leaseEndsAtMs;
-    this.#expect(!run.isCut || byMs > -HOPS_MS, "F4", "a lease was shortened after an abort");
     const limitMs = run.call.maxRunMs ?? Number.POSITIVE_INFINITY;
     const untilMs = (run.startedAtMs ?? atMs) + limitMs + this.#terms.closeBoundMs;
     this.#expect(atMs <= untilMs || byMs < HOPS_MS, "F4", "a run that is too long was prolonged");
+  }
+
+  /** What its function has decided is not left open. */
+  #checkLeftOpen({ ended, isAborted, isInDoubt }: RunLedger): void {
+    if (ended === undefined || ended.end === "release" || !this.#calm.isCalm) return;
+    this.#expect(isAborted || isInDoubt, "I9", "an outcome that was decided was left open");
   }
 }

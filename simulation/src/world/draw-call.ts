@@ -33,6 +33,8 @@ export interface Work {
   readonly durationMs: number;
   /** Whether the provider's silence is waited for without a limit. */
   readonly mayHang: boolean;
+  /** Whether it ends without waiting for its last steps. */
+  readonly isHasty: boolean;
   readonly listening: Listening;
   /** Steps that run side by side stand in one group. */
   readonly steps: readonly (readonly StepPlan[])[];
@@ -65,6 +67,9 @@ export interface CallPlan {
   readonly leavesAfterMs: number | undefined;
 }
 
+/** As the engine has it. */
+const MAX_RUN_MS_MIN = 100;
+
 export const ENDS = { record: "fail", release: "release", hold: "hold" } as const;
 
 export function drawCall(dice: Dice, plan: Plan): CallPlan {
@@ -95,7 +100,7 @@ export function drawCall(dice: Dice, plan: Plan): CallPlan {
       onDuplicate: dice.chance(0.5) ? "reject" : { waitMs: dice.whole(1, 4 * plan.leaseMs) },
       leaseMs,
       ...(settleAfterMs !== undefined && { settleAfterMs }),
-      ...(isLimited && { maxRunMs: Math.ceil(dice.between(1, 4) * plan.leaseMs) }),
+      ...(isLimited && { maxRunMs: drawMaxRun(dice, plan) }),
       replayMs: Math.ceil(10 * (leaseMs + plan.storeTimeoutMs) * dice.between(1, 1.3)),
     },
     reruns: onLapsed === "rerun" || (isUsual && !asksFirst && isRerunning),
@@ -132,6 +137,7 @@ function drawWork(dice: Dice, plan: Plan): Work {
     kind,
     durationMs: drawDuration(dice, plan),
     mayHang: callsProvider && dice.chance(0.2),
+    isHasty: dice.chance(0.1),
     listening: dice.chance(plan.listening)
       ? dice.pick<Listening>(["throws the reason", "throws an error of its own", "goes on"])
       : "never reads it",
@@ -160,6 +166,10 @@ function drawSteps(dice: Dice, plan: Plan): readonly (readonly StepPlan[])[] {
     else groups.push([step]);
   }
   return groups;
+}
+
+function drawMaxRun(dice: Dice, { leaseMs }: Plan): number {
+  return Math.max(MAX_RUN_MS_MIN, Math.ceil(dice.between(0.3, 4) * leaseMs));
 }
 
 function drawDuration(dice: Dice, plan: Plan): number {

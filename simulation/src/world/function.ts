@@ -119,8 +119,10 @@ export class SimulatedFunction {
     const run = world.nextRun();
     world.note({ kind: "works", call, token, attempt });
     try {
-      for (let row = 0; row < rows; row += 1) await tx.insert(call, { run, of: rows });
-      if (durationMs > 0) await ear.until(() => process.pass(durationMs / 3));
+      for (let row = 0; row < rows; row += 1) {
+        await tx.insert(call, { run, of: rows });
+        if (durationMs > 0) await ear.until(() => process.pass(durationMs / (rows + 1)));
+      }
       const result = this.#result(run);
       this.#throwIfPlanned(result);
       world.note({ kind: "worked", call, hasThrown: false, said: textOf(result) });

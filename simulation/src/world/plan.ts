@@ -108,6 +108,8 @@ export function drawPlan(dice: Dice): Plan {
   const storeTimeoutMs = dice.pick([20, 60, 200, 500]);
   const isLong = dice.chance(0.3);
   const works = dice.pick(WORKS);
+  // Where there are effects outside, more happens that an operator has to decide about.
+  const hasProvider = works.includes("steps") || works.includes("calls");
   const settleAfterMs = dice.chance(0.5) ? dice.pick([0.5, 1, 2]) * leaseMs : undefined;
   return {
     leaseMs,
@@ -117,7 +119,7 @@ export function drawPlan(dice: Dice): Plan {
     keys: dice.chance(0.3) ? ["k1", "k2"] : ["k1"],
     payloads: dice.chance(0.3) ? 2 : 1,
     calls: dice.whole(3, 10),
-    settles: dice.chance(0.35) ? dice.whole(1, 3) : 0,
+    settles: dice.chance(hasProvider ? 0.6 : 0.35) ? dice.whole(1, 3) : 0,
     removals: dice.chance(0.1) ? 1 : 0,
     purges: isLong ? dice.whole(0, 4) : dice.whole(0, 1),
     progressSteps: dice.chance(0.25) ? dice.whole(2, 6) : 0,
@@ -134,11 +136,12 @@ export function drawPlan(dice: Dice): Plan {
     limited: dice.pick([0, 0.1, 0.4]),
     settleAfterMs,
     providerLateMs: LATE_SHARE * (settleAfterMs ?? leaseMs) - 2,
-    faults: drawFaults(dice),
+    faults: drawFaults(dice, hasProvider ? 0.5 : 0.4),
   };
 }
 
-function drawFaults(dice: Dice): Faults {
+/** @param ending how often processes die or are closed */
+function drawFaults(dice: Dice, ending: number): Faults {
   const isCalm = dice.chance(0.05);
   const share = (most = RATE_MAX) => (isCalm || dice.chance(0.6) ? 0 : dice.between(0.02, most));
   const times = (most: number) => (isCalm || dice.chance(0.6) ? 0 : dice.whole(1, most));
@@ -152,11 +155,11 @@ function drawFaults(dice: Dice): Faults {
     partial: share(),
     scattered: share(),
     fatal: share(0.08),
-    deaths: times(2),
+    deaths: !isCalm && dice.chance(ending) ? dice.whole(1, 2) : 0,
     pauses: times(3),
     outages: times(2),
     clockSteps: dice.chance(0.6) ? 0 : times(3),
-    closings: dice.chance(0.6) ? 0 : times(1),
+    closings: dice.chance(ending) ? 1 : 0,
     drift: dice.chance(0.7) ? 0 : dice.between(0.01, 0.1),
     provider: { lost: share(), late: share(0.5), unanswered: share(0.5), doubtful: share() },
     database: { cut: share(0.1), deadlock: share(0.1), commitLost: share(0.5) },

@@ -7,8 +7,11 @@ import type { Reference } from "./provider.ts";
 
 /** The steps of a function, group by group. Those of a group run side by side. */
 export async function runSteps(site: Site, context: FullContext, ear: Ear): Promise<void> {
-  for (const group of site.plan.work.steps) {
-    await Promise.all(group.map((step) => runStep(site, context, ear, step)));
+  const { steps, isHasty } = site.plan.work;
+  for (const group of steps) {
+    const running = Promise.all(group.map((step) => runStep(site, context, ear, step)));
+    if (!isHasty || group !== steps.at(-1)) await running;
+    else running.catch(() => undefined);
   }
 }
 
