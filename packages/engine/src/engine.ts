@@ -163,14 +163,9 @@ export interface Engine<C extends Context = Context> {
 
   /**
    * Refuses new calls, waits for running ones and for claims that are being given back, then stops
-<<<<<<< HEAD
    * all timers. A function that still runs after graceMs (0 to 86,400,000, default 10,000) is no longer
-   * renewed, and its context's `signal` is aborted. Its outcome stays open unless it still returns.
-=======
-   * all timers. What still runs after graceMs (0 to 86,400,000, default 10,000) is no longer renewed;
-   * its context's signal is aborted. A call whose claim cannot have a result by then rejects with
-   * EngineClosedError before its claim is sent.
->>>>>>> overload
+   * renewed, and its context's `signal` is aborted. Its outcome stays open unless it still returns. A call
+   * whose claim cannot have a result by then rejects with EngineClosedError before its claim is sent.
    */
   close(options?: { readonly graceMs?: number }): Promise<void>;
 }
