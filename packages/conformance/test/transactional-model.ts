@@ -17,13 +17,11 @@ export interface Tx {
   rows: string[];
 }
 
-export type Work = (tx: Tx, claimed: Claimed) => Completion | Promise<Completion>;
-
 export const recordsOf = ({ records }: Pick<Tx, "records">): Store =>
   modelStore({ transition, records, clock: Date.now });
 
 /** A database in memory, of records and of rows, whose writers come one after another. */
-export class Database implements Tx {
+class Database implements Tx {
   readonly records = new Map<string, StoredRecord>();
   rows: string[] = [];
   #last: Promise<unknown> = Promise.resolve();

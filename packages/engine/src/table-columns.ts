@@ -1,5 +1,5 @@
 /** A column of a table that is there. */
-export interface FoundColumn {
+interface FoundColumn {
   readonly name: string;
   /** As the database writes it, and `NOT NULL` where it must not be NULL. */
   readonly type: string;

@@ -15,7 +15,7 @@ const MARKER_MS = 60_000;
 const ANSWER_MS_MAX = 1_000;
 
 /**
- * Waits until enough replicas have what was written before.
+ * Waits until enough replicas have everything that was written before.
  *
  * WAIT blocks the connection that it is sent on, so it has a connection of its own. It covers the writes of
  * that connection only, and acknowledges nothing on one that has written nothing. So each WAIT stands behind
@@ -52,11 +52,12 @@ export class Replicas {
   }
 
   /**
-   * Waits until enough replicas have what was written to these histories before, for at most two WAITs.
+   * Waits until enough replicas have everything that was written to these histories before, for at most two
+   * WAITs.
    *
    * @param patience how many timeouts it waits while the replicas are known to be away: the last WAIT has
    *   failed, and that no longer ago than one timeout
-   * @throws Error if too few of them have it: it is not known then whether it survives a failover
+   * @throws Error if too few of them confirm: whether the writes survive a failover is unknown then
    */
   async confirm(histories: readonly string[], patience = Number.POSITIVE_INFINITY): Promise<void> {
     if (histories.length === 0) return;
@@ -113,7 +114,7 @@ export class Replicas {
       }
       if (Number(heard) < this.count) {
         const inTime = `within ${this.#timeoutMs} ms`;
-        throw new Error(`${heard} of ${this.count} replicas had what was written ${inTime}.`);
+        throw new Error(`${heard} of ${this.count} replicas confirmed the write ${inTime}.`);
       }
       this.#failure = undefined;
       this.#awayUntilMs = 0;

@@ -43,6 +43,7 @@ const oneReplica: MakeHarness = async (_name, _urls, cleanUp) => {
   const patient = { replicaTimeoutMs: FOR_EVER_MS };
   return {
     stores: [replicatedStore(url, cleanUp, patient), replicatedStore(url, cleanUp, patient)],
+    expiresByItself: true,
     elapse: (ms, digests) => elapse(primary.client, ms, digests),
   };
 };

@@ -121,7 +121,7 @@ describe("while the replica is away", () => {
     const refused = engine.execute("s", "k0", null, neverRuns);
     await expect(refused).rejects.toBeInstanceOf(StoreError);
     await expect(refused).rejects.toMatchObject({
-      cause: { message: "0 of 1 replicas had what was written within 100 ms." },
+      cause: { message: "0 of 1 replicas confirmed the write within 100 ms." },
     });
     expect(await engine.inspect("s", "k0")).toMatchObject({ state: "released" });
     replica.resume();
@@ -257,7 +257,7 @@ describe("while the replica is away", () => {
     expect(await patient.renew([renewal])).toEqual([true]);
     const checkpoint = { revision: 1, value: "marker" };
     const marked = storeOn(primary, SHORT).renew([{ ...renewal, checkpoint }]);
-    await expect(marked).rejects.toThrow("0 of 1 replicas had what was written within 100 ms.");
+    await expect(marked).rejects.toThrow("0 of 1 replicas confirmed the write within 100 ms.");
   });
 
   test("a command on the user's own client does not wait behind a WAIT", async () => {
@@ -284,8 +284,8 @@ describe("while the replica is away", () => {
   });
 });
 
-describe("no evidence that replicas have it", () => {
-  test("is a WAIT on a connection that has written nothing", async () => {
+describe("evidence of replicas", () => {
+  test("a WAIT on a connection that has written nothing is none", async () => {
     const { primary, replica } = await primaryAndReplica(onTestFinished);
     const waitClient = new Redis(primary.server.url, { maxRetriesPerRequest: 5 });
     onTestFinished(() => waitClient.disconnect());
@@ -305,7 +305,7 @@ describe("no evidence that replicas have it", () => {
     await expect(claim).rejects.toThrow("The connection of waitClient was lost");
   });
 
-  test("is a WAIT that was repeated because its result was lost", async () => {
+  test("a WAIT that was repeated because its result was lost is none", async () => {
     const { primary } = await primaryAndReplica(onTestFinished);
     const proxy = await startProxy(primary.server.url);
     onTestFinished(() => proxy.stop());
@@ -320,7 +320,7 @@ describe("no evidence that replicas have it", () => {
     );
   });
 
-  test("is the replica of another primary", async () => {
+  test("the replica of another primary gives none", async () => {
     const [one, other] = await Promise.all([
       primaryAndReplica(onTestFinished),
       primaryAndReplica(onTestFinished),
@@ -334,7 +334,7 @@ describe("no evidence that replicas have it", () => {
     );
   });
 
-  test("is a primary that was demoted and promoted again in between", async () => {
+  test("a primary that was demoted and promoted again in between gives none", async () => {
     const { primary, replica } = await primaryAndReplica(onTestFinished);
     const waitClient = redis(primary.server.url, onTestFinished);
     const client = redis(primary.server.url, onTestFinished);
@@ -356,6 +356,16 @@ describe("no evidence that replicas have it", () => {
     }) as never);
     await expect(store.claim([requestOf("k")])).rejects.toThrow("the history of another primary");
   });
+});
+
+test("both clients may be of ioredis 5", async () => {
+  const { primary } = await primaryAndReplica(onTestFinished);
+  const connect = () => clients["ioredis 5"]([primary.server.url], onTestFinished);
+  const options = { replicas: 1, waitClient: connect(), ...PATIENT };
+  const engine = createEngine({ store: redisStore(connect(), options) });
+  await engine.execute("s", "k", null, () => "first");
+  await untilMarked(primary, (await engine.inspect("s", "k"))?.digest);
+  expect(await engine.execute("s", "k", null, neverRuns)).toMatchObject({ value: "first" });
 });
 
 describe("wrong use", () => {

@@ -16,7 +16,7 @@ export interface Node {
   resume(): void;
 }
 
-export async function startNode(
+async function startNode(
   cleanUp: CleanUp,
   settings: Readonly<Record<string, string>> = {},
 ): Promise<Node> {

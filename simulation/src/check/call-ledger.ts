@@ -1,10 +1,9 @@
 import type { CallEvent, Event, RunEvent, Told } from "../history.ts";
+import { checkCanaries } from "./canaries.ts";
 import type { Grant, Outcome } from "./grant.ts";
 import type { Expect } from "./invariants.ts";
 import type { RecordLedger } from "./record-ledger.ts";
 import { RunLedger } from "./run-ledger.ts";
-
-const CANARY = /canary-[a-z-]+/g;
 
 /** One call as its caller saw it, held against what the store did. */
 export class CallLedger {
@@ -122,7 +121,7 @@ export class CallLedger {
   tell(told: Told, at: number, expect: Expect): void {
     expect(!this.isTold, "I14", "a call ended twice");
     this.toldAt = at;
-    this.#checkCanaries(told, expect);
+    checkCanaries(this.call, told, expect);
     const hasRun = this.#grant !== undefined;
     switch (told.as) {
       case "executed": {
@@ -283,15 +282,6 @@ export class CallLedger {
     const contents = text.match(/content-\d+/g) ?? [];
     const isOwn = contents.every((content) => content === this.call.payload);
     expect(isOwn, "I13", "a caller with another content was shown the outcome");
-  }
-
-  #checkCanaries(told: Told, expect: Expect): void {
-    const own = `canary-${this.call.record.replace(/^\d+:|\/.*$/g, "")}`;
-    const seen = JSON.stringify(told).match(CANARY) ?? [];
-    const isOwn = seen.every((canary) => canary === own);
-    expect(isOwn, "I8", `a caller was shown ${seen.join(", ")} of another scope`);
-    const isSilent = told.as !== "error" || !/canary/.test(told.message);
-    expect(isSilent, "I8", "an error message shows what was stored");
   }
 
   #outcomes(status: Outcome["status"], token: number | undefined): readonly Outcome[] {

@@ -141,6 +141,8 @@ class Checker {
       ledger.function.startedAtMs = atMs;
       ledger.run(event, this.#expect);
     } else {
+      const { grant, call } = ledger;
+      if (grant !== undefined) this.#leases.goesOn(this.#record(call.record), grant, atMs);
       ledger.ran(event);
       this.#processes.noteEnd(ledger.call.process);
     }
@@ -164,6 +166,8 @@ class Checker {
   #follow(event: RunEvent, atMs: number): void {
     const ledger = this.#calls.get(event.call);
     if (ledger === undefined) return;
+    const { grant: own } = ledger;
+    if (own !== undefined) this.#leases.goesOn(this.#record(ledger.call.record), own, atMs);
     this.#checkDoubt(event, ledger);
     ledger.follow(event, this.#expect);
     const record = this.#record(ledger.call.record);

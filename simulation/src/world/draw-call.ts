@@ -2,8 +2,6 @@ import type { ErrorPolicy, LapsedPolicy, OperationOptions } from "@idemkit/engin
 import type { Dice } from "./dice.ts";
 import type { Plan, WorkKind } from "./plan.ts";
 
-export type End = "complete" | "fail" | "release" | "hold";
-
 /** What a function does with `context.signal`. */
 export type Listening =
   | "never reads it"
@@ -14,7 +12,7 @@ export type Listening =
   | "goes on";
 
 /** What a function does with an error of one of its steps. */
-export type Catching =
+type Catching =
   | "nothing"
   /** It catches an unknown outcome and returns a value. */
   | "doubt"
@@ -28,7 +26,7 @@ export interface StepPlan {
   readonly throws: boolean;
 }
 
-export interface Work {
+interface Work {
   readonly kind: WorkKind;
   readonly durationMs: number;
   /** Whether the provider's silence is waited for without a limit. */
@@ -80,12 +78,13 @@ export function drawCall(dice: Dice, plan: Plan): CallPlan {
   const asksFirst = isWhole && dice.chance(work.kind === "calls" ? 0.6 : 0.15);
   const onLapsed = asksFirst ? undefined : drawOnLapsed(dice, isPure, work.kind === "steps");
   const isUsual = onLapsed === undefined || onLapsed === "default";
-  const isChosen = dice.chance(0.25);
+  const isChosen = dice.chance(work.kind === "transacts" ? 0.5 : 0.25);
   const chosen = dice.pick<ErrorPolicy>(["record", "release", "hold"]);
   const policy = isChosen ? chosen : isRerunning ? "release" : "record";
   const isDecidedByFunction = isChosen && dice.chance(0.3);
   const leaseMs = dice.chance(0.2) ? plan.leaseMs * 2 : plan.leaseMs;
-  const isLimited = work.mayHang || dice.chance(plan.limited);
+  const limited = work.kind === "transacts" ? 2 * plan.limited : plan.limited;
+  const isLimited = work.mayHang || dice.chance(limited);
   const { settleAfterMs } = plan;
   return {
     scope: dice.pick(plan.scopes),
@@ -145,7 +144,7 @@ function drawWork(dice: Dice, plan: Plan): Work {
     catching: dice.chance(0.6)
       ? "nothing"
       : dice.pick<Catching>(["doubt", "everything", "resolves"]),
-    rows: dice.whole(1, 2),
+    rows: dice.whole(1, 3),
     afterwards: dice.chance(0.7)
       ? "returns its value"
       : dice.pick<Work["afterwards"]>(["returns another", "throws"]),
@@ -169,7 +168,8 @@ function drawSteps(dice: Dice, plan: Plan): readonly (readonly StepPlan[])[] {
 }
 
 function drawMaxRun(dice: Dice, { leaseMs }: Plan): number {
-  return Math.max(MAX_RUN_MS_MIN, Math.ceil(dice.between(0.3, 4) * leaseMs));
+  const leases = dice.chance(0.5) ? dice.between(0.3, 1.5) : dice.between(1, 4);
+  return Math.max(MAX_RUN_MS_MIN, Math.ceil(leases * leaseMs));
 }
 
 function drawDuration(dice: Dice, plan: Plan): number {

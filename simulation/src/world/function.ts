@@ -121,7 +121,7 @@ export class SimulatedFunction {
     try {
       for (let row = 0; row < rows; row += 1) {
         await tx.insert(call, { run, of: rows });
-        if (durationMs > 0) await ear.until(() => process.pass(durationMs / (rows + 1)));
+        if (durationMs > 0) await ear.until(() => process.pass(durationMs / rows));
       }
       const result = this.#result(run);
       this.#throwIfPlanned(result);

@@ -25,7 +25,7 @@ export interface Faults {
   readonly database: DatabaseFaults;
 }
 
-export interface ProviderFaults {
+interface ProviderFaults {
   /** The request never arrives. */
   readonly lost: number;
   /** The request arrives after its caller may have given up. */
@@ -36,7 +36,7 @@ export interface ProviderFaults {
   readonly doubtful: number;
 }
 
-export interface DatabaseFaults {
+interface DatabaseFaults {
   /** The connection ends, before or after the statement was done. */
   readonly cut: number;
   /** The server rolls back because of a deadlock. */
@@ -142,7 +142,7 @@ export function drawPlan(dice: Dice): Plan {
 
 /** @param ending how often processes die or are closed */
 function drawFaults(dice: Dice, ending: number): Faults {
-  const isCalm = dice.chance(0.05);
+  const isCalm = dice.chance(0.1);
   const share = (most = RATE_MAX) => (isCalm || dice.chance(0.6) ? 0 : dice.between(0.02, most));
   const times = (most: number) => (isCalm || dice.chance(0.6) ? 0 : dice.whole(1, most));
   return {

@@ -19,7 +19,7 @@ interface Order extends Reference {
 export type Found = { readonly value: string } | "nothing" | "doubtful";
 
 /** The provider did not respond. */
-export class ProviderError extends Error {}
+class ProviderError extends Error {}
 
 const PATIENCE_LEASES_MAX = 3;
 const SLOW_LEASES_MAX = 1.5;

@@ -163,6 +163,13 @@ function each(
       const message = `${variant} of a record that is ${kind}: expected ${reference}, got ${came}`;
       assert.deepEqual(actual[index], expected[index], message);
     }
+    // Other clauses page through the open records: these must not be in their way.
+    await Promise.all(
+      cases.map(async ({ subject }) => {
+        const { owner, token } = (await subject.read()) ?? {};
+        if (owner !== undefined && token !== undefined) await subject.release(owner, { token });
+      }),
+    );
   });
 }
 

@@ -7,7 +7,7 @@ const PURGES_MAX = 10_000;
 const PURGE_TRIES_MAX = 200;
 
 /** Purges until nothing is due: on a shared database that takes others' records along. */
-async function purgeAll(store: Store): Promise<void> {
+export async function purgeAll(store: Store): Promise<void> {
   await letClockPassTokens();
   for (let round = 0; round < PURGES_MAX; round += 1) {
     if ((await store.purge(1_000)) === 0) return;
