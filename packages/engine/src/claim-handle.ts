@@ -1,5 +1,5 @@
-import type { Context } from "./context.ts";
-import type { Guarantee } from "./policies.ts";
+import type { Context, TransactionalContext } from "./context.ts";
+import type { ErrorPolicy, Guarantee } from "./policies.ts";
 
 /** What came of writing an outcome. */
 export interface Written {
@@ -12,8 +12,20 @@ export interface Written {
   readonly error?: unknown;
 }
 
+/** How a claim was ended for an error: by a policy, or its outcome was left open. */
+export interface PolicyEnd extends Written {
+  readonly kind: ErrorPolicy | "open";
+}
+
+export interface PolicyEndOptions {
+  /** The policy, instead of the engine's own. */
+  readonly policy?: ErrorPolicy;
+  /** A result that is recorded in place of the failure, where the policy is `record`. */
+  readonly value?: unknown;
+}
+
 /**
- * A claim that was granted by `begin`. Exactly one of its four endings has to be called, once;
+ * A claim that was granted by `begin`. Exactly one of its endings has to be called, once;
  * until then it is renewed. All but `release` throw LeaseLostError if the claim was lost.
  *
  * If the engine has aborted `signal` after the caller had read it, `fail` and `release` decide nothing:
@@ -46,4 +58,17 @@ export interface ClaimHandle extends Context {
   release(): Promise<Written>;
   /** Records the outcome as unknown, with what is known of it, for an operator to settle. */
   hold(evidence: unknown): Promise<Written>;
+  /**
+   * Ends the claim as `execute` does for a function that throws this error: by the engine's `onError`, or
+   * its default for the guarantee. The outcome is left open if a step is in doubt, if the store failed
+   * under the claim, or if the engine has aborted the run.
+   *
+   * @param error is given to an `onError` function, and kept as the failure or the evidence
+   */
+  endByPolicy(error: unknown, options?: PolicyEndOptions): Promise<PolicyEnd>;
 }
+
+/** A claim of an engine on a store with transactions. */
+export interface TransactionalClaimHandle<Tx, IsSync extends boolean>
+  extends ClaimHandle,
+    TransactionalContext<Tx, IsSync> {}

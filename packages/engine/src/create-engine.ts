@@ -1,5 +1,6 @@
 import { begin } from "./begin.ts";
 import { checkStore } from "./check-store.ts";
+import type { TransactionalClaimHandle } from "./claim-handle.ts";
 import type { ClaimScope } from "./claim-scope.ts";
 import type { ClaimContext, TransactionalContext } from "./context.ts";
 import { describe } from "./describe.ts";
@@ -134,7 +135,7 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
     key: string,
     payload: P & Payload<P>,
     options?: Omit<CallOptions, "onError">,
-  ): Promise<Begun> {
+  ): Promise<Begun<TransactionalClaimHandle<unknown, false>>> {
     const settings = this.#settingsOf(options);
     const call = this.#callOf(scope, key, payload, settings, options?.signal);
     const begun = await begin({ ...this.#scope, settings }, call);

@@ -1,4 +1,4 @@
-import type { ClaimHandle } from "./claim-handle.ts";
+import type { ClaimHandle, TransactionalClaimHandle } from "./claim-handle.ts";
 import type { ClaimContext, Context, TransactionalContext } from "./context.ts";
 import type { EventName, Listener } from "./events.ts";
 import type { DeriveKeyOptions, Scope } from "./identity.ts";
@@ -37,9 +37,9 @@ export interface Replayed<T> extends OfAttempt<T> {
 }
 
 /** What `begin` answers: the recorded outcome, or a claim to run under. */
-export type Begun =
+export type Begun<Handle extends ClaimHandle = ClaimHandle> =
   | ({ readonly kind: "replay" } & Replayed<unknown>)
-  | { readonly kind: "execute"; readonly claim: ClaimHandle };
+  | { readonly kind: "execute"; readonly claim: Handle };
 
 /** Which page of the open records to list. */
 export interface ListOptions {
@@ -81,8 +81,8 @@ export interface Engine<C extends Context = Context> {
   ): Promise<Outcome<T>>;
 
   /**
-   * The first half of {@link execute}, for code that cannot pass its work as one function. Whoever
-   * gets a claim must call exactly one of its endings. `onError` does not apply: the caller chooses.
+   * The first half of {@link execute}, for code that cannot pass its work as one function. The caller
+   * must call exactly one of the claim's endings. The engine's `onError` applies to `endByPolicy` alone.
    */
   begin<P>(
     scope: Scope,
@@ -195,6 +195,13 @@ export interface TransactionalEngine<Tx, IsSync extends boolean>
     work: (tx: Tx, context: ClaimContext) => NowOrLater<T & JsonLike<T>, IsSync>,
     options?: ExecuteOptions<T>,
   ): Promise<Outcome<T>>;
+
+  begin<P>(
+    scope: Scope,
+    key: string,
+    payload: P & Payload<P>,
+    options?: Omit<CallOptions, "onError">,
+  ): Promise<Begun<TransactionalClaimHandle<Tx, IsSync>>>;
 
   with(options: OperationOptions): TransactionalEngine<Tx, IsSync>;
 }

@@ -213,7 +213,7 @@ class Work {
 
   async #fail(key: string, error: unknown): Promise<void> {
     await this.#end(key, async (claim) => {
-      const isOpen = await endFailed(claim, error, this.#scope.settings);
+      const isOpen = (await endFailed(claim, error, this.#scope.settings)).kind === "open";
       if (!isOpen) return { key, verdict: "failed", error };
       return { key, verdict: "unknown", error: claim.abortReason ?? error };
     });

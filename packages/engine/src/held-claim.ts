@@ -1,6 +1,11 @@
 import { encodeError, encodeEvidence, encodeValue } from "./body.ts";
 import { ClaimEnd } from "./claim-end.ts";
-import type { ClaimHandle, Written } from "./claim-handle.ts";
+import type {
+  PolicyEnd,
+  PolicyEndOptions,
+  TransactionalClaimHandle,
+  Written,
+} from "./claim-handle.ts";
 import type { ClaimScope } from "./claim-scope.ts";
 import { stepsUnder } from "./claim-steps.ts";
 import { type Decided, transactUnder } from "./claim-transaction.ts";
@@ -10,12 +15,13 @@ import type { Flight } from "./flights.ts";
 import { type DeriveKeyOptions, derivedKey } from "./identity.ts";
 import { Lease } from "./lease.ts";
 import type { ErrorPolicy, Guarantee } from "./policies.ts";
+import { endFailed } from "./run.ts";
 import type { RunAbortedError } from "./run-abort.ts";
 import { interruptionOf, isStepLog } from "./step-log.ts";
 import type { StepOptions, Steps } from "./steps.ts";
 import type { Checkpoint, Claim, Claimed, ClaimRequest } from "./store.ts";
 
-export class HeldClaim implements ClaimHandle {
+export class HeldClaim implements TransactionalClaimHandle<unknown, false> {
   readonly token: number;
   readonly attempt: number;
   readonly takenOver: boolean;
@@ -148,13 +154,23 @@ export class HeldClaim implements ClaimHandle {
     return await this.endBy("hold", evidence);
   }
 
+  async endByPolicy(error: unknown, options?: PolicyEndOptions): Promise<PolicyEnd> {
+    return await endFailed(this, error, this.#scope.settings, options);
+  }
+
   /**
    * Ends the claim of a function that threw. Its outcome is left open instead if a step is in doubt, or if
    * the abort may be why it threw: then its effect may have happened, or may happen yet.
    *
    * @param isDecided whether a function has decided about this very error: then the abort does not matter
+   * @param outcome a result that is recorded in place of the failure
    */
-  async endBy(policy: ErrorPolicy, error: unknown, isDecided = false): Promise<Written> {
+  async endBy(
+    policy: ErrorPolicy,
+    error: unknown,
+    isDecided = false,
+    outcome: { readonly value?: unknown } = {},
+  ): Promise<Written> {
     const steps = await this.#finishedSteps();
     // A held outcome is the operator's: no `reconcile` would be asked about its step any more.
     if (policy === "hold" ? steps?.hasDoubts : steps?.isInDoubt) return await this.leaveOpen();
@@ -166,6 +182,7 @@ export class HeldClaim implements ClaimHandle {
     }
     switch (policy) {
       case "record":
+        if ("value" in outcome) return await this.record(outcome.value);
         return await this.#recordFailure(error);
       case "release":
         return await this.giveBack();

@@ -1,5 +1,11 @@
 export { batchedStore } from "./batching-front.ts";
-export type { ClaimHandle, Written } from "./claim-handle.ts";
+export type {
+  ClaimHandle,
+  PolicyEnd,
+  PolicyEndOptions,
+  TransactionalClaimHandle,
+  Written,
+} from "./claim-handle.ts";
 export type { ClaimContext, Context, TransactionalContext } from "./context.ts";
 export { createEngine } from "./create-engine.ts";
 export type {

@@ -1,3 +1,4 @@
+import type { PolicyEnd, PolicyEndOptions } from "./claim-handle.ts";
 import type { ClaimScope } from "./claim-scope.ts";
 import { contextOf, type TransactionalContext } from "./context.ts";
 import type { Executed } from "./engine.ts";
@@ -41,16 +42,20 @@ function executed<T>(
   return { value, replayed: false, recorded, attempt, token, createdAt };
 }
 
-/** Ends a claim whose function threw, by the policy. Returns whether its outcome was left open. */
+/** Ends a claim whose function threw, by the policy. */
 export async function endFailed(
   claim: HeldClaim,
   error: unknown,
   settings: Settings,
-): Promise<boolean> {
-  const policy = policyFor(error, settings);
+  { policy: chosen, ...outcome }: PolicyEndOptions = {},
+): Promise<PolicyEnd> {
+  const policy = chosen ?? policyFor(error, settings);
   // A database that is away is no outcome of the operation, unless an option says so.
   const isNoOutcome = settings.onError === undefined && claim.isOwnFailure(error);
-  if (policy === "record" && isNoOutcome) await claim.leaveOpen();
-  else await claim.endBy(policy, error, typeof settings.onError === "function");
-  return claim.isLeftOpen;
+  const isDecided = chosen === undefined && typeof settings.onError === "function";
+  const written =
+    policy === "record" && isNoOutcome
+      ? await claim.leaveOpen()
+      : await claim.endBy(policy, error, isDecided, outcome);
+  return { ...written, kind: claim.isLeftOpen ? "open" : policy };
 }

@@ -1,3 +1,5 @@
+import { validateHeaderName, validateHeaderValue } from "node:http";
+
 /** A header's value, or its values where it was set more than once. */
 export type HeaderValue = string | readonly string[];
 
@@ -47,36 +49,24 @@ const NOT_KEPT: ReadonlySet<string> = new Set([
 
 const NOT_KEPT_PREFIXES = ["access-control-", "ratelimit", "x-ratelimit", "x-rate-limit", "x-b3-"];
 
-/**
- * The headers that were set since `before`, but for those that belong to one answer alone. Headers that
- * were there already are set again for each request, by whoever set them.
- */
-export function headersSince(
-  before: OutgoingHeaders,
-  after: OutgoingHeaders,
-  rules: HeaderRules,
-): HeaderList {
-  const ofConnection = namesIn(after.connection);
+/** The headers that were set or changed since `before`. One that was removed has an empty list. */
+export function headersSince(before: OutgoingHeaders, after: OutgoingHeaders): HeaderList {
   const list: [string, HeaderValue][] = [];
   for (const name of Object.keys(after)) {
     const value = after[name];
     if (value === undefined || isSame(before[name], value)) continue;
-    const lowerName = name.toLowerCase();
-    if (ofConnection.has(lowerName) || !isKept(lowerName, rules)) continue;
-    list.push([lowerName, kept(value)]);
+    list.push([name.toLowerCase(), valueOf(value)]);
+  }
+  for (const name of Object.keys(before)) {
+    if (after[name] === undefined) list.push([name.toLowerCase(), []]);
   }
   return list;
 }
 
-/** The names of headers that were set since `before`, of those that are kept, and are not among the kept ones. */
-export function headersOutOfPlace(
-  before: OutgoingHeaders,
-  now: OutgoingHeaders,
-  stored: HeaderList,
-): readonly string[] {
-  const names = new Set(stored.map(([name]) => name));
-  const since = headersSince(before, now, { allow: new Set(), deny: new Set() });
-  return since.map(([name]) => name).filter((name) => !names.has(name));
+/** Those of a handler's headers that are kept: the rest belongs to one answer alone. */
+export function keptHeaders(list: HeaderList, rules: HeaderRules): HeaderList {
+  const ofConnection = namesIn(list.find(([name]) => name === "connection")?.[1]);
+  return list.filter(([name]) => !ofConnection.has(name) && isKept(name, rules));
 }
 
 function isKept(name: string, { allow, deny }: HeaderRules): boolean {
@@ -85,7 +75,7 @@ function isKept(name: string, { allow, deny }: HeaderRules): boolean {
   return !NOT_KEPT.has(name) && !NOT_KEPT_PREFIXES.some((prefix) => name.startsWith(prefix));
 }
 
-function kept(value: number | string | readonly string[]): HeaderValue {
+function valueOf(value: number | string | readonly string[]): HeaderValue {
   return Array.isArray(value) ? value.map(String) : String(value);
 }
 
@@ -104,4 +94,12 @@ function namesIn(connection: OutgoingHeaders[string]): ReadonlySet<string> {
   if (connection === undefined) return NO_NAMES;
   const names = String(connection).split(",");
   return new Set(names.map((name) => name.trim().toLowerCase()));
+}
+
+/** @throws TypeError for a header that Node would refuse to send */
+export function checkHeaders(headers: HeaderList): void {
+  for (const [name, value] of headers) {
+    validateHeaderName(name);
+    for (const each of [value].flat()) validateHeaderValue(name, each);
+  }
 }

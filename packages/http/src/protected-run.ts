@@ -1,38 +1,67 @@
-import type { ServerResponse } from "node:http";
-import type { ClaimHandle, Written } from "@idemkit/engine";
-import { DISPOSITIONS, type Disposition, dispositionOf } from "./disposition.ts";
-import { type HeaderList, headersSince, type OutgoingHeaders } from "./headers.ts";
+import {
+  OutcomeUnknownError,
+  type PolicyEnd,
+  RunAbortedError,
+  StoreError,
+  type TransactionalClaimHandle,
+  UnclearCommitError,
+  type Written,
+} from "@idemkit/engine";
+import { DISPOSITIONS, type Disposition, keptAs, saysNothingDone } from "./disposition.ts";
+import { keptHeaders } from "./headers.ts";
+import { checkedResponse, type NamedResponse } from "./named-response.ts";
 import type { HttpSettings, ResponseFacts } from "./options.ts";
+import { type ProblemCode, problemResponse } from "./problems.ts";
 import type { Report } from "./report.ts";
+import { ResponseError } from "./response-error.ts";
 import { type Decision, type IdempotencyState, type OfKey, RunningState } from "./state.ts";
-import { keptOf, type StoredBody, type StoredResponse, typeOf } from "./stored-response.ts";
-import { describedError, statusOfError } from "./thrown.ts";
+import { keptOf, type StoredResponse } from "./stored-response.ts";
 
-/** Whether a response is over: that of HTTP/2 does not tell itself. */
-export function isClosed(raw: ServerResponse): boolean {
-  const { stream } = raw as { readonly stream?: { readonly closed: boolean } };
-  return raw.closed ?? stream?.closed ?? false;
-}
+/** What a transaction of the handler has decided: its response, or that nobody knows. */
+type Transacted =
+  | { readonly kind: "committed"; readonly response: StoredResponse }
+  | { readonly kind: "open" };
+
+/** An operation that was interrupted is asked for again after this time. */
+const RETRY_AFTER_MS = 1_000;
+
+const INTERRUPTED =
+  "The request was interrupted, and may have been carried out in part. Try again with the same key.";
 
 /**
- * A request whose handler runs under its key. Exactly one of its ends is to be called, once. None of
- * them throws: whatever becomes of the record, the answer is real and has to be sent. What fails is
- * reported.
+ * A request whose handler runs under its key. A binding calls exactly one of the `record…` functions, once,
+ * with the response that the handler has made, and sends the response that it returns, or the handler's own.
+ * None of them throws: the handler is done, and its client is owed a response. Failures are reported.
  */
 export class ProtectedRun {
-  /** What the handler gets. */
+  /** The handler's view of it. */
   readonly state: IdempotencyState;
   readonly #settings: HttpSettings<never>;
-  readonly #claim: ClaimHandle;
+  readonly #claim: TransactionalClaimHandle<unknown, false>;
   readonly #report: Report;
   #decision: Decision | undefined;
+  #named: StoredResponse | undefined;
+  #hasBegun = false;
+  #transacting: Promise<Transacted | undefined> | undefined;
 
-  constructor(settings: HttpSettings<never>, ofKey: OfKey, claim: ClaimHandle, report: Report) {
+  constructor(
+    settings: HttpSettings<never>,
+    ofKey: OfKey,
+    claim: TransactionalClaimHandle<unknown, false>,
+    report: Report,
+  ) {
     this.#settings = settings;
     this.#claim = claim;
     this.#report = report;
-    this.state = new RunningState(ofKey, claim, (decision) => {
-      this.#decision = decision;
+    this.state = new RunningState(ofKey, claim, {
+      decide: (decision, response) => {
+        this.#named = response && checkedResponse(response, settings.maxBody);
+        this.#decision = decision;
+      },
+      begin: () => {
+        this.#hasBegun = true;
+      },
+      transaction: (work) => this.#transact(work as (tx: unknown) => ReturnType<typeof work>),
     });
   }
 
@@ -41,97 +70,99 @@ export class ProtectedRun {
     return this.#settings.maxBody;
   }
 
-  /** Which of the headers that were set since `before` are kept. */
-  keptHeaders(before: OutgoingHeaders, after: OutgoingHeaders): HeaderList {
-    return headersSince(before, after, this.#settings.rules);
-  }
-
-  /** Writes what the handler has answered, before it is sent. Without a body it could not be kept. */
-  async end(response: StoredResponse): Promise<void> {
-    const { status, headers, body } = response;
-    const disposition = this.#dispositionOf({ status, headers, isWhole: body !== undefined });
-    await this.#write(disposition, keptOf(disposition === "stub" ? { status, headers } : response));
+  /** Whether such a response gives the key back, so that the handler has to be done before it is sent. */
+  releases(response: StoredResponse): boolean {
+    return this.#dispositionOf(this.#factsOf(response)) === "release";
   }
 
   /**
-   * Writes what the handler has thrown: the error is its outcome, and duplicates get it to be answered
-   * by the same error handling.
+   * Commits the response of a handler that has returned. Without a body it could not be kept.
    *
-   * @param headers those that it had set until then
-   * @param otherwise the status of an error that has none
+   * @returns the response to send, if that is not the handler's own
    */
-  async endThrown(error: unknown, headers: HeaderList, otherwise = 500): Promise<void> {
-    const status = statusOfError(error, otherwise);
-    const disposition = this.#dispositionOf({ status, headers, isWhole: true, error });
-    if (disposition === "release" || disposition === "hold") {
-      await this.#write(disposition, error);
-    } else {
-      await this.#attempt(() => this.#claim.fail(describedError(error, headers, status)));
+  async recordResponse(response: StoredResponse): Promise<StoredResponse | undefined> {
+    const transacted = await this.#transacting;
+    if (transacted !== undefined) return this.#afterTransaction(transacted);
+    const { status } = response;
+    const facts = this.#factsOf(response);
+    const disposition = this.#dispositionOf(facts);
+    if (disposition !== undefined) return await this.#end(disposition, response);
+    const kept = keptOf(this.#keptPart(response, keptAs(status, facts.isWhole)));
+    const error = new ResponseError(status, kept);
+    await this.#attempt(() => this.#claim.endByPolicy(error, { ...this.#on5xx, value: kept }));
+    return undefined;
+  }
+
+  /**
+   * Ends the claim of a handler that has thrown.
+   *
+   * @param response what the application's error handling has made of it, which is the outcome if one is
+   *   recorded; without one, the error itself is recorded
+   * @param isFrameworks whether the framework's own class of HTTP errors has made it
+   * @returns the response to send, if that is not what the error handling makes
+   */
+  async recordError(
+    error: unknown,
+    response: StoredResponse,
+    { isFrameworks, kept }: { readonly isFrameworks: boolean; readonly kept?: unknown },
+  ): Promise<StoredResponse | undefined> {
+    const transacted = await this.#transacting;
+    if (transacted !== undefined) {
+      this.#report(error);
+      return this.#afterTransaction(transacted);
     }
+    const facts = { ...this.#factsOf(response), error };
+    const decided = this.#decided(facts);
+    if (decided === "record" && kept !== undefined) {
+      await this.#attempt(() => this.#claim.fail(kept));
+      return undefined;
+    }
+    if (decided !== undefined) return await this.#end(decided, response, error);
+    if (isFrameworks && this.#mayRelease(response.status)) {
+      return await this.#end("release", response, error);
+    }
+    const value = keptOf(this.#keptPart(response, keptAs(response.status, facts.isWhole)));
+    const ended = await this.#attempt(() =>
+      this.#claim.endByPolicy(kept ?? error, kept === undefined ? { value } : {}),
+    );
+    return ended !== undefined && "kind" in ended && ended.kind === "open"
+      ? this.#leftOpen(error)
+      : undefined;
   }
 
   /**
-   * Writes what the handler has answered after somebody else's response was out.
-   *
-   * @param own what it has set itself; frameworks add a type only to what they send
+   * Commits that a handler is done whose response went out behind the framework's back: it does not run
+   * again. Duplicates get the response that the handler has named, or a stub.
    */
-  async endLate(
-    own: { readonly status: number; readonly headers: OutgoingHeaders },
-    body: StoredBody | undefined,
-  ): Promise<void> {
-    const headers = this.keptHeaders({}, own.headers);
-    const type = body && !("content-type" in own.headers) ? typeOf(body) : undefined;
-    await this.end({
-      status: own.status,
-      headers: type === undefined ? headers : [...headers, ["content-type", type]],
-      ...(body && { body }),
-    });
+  async recordUnseen(seen: Partial<StoredResponse> = {}): Promise<StoredResponse | undefined> {
+    const transacted = await this.#transacting;
+    if (transacted !== undefined) return this.#afterTransaction(transacted);
+    const { status = 0, headers = [] } = seen;
+    return await this.#end(this.#decision ?? "stub", { status, headers });
   }
 
-  /** Writes that the handler is done, and that its response went out unseen: it does not run again. */
-  async endUnseen(seen: Partial<StoredResponse> = {}): Promise<void> {
-    const stub = { status: seen.status ?? 0, headers: seen.headers ?? [] };
-    await this.#write(this.#decision ?? "stub", keptOf(stub));
+  #factsOf({ status, headers, body }: StoredResponse): ResponseFacts {
+    const kept = keptHeaders(headers, this.#settings.rules);
+    return { status, headers: kept, isWhole: body !== undefined };
   }
 
-  /**
-   * The same for a handler that answers by itself, behind the framework's back: its response may take
-   * longer than it does.
-   */
-  endWith(raw: ServerResponse, before: OutgoingHeaders): void {
-    const end = () => {
-      const headers = this.keptHeaders(before, raw.getHeaders() as OutgoingHeaders);
-      void this.endUnseen(raw.headersSent ? { status: raw.statusCode, headers } : {});
-    };
-    if (raw.headersSent || isClosed(raw)) end();
-    else raw.once("close", end);
+  /** By what was decided, or by the table of statuses. Nothing for 5xx, which is up to the policies. */
+  #dispositionOf(facts: ResponseFacts): Disposition | undefined {
+    const { status, isWhole } = facts;
+    const decided = this.#decided(facts);
+    if (decided !== undefined) return decided;
+    if (this.#mayRelease(status)) return "release";
+    return status >= 500 ? undefined : keptAs(status, isWhole);
   }
 
-  /** Gives the key back: the handler was not even started. */
-  async endUnstarted(): Promise<void> {
-    await this.#attempt(() => this.#claim.release());
+  /** The handler's own decision comes before that of `classify`. */
+  #decided(facts: ResponseFacts): Disposition | undefined {
+    const asked = this.#decision ?? this.#classified(facts);
+    if (asked !== "record" || this.#named !== undefined) return asked;
+    return facts.isWhole ? "record" : "stub";
   }
 
-  /** Leaves it to an operator: nobody knows whether the handler is done. */
-  async endOpen(): Promise<void> {
-    await this.#attempt(() => this.#claim.hold(undefined));
-  }
-
-  /** Whether such a response would give the key back. */
-  isGivenBackBy({ body, ...facts }: StoredResponse): boolean {
-    return this.#dispositionOf({ ...facts, isWhole: body !== undefined }) === "release";
-  }
-
-  #dispositionOf(facts: ResponseFacts): Disposition {
-    const { isWhole, status } = facts;
-    if (this.#decision === "record") return isWhole ? "record" : "stub";
-    if (this.#decision !== undefined) return this.#decision;
-    const asked = this.#classified(facts);
-    if (asked === "record" && !isWhole) return "stub";
-    return asked ?? dispositionOf(status, isWhole, this.#on5xx);
-  }
-
-  /** A `classify` that throws, or answers what is none, has decided nothing. */
+  /** A `classify` that throws, or returns no disposition, has decided nothing. */
   #classified(facts: ResponseFacts): Disposition | undefined {
     const { classify } = this.#settings;
     try {
@@ -144,30 +175,111 @@ export class ProtectedRun {
     }
   }
 
+  /** No status gives the key back once the handler may have had an effect elsewhere. */
+  #mayRelease(status: number): boolean {
+    return saysNothingDone(status) && !this.#hasBegun;
+  }
+
   get #on5xx() {
-    const byGuarantee = this.#claim.guarantee === "at-least-once" ? "release" : "record";
-    return this.#settings.on5xx ?? byGuarantee;
+    const { on5xx } = this.#settings;
+    return on5xx === undefined ? {} : { policy: on5xx };
   }
 
-  async #write(disposition: Disposition, value: unknown): Promise<void> {
-    await this.#attempt(() => {
-      switch (disposition) {
-        case "release":
-          return this.#claim.release();
-        case "hold":
-          return this.#claim.hold(value);
-        default:
-          return this.#claim.complete(value);
+  #keptPart({ status, headers, body }: StoredResponse, as: "record" | "stub"): StoredResponse {
+    const kept = keptHeaders(headers, this.#settings.rules);
+    return { status, headers: kept, ...(as === "record" && body !== undefined && { body }) };
+  }
+
+  async #end(
+    disposition: Disposition,
+    response: StoredResponse,
+    error?: unknown,
+  ): Promise<StoredResponse | undefined> {
+    switch (disposition) {
+      case "release":
+        await this.#attempt(() => this.#claim.release());
+        return undefined;
+      case "hold": {
+        const evidence = error ?? keptOf(this.#keptPart(response, "record"));
+        await this.#attempt(() => this.#claim.hold(evidence));
+        return undefined;
       }
-    });
+      default:
+        return await this.#complete(this.#named ?? response, disposition);
+    }
   }
 
-  async #attempt(end: () => Promise<Written>): Promise<void> {
+  async #complete(
+    response: StoredResponse,
+    as: "record" | "stub",
+  ): Promise<StoredResponse | undefined> {
+    const instead = as === "record" && response === this.#named ? response : undefined;
     try {
-      const { recorded, error } = await end();
+      const kept = keptOf(this.#keptPart(response, as));
+      const { recorded, error } = await this.#claim.complete(kept);
       if (!recorded && error !== undefined) this.#report(error);
     } catch (error) {
       this.#report(error);
+      if (error instanceof OutcomeUnknownError) return this.#problem("outcome-unknown");
+    }
+    return instead;
+  }
+
+  async #attempt<T extends Written | PolicyEnd>(end: () => Promise<T>): Promise<T | undefined> {
+    try {
+      const written = await end();
+      if (!written.recorded && written.error !== undefined) this.#report(written.error);
+      return written;
+    } catch (error) {
+      this.#report(error);
+      return undefined;
     }
   }
+
+  /** The client of a run whose outcome was left open is not shown an error as if that were the outcome. */
+  #leftOpen(error: unknown): StoredResponse {
+    this.#report(error);
+    const isToRetry = error instanceof StoreError || error instanceof RunAbortedError;
+    return this.#problem(isToRetry ? "store-unavailable" : "outcome-unknown");
+  }
+
+  #problem(code: ProblemCode): StoredResponse {
+    const isToRetry = code === "store-unavailable";
+    return problemResponse(code, this.#settings, {
+      ...(isToRetry && { detail: INTERRUPTED, retryAfterMs: RETRY_AFTER_MS }),
+    });
+  }
+
+  #afterTransaction(transacted: Transacted): StoredResponse {
+    return transacted.kind === "committed"
+      ? transacted.response
+      : this.#problem("outcome-unknown");
+  }
+
+  async #transact(
+    work: (tx: unknown) => NamedResponse | Promise<NamedResponse>,
+  ): Promise<NamedResponse> {
+    let made: { readonly named: NamedResponse; readonly response: StoredResponse } | undefined;
+    const commit = (named: NamedResponse) => {
+      const response = checkedResponse(named, this.#settings.maxBody);
+      made = { named, response };
+      return keptOf(this.#keptPart(response, "record")) as never;
+    };
+    const running = this.#claim.transaction((tx) => {
+      const came = work(tx);
+      // The work of a synchronous driver must not turn into a promise.
+      return came instanceof Promise ? came.then(commit) : commit(came);
+    });
+    this.#transacting = running.then(
+      () => made && { kind: "committed", response: made.response },
+      (error: unknown) => (isUnclear(error) ? { kind: "open" } : undefined),
+    );
+    await running;
+    return (made as NonNullable<typeof made>).named;
+  }
+}
+
+/** Whether a transaction may have been committed. */
+function isUnclear(error: unknown): boolean {
+  return error instanceof StoreError && error.cause instanceof UnclearCommitError;
 }

@@ -1,14 +1,14 @@
-import { validateHeaderName, validateHeaderValue } from "node:http";
 import { shown } from "@idemkit/engine/model";
-import type { HeaderList, HeaderValue } from "./headers.ts";
+import { checkHeaders, type HeaderList, type HeaderValue } from "./headers.ts";
 
 /**
- * A body as it is kept. `none`: the handler has set none, and what the framework then sends is its own
- * affair; `empty`: it was set to nothing on purpose.
+ * A body as it is kept: before the application's own hooks and serializers, which run for a replay as they
+ * run for the first response. `none`: the handler has set no body; `empty`: it has set it to nothing.
  */
 export type StoredBody =
   | { readonly kind: "none" | "empty" }
-  | { readonly kind: "json" | "text"; readonly text: string }
+  | { readonly kind: "json"; readonly value: unknown }
+  | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "bytes"; readonly bytes: Uint8Array };
 
 /** The first response to a key, as every duplicate gets it. */
@@ -26,6 +26,7 @@ interface Kept {
   readonly headers: HeaderList;
   readonly body?: {
     readonly kind: StoredBody["kind"];
+    readonly value?: unknown;
     readonly text?: string;
     readonly base64?: string;
   };
@@ -44,10 +45,7 @@ export function encodeResponse(response: StoredResponse): Kept {
     throw new TypeError(`status: expected a number from 200 to 599, got ${shown(status)}.`);
   }
   if (!Array.isArray(headers)) throw new TypeError("headers: expected a list of [name, value].");
-  for (const [name, value] of headers as HeaderList) {
-    validateHeaderName(name);
-    for (const each of [value].flat()) validateHeaderValue(name, each);
-  }
+  checkHeaders(headers);
   if (body !== undefined) checkBody(body);
   return keptOf(response);
 }
@@ -55,14 +53,11 @@ export function encodeResponse(response: StoredResponse): Kept {
 function checkBody(body: StoredBody): void {
   if (decodeBody(encodeBody(body)) === undefined) {
     const expected =
-      "{ kind: 'json' or 'text', text }, { kind: 'bytes', bytes } or { kind: 'none' }";
+      "{ kind: 'json', value }, { kind: 'text', text }, { kind: 'bytes', bytes } or { kind: 'none' }";
     throw new TypeError(`body: expected ${expected}.`);
   }
-  if (body.kind !== "json") return;
-  try {
-    JSON.parse(body.text);
-  } catch {
-    throw new TypeError("body.text: expected JSON, as its kind is 'json'.");
+  if (body.kind === "json" && JSON.stringify(body.value) === undefined) {
+    throw new TypeError("body.value: expected a value that JSON can carry.");
   }
 }
 
@@ -75,6 +70,7 @@ export function keptOf({ status, headers, body }: StoredResponse): Kept {
 function encodeBody(body: StoredBody): NonNullable<Kept["body"]> {
   switch (body.kind) {
     case "json":
+      return { kind: body.kind, value: body.value };
     case "text":
       return { kind: body.kind, text: body.text };
     case "bytes":
@@ -96,12 +92,14 @@ export function decodeResponse(value: unknown): StoredResponse | undefined {
   return decoded && { ...response, body: decoded };
 }
 
-function decodeBody({ kind, text, base64 }: NonNullable<Kept["body"]>): StoredBody | undefined {
+function decodeBody(body: NonNullable<Kept["body"]>): StoredBody | undefined {
+  const { kind, value, text, base64 } = body;
   switch (kind) {
     case "none":
     case "empty":
       return { kind };
     case "json":
+      return "value" in body ? { kind, value } : undefined;
     case "text":
       return typeof text === "string" ? { kind, text } : undefined;
     case "bytes":
@@ -119,16 +117,27 @@ export function headerOf(headers: HeaderList, name: string): string | undefined 
   return typeof value === "string" ? value : value?.[0];
 }
 
-/** The Content-Type that frameworks give to a body that has none. */
-export function typeOf({ kind }: StoredBody): string | undefined {
-  switch (kind) {
-    case "json":
-      return "application/json; charset=utf-8";
-    case "text":
-      return "text/plain; charset=utf-8";
-    case "bytes":
-      return "application/octet-stream";
-    default:
-      return undefined;
+/**
+ * The body that a value makes, as JSON carries it: the first response is sent from this copy, so that a
+ * replay cannot differ from it.
+ *
+ * @returns nothing where it has more bytes than `maxBytes`, or JSON cannot carry it
+ */
+export function jsonBody(value: unknown, maxBytes: number): StoredBody | undefined {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch {
+    return undefined;
   }
+  if (text === undefined || Buffer.byteLength(text) > maxBytes) return undefined;
+  return { kind: "json", value: JSON.parse(text) };
+}
+
+export function textBody(text: string, maxBytes: number): StoredBody | undefined {
+  return Buffer.byteLength(text) > maxBytes ? undefined : { kind: "text", text };
+}
+
+export function bytesBody(bytes: Uint8Array, maxBytes: number): StoredBody | undefined {
+  return bytes.byteLength > maxBytes ? undefined : { kind: "bytes", bytes };
 }
