@@ -5,7 +5,7 @@ import type { ClaimScope } from "./claim-scope.ts";
 import { stepsUnder } from "./claim-steps.ts";
 import { type Decided, transactUnder } from "./claim-transaction.ts";
 import type { Context } from "./context.ts";
-import { LeaseLostError, OutcomeUnknownError, StoreError } from "./errors.ts";
+import { LeaseLostError, OutcomeUnknownError } from "./errors.ts";
 import type { Flight } from "./flights.ts";
 import { type DeriveKeyOptions, derivedKey } from "./identity.ts";
 import { Lease } from "./lease.ts";
@@ -30,7 +30,6 @@ export class HeldClaim implements ClaimHandle {
   #steps: Steps | undefined;
   #transacting: Promise<unknown> | undefined;
   #decided: Decided | undefined;
-  #ownFailure: unknown;
   #cutOffBy: RunAbortedError | undefined;
 
   constructor(scope: ClaimScope, flight: Flight, claimed: Claimed, sentAtMs: number) {
@@ -99,7 +98,7 @@ export class HeldClaim implements ClaimHandle {
     let renewedAtMs: number | undefined;
     const transacting = transactUnder(this.#scope, this.#request, this.token, fn, () => {
       // It holds the record's row from now on: no renewal would get through.
-      renewedAtMs ??= this.#lease.stop();
+      renewedAtMs ??= this.#lease.suspend();
     });
     this.#transacting = transacting;
     const came = await transacting;
@@ -113,13 +112,12 @@ export class HeldClaim implements ClaimHandle {
     if (came.as === "lost") this.#lease.lose("claim-refused");
     // The transaction's own renewal was rolled back as well.
     else if (renewedAtMs !== undefined) this.#lease.goOn(renewedAtMs);
-    if (came.error instanceof StoreError) this.#ownFailure = came.error;
     throw came.error;
   }
 
   async complete(value: unknown): Promise<Written> {
-    const steps = await this.#finishedSteps();
-    if (!steps?.hasDoubts) return await this.record(value);
+    while (this.#knownSteps()?.isRunning) await this.#steps?.finished();
+    if (!this.#steps?.hasDoubts) return await this.record(value);
     await this.leaveOpen();
     throw this.#inDoubt(value);
   }
@@ -155,7 +153,8 @@ export class HeldClaim implements ClaimHandle {
    * @param isDecided whether a function has decided about this very error: then the abort does not matter
    */
   async endBy(policy: ErrorPolicy, error: unknown, isDecided = false): Promise<Written> {
-    const steps = await this.#finishedSteps();
+    while (this.#knownSteps()?.isRunning) await this.#steps?.finished();
+    const steps = this.#steps;
     // A held outcome is the operator's: no `reconcile` would be asked about its step any more.
     if (policy === "hold" ? steps?.hasDoubts : steps?.isInDoubt) return await this.leaveOpen();
     if (policy !== "hold" && !isDecided && this.isCutOff) {
@@ -192,11 +191,6 @@ export class HeldClaim implements ClaimHandle {
   /** Whether its end has decided nothing. */
   get isLeftOpen(): boolean {
     return this.#end.name === "leaveOpen";
-  }
-
-  /** Whether the engine has made this error, which decides nothing: the store failed, say. */
-  isOwnFailure(error: unknown): boolean {
-    return this.#ownFailure !== undefined && this.#ownFailure === error;
   }
 
   /**
@@ -243,13 +237,6 @@ export class HeldClaim implements ClaimHandle {
     return written;
   }
 
-  /** The run is over when its steps are. */
-  async #finishedSteps(): Promise<Steps | undefined> {
-    const steps = this.#knownSteps();
-    if (steps !== undefined) await steps.finished();
-    return steps;
-  }
-
   /** The steps of this run, or those of an earlier one that this run may not have asked about. */
   #knownSteps(): Steps | undefined {
     if (this.#steps !== undefined || this.#checkpoint === undefined) return this.#steps;
@@ -275,9 +262,6 @@ export class HeldClaim implements ClaimHandle {
       abortReason: () => this.abortReason,
       onRenewed: (sentAtMs) => this.#lease.confirm(sentAtMs),
       onRefused: () => this.#lease.lose("claim-refused"),
-      onFailed: (error) => {
-        this.#ownFailure = error;
-      },
     });
     return this.#steps;
   }

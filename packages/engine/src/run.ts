@@ -4,6 +4,7 @@ import type { Executed } from "./engine.ts";
 import type { HeldClaim } from "./held-claim.ts";
 import type { Settings } from "./options.ts";
 import { policyFor } from "./policies.ts";
+import { isUndecided } from "./undecided.ts";
 
 /**
  * Runs a function under its claim, and ends that by what came of it. The function's own error goes to
@@ -48,9 +49,10 @@ export async function endFailed(
   settings: Settings,
 ): Promise<boolean> {
   const policy = policyFor(error, settings);
-  // A database that is away is no outcome of the operation, unless an option says so.
-  const isNoOutcome = settings.onError === undefined && claim.isOwnFailure(error);
-  if (policy === "record" && isNoOutcome) await claim.leaveOpen();
-  else await claim.endBy(policy, error, typeof settings.onError === "function");
+  const isDecided = policy === "hold" || typeof settings.onError === "function";
+  // A database that is away, or an engine that is closed, is no outcome of the operation.
+  const isOpen = !(isDecided || claim.isCutOff) && isUndecided(error);
+  if (isOpen) await claim.leaveOpen();
+  else await claim.endBy(policy, error, isDecided);
   return claim.isLeftOpen;
 }

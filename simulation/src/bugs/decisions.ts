@@ -59,7 +59,7 @@ export const decisionBugs: readonly Bug[] = [
     where: "engine",
     what: "a function that throws is ended while its other steps go on",
     edits: [
-      { file: claim, from: "if (steps !== undefined) await steps.finished();", to: "" },
+      { file: steps, from: "return this.#running.size > 0;", to: "return false;" },
       { file: steps, from: "await this.finished();\n", to: "" },
     ],
   },

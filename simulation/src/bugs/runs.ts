@@ -92,7 +92,7 @@ export const runBugs: readonly Bug[] = [
     edits: [
       {
         file: "lease.ts",
-        from: "this.#isFree = true;\n    this.#heartbeat.stop();",
+        from: "this.#isFree = true;\n    this.stop();",
         to: "this.#isFree = true;",
       },
     ],
