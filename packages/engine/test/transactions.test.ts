@@ -280,7 +280,7 @@ describe("a transaction under a claim", () => {
 
   test("that the database failed to run is one where an onError function says so", async () => {
     const { engine } = transacting(failing);
-    const options = { onError: () => "record" } as const;
+    const options = { onError: () => "record" as const };
     const run = engine.execute(
       "orders",
       "k",
