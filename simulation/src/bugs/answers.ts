@@ -151,7 +151,7 @@ export const answerBugs: readonly Bug[] = [
     edits: [
       {
         file: "run.ts",
-        from: 'else await claim.endBy(policy, error, typeof settings.onError === "function");',
+        from: "else await claim.endBy(policy, error, isDecided);",
         to: "else await claim.release();",
       },
     ],

@@ -49,7 +49,7 @@ export const decisionBugs: readonly Bug[] = [
     edits: [
       {
         file: claim,
-        from: "if (!steps?.hasDoubts) return await this.record(value);",
+        from: "if (!this.#steps?.hasDoubts) return await this.record(value);",
         to: "if (steps !== null) return await this.record(value);",
       },
     ],
