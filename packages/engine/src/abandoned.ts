@@ -84,7 +84,8 @@ async function giveUp(scope: ClaimScope, call: Call, claim: HeldClaim): Promise<
 
 async function record(claim: HeldClaim, value: unknown): Promise<void> {
   try {
-    await claim.record(value);
+    const { recorded, error } = await claim.record(value);
+    if (!recorded && error !== undefined) throw error;
   } catch (error) {
     // Another owner or an operator has decided meanwhile: that outcome counts.
     if (!(error instanceof LeaseLostError)) throw error;

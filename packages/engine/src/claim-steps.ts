@@ -18,16 +18,15 @@ export interface ClaimOfSteps {
   /** Its lease was renewed, as was asked at that time. */
   readonly onRenewed: (sentAtMs: number) => void;
   readonly onRefused: () => void;
-  readonly onFailed: (error: unknown) => void;
 }
 
 /** The steps of a claim. Their log is a checkpoint, which is a renewal as well. */
 export function stepsUnder(scope: ClaimScope, of: ClaimOfSteps): Steps {
   const { client, runtime, events, settings } = scope;
   const { leaseMs, storeTimeoutMs } = settings;
-  const { claim, attempt, token, checkpoint, abortReason, onFailed } = of;
+  const { claim, attempt, token, checkpoint, abortReason } = of;
   return new Steps({
-    ...{ attempt, token, checkpoint, abortReason, onFailed },
+    ...{ attempt, token, checkpoint, abortReason },
     mayRepeat: mayRepeat(scope, of),
     settled: () => settled(scope, of),
     save: async (saved) => {
@@ -42,7 +41,6 @@ export function stepsUnder(scope: ClaimScope, of: ClaimOfSteps): Steps {
         return isHeld;
       } catch (error) {
         const { digest } = claim.id;
-        onFailed(error);
         events.emit("store-error", () => ({ digest, operation: "renew", error }));
         throw error;
       }

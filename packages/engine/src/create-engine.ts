@@ -154,8 +154,7 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
   ): Promise<readonly Verdict<T>[]> {
     checkLines(lines);
     checkFunction("fn", fn, "third argument, after scope and lines");
-    // There is no step in a batch, so that what died in one has not shown what is to be repeated.
-    const settings = { ...this.#settingsOf(options), steps: false };
+    const settings = withoutSteps(this.#settingsOf(options));
     // The caller's own lines may change while they are worked on.
     const calls = lines.map(({ key, payload }, index): LineCall => {
       const call = inLine(index, () =>
@@ -280,6 +279,12 @@ async function resultOf<T>(
   if (notKept === undefined) return value as T;
   if (rebuild === undefined) throw notKept;
   return await rebuild({ attempt, token, createdAt, completedAt });
+}
+
+/** A batch has no steps, so that nothing shows how far an earlier run of a line has come. */
+function withoutSteps(settings: Settings): Settings {
+  const onLapsed = settings.onLapsed === "resume" ? "block" : settings.onLapsed;
+  return { ...settings, steps: false, onLapsed };
 }
 
 function checkFunction(

@@ -43,7 +43,7 @@ export async function executeMany(
   const tasks = await claimEach(scope, distinct, verdicts);
   if (tasks.length > 0) await new Work(scope, tasks, verdicts).run(fn);
   const { onDuplicate } = scope.settings;
-  if (onDuplicate !== "reject") await waitForOthers(scope, distinct, verdicts);
+  if (onDuplicate !== "reject") await waitForOthers(scope, distinct, verdicts, tasks.length > 0);
   return calls.map((each) => verdictFor(each, firsts, verdicts));
 }
 
@@ -147,24 +147,28 @@ class Work {
       const { attempt, token } = claim;
       return { key, payload, attempt, token };
     });
-    let results: readonly LineResult<unknown>[];
+    let returned: unknown;
     try {
-      results = checkedResults(await fn(lines, this.#context()));
+      returned = await fn(lines, this.#context());
       await Promise.all(this.#ending);
     } catch (error) {
       await Promise.allSettled(this.#ending);
       await Promise.all([...this.#open].map(([key]) => this.#failOrAbandon(key, error)));
       throw error;
     }
+    const problem = problemWith(returned);
+    const results = problem === undefined ? (returned as readonly LineResult<unknown>[]) : [];
     const known = new Set(lines.map(({ key }) => key));
     const strange = results.find(({ key }) => !known.has(key));
     await Promise.all(results.map((result) => this.#record(result)));
-    const silent = new Error("The function has answered nothing for this line.");
-    await Promise.all([...this.#open].map(([key]) => this.#fail(key, silent)));
+    // The function has returned, but has not said whether it did these.
+    const silent = new Error("The function returned no result for this line.");
+    await Promise.all([...this.#open].map(([key]) => this.#leaveOpen(key, silent)));
+    if (problem !== undefined) throw problem;
     if (strange === undefined) return;
     throw new TypeError(
       `fn: expected results for the keys that it was given, got ${describe(strange.key)}. ` +
-        "All other lines are recorded.",
+        "The results of all other lines are recorded.",
     );
   }
 
@@ -200,8 +204,12 @@ class Work {
 
   async #record(result: LineResult<unknown>): Promise<void> {
     if (!this.#open.has(result.key)) return;
-    if ("error" in result) await this.#fail(result.key, result.error);
-    else await this.#complete(result.key, result.value);
+    const { key, value, error } = result as { key: string; value?: unknown; error?: unknown };
+    if ("error" in result && (error !== undefined || !("value" in result))) {
+      await this.#fail(key, error);
+    } else {
+      await this.#complete(key, value);
+    }
   }
 
   async #complete(key: string, value: unknown): Promise<void> {
@@ -216,6 +224,13 @@ class Work {
       const isOpen = (await endFailed(claim, error, this.#scope.settings)).kind === "open";
       if (!isOpen) return { key, verdict: "failed", error };
       return { key, verdict: "unknown", error: claim.abortReason ?? error };
+    });
+  }
+
+  async #leaveOpen(key: string, error: unknown): Promise<void> {
+    await this.#end(key, async (claim) => {
+      await claim.leaveOpen();
+      return { key, verdict: "unknown", error };
     });
   }
 
@@ -240,12 +255,14 @@ class Work {
   }
 }
 
-function checkedResults(results: unknown): readonly LineResult<unknown>[] {
+function problemWith(results: unknown): TypeError | undefined {
   const isSound = (result: unknown) =>
     typeof result === "object" && result !== null && "key" in result;
-  if (Array.isArray(results) && results.every(isSound)) return results as LineResult<unknown>[];
+  if (Array.isArray(results) && results.every(isSound)) return undefined;
   const expected = "expected a list of { key, value } or { key, error }";
-  throw new TypeError(`fn: ${expected}, got ${describe(results)}.`);
+  return new TypeError(
+    `fn: ${expected}, got ${describe(results)}. The outcome of lines without a result is left open.`,
+  );
 }
 
 /** What others have left undone meanwhile is left to the next call: the function runs once. */
@@ -253,11 +270,16 @@ async function waitForOthers(
   scope: ClaimScope,
   calls: readonly LineCall[],
   verdicts: Verdicts,
+  hasRun: boolean,
 ): Promise<void> {
   const waiting = calls.filter(({ line }) => verdicts.get(line.key)?.verdict === "in-progress");
   await Promise.all(
     waiting.map(async ({ line, call }) => {
-      const met = await meetLine(scope, call, line.key);
+      const met = await meetLine(scope, call, line.key).catch((error: unknown) => {
+        if (!hasRun) throw error;
+      });
+      // If the function has run, the results of its lines are not lost because a wait is cut short.
+      if (met === undefined) return;
       if (!("claim" in met)) verdicts.set(line.key, met);
       else await met.claim.giveBack();
     }),

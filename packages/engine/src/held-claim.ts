@@ -10,7 +10,7 @@ import type { ClaimScope } from "./claim-scope.ts";
 import { stepsUnder } from "./claim-steps.ts";
 import { type Decided, transactUnder } from "./claim-transaction.ts";
 import type { Context } from "./context.ts";
-import { LeaseLostError, OutcomeUnknownError, StoreError } from "./errors.ts";
+import { LeaseLostError, OutcomeUnknownError } from "./errors.ts";
 import type { Flight } from "./flights.ts";
 import { type DeriveKeyOptions, derivedKey } from "./identity.ts";
 import { Lease } from "./lease.ts";
@@ -36,7 +36,6 @@ export class HeldClaim implements TransactionalClaimHandle<unknown, false> {
   #steps: Steps | undefined;
   #transacting: Promise<unknown> | undefined;
   #decided: Decided | undefined;
-  #ownFailure: unknown;
   #cutOffBy: RunAbortedError | undefined;
 
   constructor(scope: ClaimScope, flight: Flight, claimed: Claimed, sentAtMs: number) {
@@ -105,7 +104,7 @@ export class HeldClaim implements TransactionalClaimHandle<unknown, false> {
     let renewedAtMs: number | undefined;
     const transacting = transactUnder(this.#scope, this.#request, this.token, fn, () => {
       // It holds the record's row from now on: no renewal would get through.
-      renewedAtMs ??= this.#lease.stop();
+      renewedAtMs ??= this.#lease.suspend();
     });
     this.#transacting = transacting;
     const came = await transacting;
@@ -119,13 +118,12 @@ export class HeldClaim implements TransactionalClaimHandle<unknown, false> {
     if (came.as === "lost") this.#lease.lose("claim-refused");
     // The transaction's own renewal was rolled back as well.
     else if (renewedAtMs !== undefined) this.#lease.goOn(renewedAtMs);
-    if (came.error instanceof StoreError) this.#ownFailure = came.error;
     throw came.error;
   }
 
   async complete(value: unknown): Promise<Written> {
-    const steps = await this.#finishedSteps();
-    if (!steps?.hasDoubts) return await this.record(value);
+    while (this.#knownSteps()?.isRunning) await this.#steps?.finished();
+    if (!this.#steps?.hasDoubts) return await this.record(value);
     await this.leaveOpen();
     throw this.#inDoubt(value);
   }
@@ -171,7 +169,8 @@ export class HeldClaim implements TransactionalClaimHandle<unknown, false> {
     isDecided = false,
     outcome: { readonly value?: unknown } = {},
   ): Promise<Written> {
-    const steps = await this.#finishedSteps();
+    while (this.#knownSteps()?.isRunning) await this.#steps?.finished();
+    const steps = this.#steps;
     // A held outcome is the operator's: no `reconcile` would be asked about its step any more.
     if (policy === "hold" ? steps?.hasDoubts : steps?.isInDoubt) return await this.leaveOpen();
     if (policy !== "hold" && !isDecided && this.isCutOff) {
@@ -209,11 +208,6 @@ export class HeldClaim implements TransactionalClaimHandle<unknown, false> {
   /** Whether its end has decided nothing. */
   get isLeftOpen(): boolean {
     return this.#end.name === "leaveOpen";
-  }
-
-  /** Whether the engine has made this error, which decides nothing: the store failed, say. */
-  isOwnFailure(error: unknown): boolean {
-    return this.#ownFailure !== undefined && this.#ownFailure === error;
   }
 
   /**
@@ -260,13 +254,6 @@ export class HeldClaim implements TransactionalClaimHandle<unknown, false> {
     return written;
   }
 
-  /** The run is over when its steps are. */
-  async #finishedSteps(): Promise<Steps | undefined> {
-    const steps = this.#knownSteps();
-    if (steps !== undefined) await steps.finished();
-    return steps;
-  }
-
   /** The steps of this run, or those of an earlier one that this run may not have asked about. */
   #knownSteps(): Steps | undefined {
     if (this.#steps !== undefined || this.#checkpoint === undefined) return this.#steps;
@@ -292,9 +279,6 @@ export class HeldClaim implements TransactionalClaimHandle<unknown, false> {
       abortReason: () => this.abortReason,
       onRenewed: (sentAtMs) => this.#lease.confirm(sentAtMs),
       onRefused: () => this.#lease.lose("claim-refused"),
-      onFailed: (error) => {
-        this.#ownFailure = error;
-      },
     });
     return this.#steps;
   }

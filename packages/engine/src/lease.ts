@@ -14,6 +14,7 @@ export class Lease {
   readonly #startedAtMs: number;
   readonly #withdraw: () => void;
   #heartbeat: Heartbeat;
+  #cancelLimit: () => void = () => undefined;
   #isEnding = false;
   #isRunningOut = false;
   #isFree = false;
@@ -49,11 +50,25 @@ export class Lease {
 
   /** Renews it no more. Returns when the last renewal was sent that was confirmed. */
   stop(): number {
+    this.#cancelLimit();
     return this.#heartbeat.stop();
+  }
+
+  /** As `stop`, while a transaction holds the record: `maxRunMs` goes on counting. */
+  suspend(): number {
+    const renewedAtMs = this.stop();
+    const { runtime, settings } = this.#scope;
+    if (settings.maxRunMs !== undefined) {
+      const leftMs = this.#startedAtMs + settings.maxRunMs - runtime.monotonicMs();
+      const isOver = () => this.#runOut("ran-too-long");
+      this.#cancelLimit = runtime.schedule(isOver, Math.max(0, leftMs));
+    }
+    return renewedAtMs;
   }
 
   /** Renews it again, as of that time, unless it is to run out. */
   goOn(renewedAtMs: number): void {
+    this.#cancelLimit();
     if (!this.#isRunningOut) this.#heartbeat = this.#startHeartbeat(renewedAtMs);
   }
 
@@ -77,7 +92,7 @@ export class Lease {
   letGo(): void {
     if (this.#isFree) return;
     this.#isFree = true;
-    this.#heartbeat.stop();
+    this.stop();
     this.#withdraw();
     this.#scope.client.flights.land(this.#flight);
     this.#scope.lifetime.leave();

@@ -63,6 +63,8 @@ export async function untilKnown<T>(
         grantedAtMs = runtime.monotonicMs();
         const accepted = await rounds.accept(asked, sentAtMs);
         if (accepted !== undefined) return accepted;
+        // That claim has ended. As its owner this call would be granted the record again at once.
+        owner = runtime.newOwner();
         takeOver = takeOverUnseen(settings);
         continue;
       }

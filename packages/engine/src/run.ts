@@ -5,6 +5,7 @@ import type { Executed } from "./engine.ts";
 import type { HeldClaim } from "./held-claim.ts";
 import type { Settings } from "./options.ts";
 import { policyFor } from "./policies.ts";
+import { isUndecided } from "./undecided.ts";
 
 /**
  * Runs a function under its claim, and ends that by what came of it. The function's own error goes to
@@ -50,12 +51,12 @@ export async function endFailed(
   { policy: chosen, ...outcome }: PolicyEndOptions = {},
 ): Promise<PolicyEnd> {
   const policy = chosen ?? policyFor(error, settings);
-  // A database that is away is no outcome of the operation, unless an option says so.
-  const isNoOutcome = settings.onError === undefined && claim.isOwnFailure(error);
-  const isDecided = chosen === undefined && typeof settings.onError === "function";
-  const written =
-    policy === "record" && isNoOutcome
-      ? await claim.leaveOpen()
-      : await claim.endBy(policy, error, isDecided, outcome);
+  const isAsked = chosen === undefined && typeof settings.onError === "function";
+  const isDecided = policy === "hold" || isAsked;
+  // A database that is away, or an engine that is closed, is no outcome of the operation.
+  const isOpen = !(isDecided || claim.isCutOff) && isUndecided(error);
+  const written = isOpen
+    ? await claim.leaveOpen()
+    : await claim.endBy(policy, error, isDecided, outcome);
   return { ...written, kind: claim.isLeftOpen ? "open" : policy };
 }

@@ -19,6 +19,8 @@ export interface Runtime {
   readonly warn: (message: string) => void;
 }
 
+/** A timer of Node with a longer delay fires at once. */
+const TIMER_MS_MAX = 2_147_483_647;
 const OWNER_BYTES = 16;
 const OWNERS_PER_DRAW = 256;
 
@@ -39,7 +41,14 @@ function ownerSource(): () => string {
 export const nodeRuntime: Runtime = {
   monotonicMs: () => performance.now(),
   schedule: (task, delayMs) => {
-    const timer = setTimeout(task, delayMs);
+    let timer: NodeJS.Timeout;
+    const wait = (leftMs: number) => {
+      const isLast = leftMs <= TIMER_MS_MAX;
+      timer = isLast
+        ? setTimeout(task, leftMs)
+        : setTimeout(wait, TIMER_MS_MAX, leftMs - TIMER_MS_MAX);
+    };
+    wait(delayMs);
     return () => clearTimeout(timer);
   },
   newOwner: ownerSource(),

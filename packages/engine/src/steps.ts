@@ -10,6 +10,7 @@ import { checkedFinding, type Finding, type Resolution } from "./finding.ts";
 import { textProblem } from "./identity.ts";
 import { type Begun, StepLog, type StepState } from "./step-log.ts";
 import type { Checkpoint } from "./store.ts";
+import { mayHaveHappened } from "./undecided.ts";
 
 export interface StepOptions<T> {
   /**
@@ -38,8 +39,6 @@ export interface StepsOfClaim {
   settled(): Promise<void>;
   /** Writes the log, under the fence. Returns whether the claim still holds. */
   save(checkpoint: Checkpoint): Promise<boolean>;
-  /** Takes note of an error that is not the function's own. */
-  onFailed(error: unknown): void;
 }
 
 const STEPS_MAX = 1_000;
@@ -131,7 +130,10 @@ export class Steps {
     this.#cutOff.delete(name);
   }
 
-  /** Waits until no step is under way: the run is over when its steps are. */
+  /**
+   * Waits for the steps under way: the run is over when its steps are. Another one may have begun by the
+   * time the caller goes on, so that it has to look again.
+   */
   async finished(): Promise<void> {
     while (this.#running.size > 0) await Promise.allSettled(this.#running.values());
   }
@@ -178,8 +180,9 @@ export class Steps {
     } catch (error) {
       // Its request may still be on its way, whatever the error says.
       if (this.#claim.abortReason() !== undefined) this.#cutOff.add(name);
-      // It is known how this one ended. The next write, or the one before a release, says so.
-      else this.#putBack(name, undefined);
+      // It is known how this one ended, unless it was another call that was interrupted. The next write,
+      // or the one before a release, says so.
+      else if (!mayHaveHappened(error)) this.#putBack(name, undefined);
       throw error;
     }
     return await this.#keep(name, value);
@@ -192,6 +195,8 @@ export class Steps {
       const wrong = await this.#save();
       if (wrong !== undefined) {
         this.#putBack(name, known);
+        // It has not run, so that the function may try again.
+        this.#names.delete(name);
         throw wrong;
       }
     }
@@ -249,7 +254,7 @@ export class Steps {
     const decoded = this.#decoded(body);
     if (decoded.kept) return decoded.value as T;
     const { attempt, token } = this.#claim;
-    throw this.#failed(new ResultUnavailableError({ why: decoded.why, attempt, token }));
+    throw new ResultUnavailableError({ why: decoded.why, attempt, token });
   }
 
   #decoded(body: string) {
@@ -257,14 +262,8 @@ export class Steps {
       return decodeValue(body);
     } catch {
       const why = new Error("The stored result of a step cannot be read.");
-      throw this.#failed(new StoreError("claim", why));
+      throw new StoreError("claim", why);
     }
-  }
-
-  /** That a result was not kept, or kept by another release, is no failure of the work. */
-  #failed(error: Error): Error {
-    this.#claim.onFailed(error);
-    return error;
   }
 
   #doubt(): OutcomeUnknownError {

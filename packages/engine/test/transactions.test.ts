@@ -257,9 +257,30 @@ describe("a transaction under a claim", () => {
     expect(await rejection(retry)).toMatchObject({ code: "OUTCOME_UNKNOWN" });
   });
 
-  test("that the database failed to run is one where onError says so", async () => {
+  test("that runs for longer than maxRunMs has its signal aborted", async () => {
+    const { engine, time } = transacting();
+    const run = engine.execute(
+      "orders",
+      "k",
+      1,
+      async ({ transaction, signal }) =>
+        await transaction(
+          () =>
+            new Promise<never>((_resolve, reject) => {
+              signal.addEventListener("abort", () => reject(signal.reason));
+            }),
+        ),
+      { maxRunMs: 5_000 },
+    );
+    const rejected = rejection(run);
+    await time.advance(5_000);
+    expect(await rejected).toMatchObject({ code: "RUN_ABORTED", reason: "ran-too-long" });
+    expect(time.timers).toBe(0);
+  });
+
+  test("that the database failed to run is one where an onError function says so", async () => {
     const { engine } = transacting(failing);
-    const options = { onError: "record" } as const;
+    const options = { onError: () => "record" as const };
     const run = engine.execute(
       "orders",
       "k",

@@ -32,9 +32,9 @@ export const answerBugs: readonly Bug[] = [
     what: "a caller is told that its outcome is recorded before the store has it",
     edits: [
       {
-        file: "held-claim.ts",
-        from: 'const answer = await this.#end("complete", asked);',
-        to: 'void this.#end("complete", asked).catch(() => undefined);\n    const answer = "true" as "true" | "false" | { error: unknown };',
+        file: "claim-end.ts",
+        from: 'const ended = await this.#wait("complete", asked);',
+        to: 'void this.#wait("complete", asked).catch(() => undefined);\n    const ended = "done" as Ended;',
       },
     ],
   },
@@ -44,9 +44,9 @@ export const answerBugs: readonly Bug[] = [
     what: "a completion whose answer is lost counts as recorded",
     edits: [
       {
-        file: "held-claim.ts",
-        from: 'this.#scope.events.emit("store-error", () => ({ digest, operation, error }));\n      return { error };',
-        to: 'this.#scope.events.emit("store-error", () => ({ digest, operation, error }));\n      return "true";',
+        file: "claim-end.ts",
+        from: "      return { error };",
+        to: '      return "done";',
       },
     ],
   },
@@ -56,9 +56,9 @@ export const answerBugs: readonly Bug[] = [
     what: "a late owner whose completion is refused is told that it was recorded",
     edits: [
       {
-        file: "held-claim.ts",
-        from: 'if (answer === "false") throw new LeaseLostError({ token: this.token, ...late });',
-        to: 'if (answer === "false") return { recorded: true };',
+        file: "claim-end.ts",
+        from: 'if (ended === "refused") throw new LeaseLostError({ token, ...late });',
+        to: 'if (ended === "refused") return { recorded: true };',
       },
     ],
   },
@@ -82,12 +82,17 @@ export const answerBugs: readonly Bug[] = [
       {
         file: "held-claim.ts",
         from: "const { body, notKeptBecause } = encodeValue(",
-        to: "(this.#flight as any).unrecorded = { value: JSON.parse(JSON.stringify(value, (_, each) => typeof each === 'bigint' ? 0 : each)), token: this.token };\n    const { body, notKeptBecause } = encodeValue(",
+        to: "(this.#lease.flight as any).unrecorded = { value: JSON.parse(JSON.stringify(value, (_, each) => typeof each === 'bigint' ? 0 : each)), token: this.token };\n    const { body, notKeptBecause } = encodeValue(",
+      },
+      {
+        file: "lease.ts",
+        from: "  readonly #flight: Flight;",
+        to: "  get flight() { return this.#flight; }\n  readonly #flight: Flight;",
       },
       {
         file: "rounds.ts",
-        from: "await wait(scope, call, asked, owner, untilMs);",
-        to: 'await wait(scope, call, asked, owner, untilMs);\n      const made = asked.kind === "attached" ? (asked.flight as any).unrecorded : undefined;\n      if (made !== undefined) return { kind: "replay", attempt: 1, createdAt: 0, completedAt: 0, ...made };',
+        from: "await wait(scope, call, { asked, running, owner, untilMs });",
+        to: 'await wait(scope, call, { asked, running, owner, untilMs });\n      const made = asked.kind === "attached" ? (asked.flight as any).unrecorded : undefined;\n      if (made !== undefined) return { kind: "replay", attempt: 1, createdAt: 0, completedAt: 0, ...made };',
       },
     ],
   },
@@ -133,9 +138,9 @@ export const answerBugs: readonly Bug[] = [
     what: "a completion whose answer is lost counts as failed, and the key is given back",
     edits: [
       {
-        file: "held-claim.ts",
-        from: 'this.#scope.events.emit("store-error", () => ({ digest, operation, error }));\n      return { error };',
-        to: 'this.#scope.events.emit("store-error", () => ({ digest, operation, error }));\n      await this.#scope.client.release(this.#claim, false, this.#scope.settings.storeTimeoutMs).catch(() => undefined);\n      return { error };',
+        file: "claim-end.ts",
+        from: "      return { error };",
+        to: "      await this.#scope.client.release(this.#claim, false, this.#scope.settings.storeTimeoutMs).catch(() => undefined);\n      return { error };",
       },
     ],
   },
@@ -146,8 +151,8 @@ export const answerBugs: readonly Bug[] = [
     edits: [
       {
         file: "run.ts",
-        from: "await claim.fail(error);",
-        to: "await claim.release();",
+        from: "else await claim.endBy(policy, error, isDecided);",
+        to: "else await claim.release();",
       },
     ],
   },

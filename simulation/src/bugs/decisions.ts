@@ -49,7 +49,7 @@ export const decisionBugs: readonly Bug[] = [
     edits: [
       {
         file: claim,
-        from: "if (!steps?.hasDoubts) return await this.record(value);",
+        from: "if (!this.#steps?.hasDoubts) return await this.record(value);",
         to: "if (steps !== null) return await this.record(value);",
       },
     ],
@@ -59,7 +59,7 @@ export const decisionBugs: readonly Bug[] = [
     where: "engine",
     what: "a function that throws is ended while its other steps go on",
     edits: [
-      { file: claim, from: "if (steps !== undefined) await steps.finished();", to: "" },
+      { file: steps, from: "return this.#running.size > 0;", to: "return false;" },
       { file: steps, from: "await this.finished();\n", to: "" },
     ],
   },

@@ -111,8 +111,8 @@ export const recordBugs: readonly Bug[] = [
     edits: [
       {
         file: "server.ts",
-        from: "const storeMs = this.#nowMs();\n    const ask",
-        to: "const storeMs = this.#nowMs();\n    const skewMs = from.charCodeAt(1) % 2 === 0 ? 60 : 0;\n    this.#steppedMs += skewMs;\n    queueMicrotask(() => queueMicrotask(() => { this.#steppedMs -= skewMs; }));\n    const ask",
+        from: "const storeMs = this.nowMs;\n    const ask",
+        to: "const storeMs = this.nowMs;\n    const skewMs = from.charCodeAt(1) % 2 === 0 ? 60 : 0;\n    this.#steppedMs += skewMs;\n    queueMicrotask(() => queueMicrotask(() => { this.#steppedMs -= skewMs; }));\n    const ask",
       },
     ],
   },

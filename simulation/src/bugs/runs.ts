@@ -32,9 +32,9 @@ export const runBugs: readonly Bug[] = [
     what: "lapsed work runs again whatever guarantee was chosen",
     edits: [
       {
-        file: "options.ts",
-        from: 'return (onLapsed ?? (guarantee === "at-least-once" ? "rerun" : "block")) !== "block";',
-        to: "return onLapsed !== undefined || guarantee !== undefined;",
+        file: "policies.ts",
+        from: "if (onLapsed !== undefined) return onLapsed;",
+        to: 'if (onLapsed !== "block") return onLapsed ?? "rerun";',
       },
     ],
   },
@@ -91,8 +91,8 @@ export const runBugs: readonly Bug[] = [
     what: "a claim is renewed for ever after its end",
     edits: [
       {
-        file: "held-claim.ts",
-        from: "this.#isFree = true;\n    this.#heartbeat.stop();",
+        file: "lease.ts",
+        from: "this.#isFree = true;\n    this.stop();",
         to: "this.#isFree = true;",
       },
     ],
@@ -115,7 +115,7 @@ export const runBugs: readonly Bug[] = [
     what: "a call that ended stays known as running in its process",
     edits: [
       {
-        file: "held-claim.ts",
+        file: "lease.ts",
         from: "this.#withdraw();\n    this.#scope.client.flights.land(this.#flight);",
         to: "this.#withdraw();",
       },
@@ -166,7 +166,7 @@ export const runBugs: readonly Bug[] = [
     name: "settle-overrules",
     where: "engine",
     what: "an operator's decision goes by what was read before, and overrules an owner that has renewed",
-    edits: [{ file: "operators.ts", from: "ifLapsed: true, ", to: "" }],
+    edits: [{ file: "operators.ts", from: "ifLapsed: !overrule, ", to: "" }],
   },
   {
     name: "settle-without-owner",
