@@ -1,80 +1,115 @@
 import { Readable } from "node:stream";
-import { drain, isJson, mediaTypeOf, type StoredBody } from "@idemkit/http";
+import {
+  bytesBody,
+  drain,
+  type HeaderList,
+  jsonBody,
+  mediaTypeOf,
+  type Sendable,
+  type StoredBody,
+  type StoredResponse,
+  textBody,
+} from "@idemkit/http";
 import type { FastifyReply } from "fastify";
+import type { RecordedResponse } from "./recorder.ts";
 
-/** A payload as it is kept, if it can be, and as it is to be sent. */
+/** A recorded response with its body as it is kept, and its payload, which is sent if no body is kept. */
 export interface Seen {
-  readonly body?: StoredBody;
+  readonly response: StoredResponse;
   readonly payload: unknown;
 }
 
-/** A web `Response` becomes the reply's own status, headers and body. */
-export function unpacked(reply: FastifyReply, payload: unknown): unknown {
-  if (!isWebResponse(payload)) return payload;
-  reply.code(payload.status);
-  for (const [name, value] of payload.headers) reply.header(name, value);
-  return payload.body;
-}
-
-/** As Fastify tells it: it may come from another library's `fetch`. */
-function isWebResponse(payload: unknown): payload is Response {
-  return Object.prototype.toString.call(payload) === "[object Response]";
+/**
+ * Looks at a response before it is committed. Streams are read to their end first.
+ *
+ * @throws the error that a stream fails with
+ */
+export async function seen(recorded: RecordedResponse, maxBytes: number): Promise<Seen> {
+  const { status, headers, payload } = unpacked(recorded);
+  const whole = (body: StoredBody | undefined): Seen => ({
+    response: { status, headers, ...(body !== undefined && { body }) },
+    payload,
+  });
+  if (payload === undefined || payload === null) return whole({ kind: "none" });
+  if (typeof payload === "string") return whole(textBody(payload, maxBytes));
+  if (ArrayBuffer.isView(payload)) {
+    const { buffer, byteOffset, byteLength } = payload;
+    return whole(bytesBody(new Uint8Array(buffer, byteOffset, byteLength), maxBytes));
+  }
+  const stream = streamOf(payload);
+  if (stream === undefined) return whole(jsonBody(payload, maxBytes));
+  // Server-sent events have no end that could be waited for.
+  if (mediaTypeOf(valueOf(headers, "content-type")) === "text/event-stream") return whole(undefined);
+  const drained = await drain(stream, maxBytes);
+  if ("rest" in drained) return { response: { status, headers }, payload: drained.rest };
+  // It has a length now, and must not have both.
+  const sized = headers.filter(([name]) => name !== "transfer-encoding");
+  const body = { kind: "bytes", bytes: drained.bytes } as const;
+  return { response: { status, headers: sized, body }, payload: drained.bytes };
 }
 
 /**
- * Looks at what is about to be sent. Streams are read to their end first.
- *
- * @throws what a stream fails with
+ * Sends a response, the first or a replay. Returns what Fastify is to send: the rest of the way is its own,
+ * so that the application's hooks and serializers run anew for each.
  */
-export async function seenPayload(
+export function respond(
   reply: FastifyReply,
-  payload: unknown,
-  maxBody: number,
-  contentType: string,
-): Promise<Seen> {
-  if (payload === undefined || payload === null) return { body: { kind: "none" }, payload };
-  if (typeof payload === "string") {
-    const kind = isJson(mediaTypeOf(contentType)) ? "json" : "text";
-    return within(maxBody, Buffer.byteLength(payload), { kind, text: payload }, payload);
+  { status, headers, body }: StoredResponse,
+  payload?: unknown,
+): unknown {
+  const sent = body === undefined ? payload : payloadOf(body);
+  // Another plugin has responded meanwhile: this response is for the duplicates.
+  if (reply.sent || reply.raw.headersSent) {
+    (sent as { destroy?: () => void } | null | undefined)?.destroy?.();
+    return undefined;
   }
-  if (payload instanceof Uint8Array) {
-    return within(maxBody, payload.length, { kind: "bytes", bytes: payload }, payload);
+  reply.code(status);
+  for (const [name, value] of headers) {
+    reply.removeHeader(name);
+    if (typeof value === "string") reply.header(name, value);
+    else if (value.length > 0) reply.header(name, [...value]);
   }
-  // Server-sent events have no end that could be waited for.
-  if (mediaTypeOf(contentType) === "text/event-stream") return { payload };
-  const stream = streamOf(payload);
-  if (stream === undefined) return { payload };
-  const drained = await drain(stream, maxBody);
-  if ("rest" in drained) return { payload: drained.rest };
-  // It has a length now, and must not have both.
-  reply.removeHeader("transfer-encoding");
-  return { body: { kind: "bytes", bytes: drained.bytes }, payload: drained.bytes };
+  return sent;
 }
 
-/** Some have streams of other libraries, or of the oldest kind. */
-function streamOf(payload: object): AsyncIterable<unknown> | undefined {
-  if (payload instanceof ReadableStream) return Readable.fromWeb(payload as never);
-  if (Symbol.asyncIterator in payload) return payload as AsyncIterable<unknown>;
-  const { pipe } = payload as { readonly pipe?: unknown };
-  return typeof pipe === "function"
-    ? new Readable().wrap(payload as NodeJS.ReadableStream)
-    : undefined;
+export function respondNow(reply: FastifyReply, response: Sendable): FastifyReply {
+  return reply.send(respond(reply, response));
 }
 
-/** A kept body as it was sent: text or bytes, which nothing serialises again. */
-export function payloadOf(body: StoredBody): string | Buffer | undefined {
+function payloadOf(body: StoredBody): unknown {
   switch (body.kind) {
     case "none":
     case "empty":
       return undefined;
     case "json":
+      return body.value;
     case "text":
       return body.text;
     case "bytes":
-      return Buffer.from(body.bytes);
+      return Buffer.from(body.bytes.buffer, body.bytes.byteOffset, body.bytes.byteLength);
   }
 }
 
-function within(maxBody: number, bytes: number, body: StoredBody, payload: unknown): Seen {
-  return bytes > maxBody ? { payload } : { body, payload };
+/** A web `Response` is a status, headers and a body. */
+function unpacked(recorded: RecordedResponse): RecordedResponse {
+  const { payload } = recorded;
+  if (Object.prototype.toString.call(payload) !== "[object Response]") return recorded;
+  const { status, headers, body } = payload as Response;
+  const own = new Map([...recorded.headers, ...headers]);
+  return { kind: "response", status, headers: [...own], payload: body };
+}
+
+/** Some handlers send streams of other libraries, or of the oldest kind. */
+function streamOf(payload: unknown): AsyncIterable<unknown> | undefined {
+  if (typeof payload !== "object" || payload === null) return undefined;
+  if (payload instanceof ReadableStream) return Readable.fromWeb(payload as never);
+  const { pipe } = payload as { readonly pipe?: unknown };
+  if (typeof pipe !== "function") return undefined;
+  return Symbol.asyncIterator in payload
+    ? (payload as AsyncIterable<unknown>)
+    : new Readable().wrap(payload as NodeJS.ReadableStream);
+}
+
+function valueOf(headers: HeaderList, name: string): string {
+  return String(headers.find(([each]) => each === name)?.[1] ?? "");
 }

@@ -8,6 +8,7 @@ import {
   ReplayedError,
   ResultUnavailableError,
   StoreError,
+  type TransactionalClaimHandle,
 } from "@idemkit/engine";
 import { mediaTypeOf, type RequestBody, requestFingerprint } from "./fingerprint.ts";
 import type { HeaderList } from "./headers.ts";
@@ -16,6 +17,7 @@ import { type HttpOptions, type HttpSettings, httpSettings } from "./options.ts"
 import {
   type Answer,
   answerOf,
+  asResponse,
   type Occurrence,
   type ProblemCode,
   ProblemError,
@@ -25,12 +27,7 @@ import {
 import { ProtectedRun } from "./protected-run.ts";
 import { guarded, type Report } from "./report.ts";
 import { type IdempotencyState, type OfKey, replayedState } from "./state.ts";
-import {
-  decodeResponse,
-  headerOf,
-  type StoredBody,
-  type StoredResponse,
-} from "./stored-response.ts";
+import { decodeResponse, headerOf, type Sendable } from "./stored-response.ts";
 import { takeHeaders } from "./thrown.ts";
 
 /** What a binding tells of a request. */
@@ -47,28 +44,28 @@ export interface RequestFacts {
   readonly report: Report;
 }
 
-/** What is to be done with a request. */
-export type Entry =
-  /** It has no key and needs none, or the store has failed and protection is not insisted on. */
-  | { readonly as: "pass" }
-  | { readonly as: "run"; readonly run: ProtectedRun }
+/** What a binding does with a request. */
+export type Admission =
+  /** The handler runs without protection: there is no key and none is needed, or the store has failed. */
+  | { readonly kind: "pass" }
+  /** The handler runs, under this grant. */
+  | { readonly kind: "run"; readonly run: ProtectedRun }
+  /** The handler does not run: a replay, or a problem. Only a replay has a state. */
   | {
-      readonly as: "replay";
-      readonly response: StoredResponse & { readonly body: StoredBody };
-      readonly state: IdempotencyState;
+      readonly kind: "respond";
+      readonly response: Sendable;
+      readonly state?: IdempotencyState;
     }
-  /** The first request ended with an error, which is to be handled as it was then. */
+  /** The first request ended with an error, which the application's error handling gets again. */
   | {
-      readonly as: "rethrow";
+      readonly kind: "rethrow";
       readonly error: unknown;
       readonly headers: HeaderList;
       readonly state: IdempotencyState;
-    }
-  /** A response of our own. */
-  | { readonly as: "answer"; readonly answer: Answer };
+    };
 
 /** What the bindings share: everything between the framework's request and its handler. */
-export class Protection<Req> {
+export class Guard<Req> {
   readonly #settings: HttpSettings<Req>;
   readonly #headerNames: ReadonlySet<string>;
 
@@ -83,23 +80,22 @@ export class Protection<Req> {
     return this.#settings.methods.has(method);
   }
 
-  /** What marks a response that is replayed. */
-  get replayHeader(): readonly [name: string, value: string] {
-    return [this.#settings.replayHeader, "true"];
+  get #replayHeader(): readonly [name: string, value: string] {
+    return [this.#settings.replayHeader.toLowerCase(), "true"];
   }
 
   /**
-   * Decides what is to be done with a request, and claims its key where it is to run.
+   * Decides about a request, and claims its key if it is to run.
    *
    * @throws ProblemError instead of an answer, with `problems: 'throw'`; whatever the options'
    *   functions throw; InvalidScopeError where `scope` has answered none
    */
-  async enter(request: Req, told: RequestFacts): Promise<Entry> {
+  async admit(request: Req, told: RequestFacts): Promise<Admission> {
     const facts = { ...told, report: guarded(told.report) };
     const { engine, scope: scopeOf, required, maxBody } = this.#settings;
     const reading = await this.#readKey(request, facts);
     if ("problem" in reading) {
-      if (reading.problem === "key-missing" && !required) return { as: "pass" };
+      if (reading.problem === "key-missing" && !required) return { kind: "pass" };
       return this.#problem(reading.problem, { detail: reading.detail });
     }
     const ofKey = { key: reading.key, scope: await scopeOf(request) };
@@ -112,7 +108,8 @@ export class Protection<Req> {
     try {
       const begun = await engine.begin(ofKey.scope, ofKey.key, payload);
       if (begun.kind === "replay") return this.#replay(ofKey, begun);
-      return { as: "run", run: new ProtectedRun(this.#settings, ofKey, begun.claim, facts.report) };
+      const claim = begun.claim as TransactionalClaimHandle<unknown, false>;
+      return { kind: "run", run: new ProtectedRun(this.#settings, ofKey, claim, facts.report) };
     } catch (error) {
       return this.#refused(error, ofKey, facts);
     }
@@ -131,11 +128,12 @@ export class Protection<Req> {
   #replay(
     ofKey: OfKey,
     begun: { readonly value: unknown; readonly token: number; readonly attempt: number },
-  ): Entry {
+  ): Admission {
     const response = decodeResponse(begun.value);
     if (response?.body !== undefined) {
-      const { body } = response;
-      return { as: "replay", response: { ...response, body }, state: this.#state(ofKey, begun) };
+      const { status, headers, body } = response;
+      const marked = { status, headers: [...headers, this.#replayHeader], body };
+      return { kind: "respond", response: marked, state: this.#state(ofKey, begun) };
     }
     if (response === undefined) return this.#problem("response-not-stored");
     const location = headerOf(response.headers, "location");
@@ -148,11 +146,12 @@ export class Protection<Req> {
   }
 
   /** What an error of the engine means for the client. */
-  #refused(error: unknown, ofKey: OfKey, facts: RequestFacts): Entry {
+  #refused(error: unknown, ofKey: OfKey, facts: RequestFacts): Admission {
     if (error instanceof ReplayedError) {
       const { cause } = error;
       const state = this.#state(ofKey, error);
-      return { as: "rethrow", headers: takeHeaders(cause), error: cause, state };
+      const headers = [...takeHeaders(cause), this.#replayHeader];
+      return { kind: "rethrow", headers, error: cause, state };
     }
     if (error instanceof ConflictError) return this.#problem("key-reused");
     if (error instanceof InProgressError) return this.#inProgress(ofKey.key, error);
@@ -161,14 +160,14 @@ export class Protection<Req> {
     if (error instanceof InvalidKeyError) return this.#problem("key-invalid");
     if (error instanceof StoreError || error instanceof EngineClosedError) {
       facts.report(error);
-      if (this.#settings.isBypassing && error instanceof StoreError) return { as: "pass" };
+      if (this.#settings.isBypassing && error instanceof StoreError) return { kind: "pass" };
       return this.#problem("store-unavailable", { retryAfterMs: STORE_RETRY_AFTER_MS });
     }
     if (error instanceof InvalidScopeError) throw unauthenticated(error);
     throw error;
   }
 
-  #inProgress(key: string, { retryAfterMs }: InProgressError): Entry {
+  #inProgress(key: string, { retryAfterMs }: InProgressError): Admission {
     const { isAccepting, statusUrl } = this.#settings;
     if (!isAccepting || statusUrl === undefined) {
       return this.#problem("in-progress", { retryAfterMs });
@@ -180,17 +179,17 @@ export class Protection<Req> {
       "retry-after": retryAfter(retryAfterMs),
     };
     const body = JSON.stringify({ status: "in-progress" });
-    return { as: "answer", answer: { status: 202, headers, body } };
+    return { kind: "respond", response: asResponse({ status: 202, headers, body }) };
   }
 
-  #problem(code: ProblemCode, occurrence: Occurrence = {}): Entry {
+  #problem(code: ProblemCode, occurrence: Occurrence = {}): Admission {
     const { docsUrl, format, isThrowing } = this.#settings;
     const problem = problemOf(code, docsUrl, occurrence);
     const answer = answerOf(problem, format, docsUrl, occurrence.retryAfterMs);
     const { location } = occurrence;
     const told = location === undefined ? answer : withHeader(answer, "location", location);
     if (isThrowing) throw new ProblemError(problem, told);
-    return { as: "answer", answer: told };
+    return { kind: "respond", response: asResponse(told) };
   }
 
   #state(ofKey: OfKey, of: { readonly token: number; readonly attempt: number }) {

@@ -3,28 +3,30 @@ export { describeOperation, type OperationDescription } from "./describe.ts";
 export type { Disposition, On5xx } from "./disposition.ts";
 export { drain } from "./drain.ts";
 export { isJson, mediaTypeOf, type RequestBody } from "./fingerprint.ts";
-export {
-  type HeaderList,
-  headersOutOfPlace,
-  type OutgoingHeaders,
-} from "./headers.ts";
+export { type Admission, Guard, type RequestFacts } from "./guard.ts";
+export { checkHeaders, type HeaderList, headersSince, type OutgoingHeaders } from "./headers.ts";
+export type { NamedResponse } from "./named-response.ts";
 export type { HttpOptions, ResponseFacts } from "./options.ts";
 export { peekBody } from "./peek.ts";
 export type { PresetName } from "./presets.ts";
 export {
-  type Answer,
   DRAFT_URL,
   PROBLEM_CODES,
   type Problem,
   type ProblemCode,
   ProblemError,
 } from "./problems.ts";
-export { isClosed, ProtectedRun } from "./protected-run.ts";
-export { type Entry, Protection, type RequestFacts } from "./protection.ts";
+export { ProtectedRun } from "./protected-run.ts";
+export { ResponseError } from "./response-error.ts";
 export type { IdempotencyState } from "./state.ts";
 export { StatusEndpoint, type StatusOptions } from "./status.ts";
 export {
+  bytesBody,
   encodeResponse,
+  jsonBody,
+  type Sendable,
   type StoredBody,
   type StoredResponse,
+  textBody,
 } from "./stored-response.ts";
+export { errorRecord, statusOfError } from "./thrown.ts";

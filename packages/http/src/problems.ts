@@ -1,4 +1,5 @@
 import type { KeyProblem } from "./key.ts";
+import type { Sendable } from "./stored-response.ts";
 
 /** Why a request was not run, or not answered with its own response. */
 export type ProblemCode =
@@ -213,4 +214,22 @@ export function answerOf(
     },
     body: JSON.stringify(body),
   };
+}
+
+/**
+ * A response of idemkit's own as the bindings send it: bytes, which no serializer of the application touches.
+ */
+export function asResponse({ status, headers, body }: Answer): Sendable {
+  const bytes = Buffer.from(body);
+  return { status, headers: Object.entries(headers), body: { kind: "bytes", bytes } };
+}
+
+/** The response for a problem, in the format of the preset. */
+export function problemResponse(
+  code: ProblemCode,
+  { docsUrl, format }: { readonly docsUrl: string; readonly format: ProblemFormat },
+  occurrence: Occurrence = {},
+): Sendable {
+  const problem = problemOf(code, docsUrl, occurrence);
+  return asResponse(answerOf(problem, format, docsUrl, occurrence.retryAfterMs));
 }

@@ -7,15 +7,14 @@ import {
 import { checkKey, type KeyReading, readKey } from "./key.ts";
 import { type HttpOptions, type HttpSettings, httpSettings } from "./options.ts";
 import {
-  type Answer,
-  answerOf,
+  asResponse,
   type Occurrence,
   type ProblemCode,
-  problemOf,
+  problemResponse,
   retryAfter,
 } from "./problems.ts";
 import { guarded, type Report } from "./report.ts";
-import { decodeResponse, headerOf, type StoredResponse } from "./stored-response.ts";
+import { decodeResponse, headerOf, type Sendable, type StoredBody, type StoredResponse } from "./stored-response.ts";
 import { statusOfError } from "./thrown.ts";
 
 /** What the status of a key is asked with: the same as its protection, as far as both need it. */
@@ -55,7 +54,7 @@ export class StatusEndpoint<Req> {
    * @param key as it stands in the URL, decoded
    * @param report tells the application of a store that has failed
    */
-  async answer(request: Req, key: string, report: Report): Promise<Answer> {
+  async answer(request: Req, key: string, report: Report): Promise<Sendable> {
     const { engine, scope, grammar } = this.#settings;
     const reading: KeyReading = key.startsWith('"')
       ? readKey([key], grammar)
@@ -75,14 +74,14 @@ export class StatusEndpoint<Req> {
     return this.#told(record);
   }
 
-  #told(record: InspectedRecord): Answer {
+  #told(record: InspectedRecord): Sendable {
     const status = this.#statusOf(record);
     const headers = {
       "content-type": "application/json",
       "cache-control": "no-store",
       ...(status.status === "in-progress" && { "retry-after": retryAfter(POLL_AFTER_MS) }),
     };
-    return { status: 200, headers, body: JSON.stringify(status) };
+    return asResponse({ status: 200, headers, body: JSON.stringify(status) });
   }
 
   #statusOf(record: InspectedRecord): KeyStatus {
@@ -109,13 +108,17 @@ export class StatusEndpoint<Req> {
     return {
       responseStatus,
       ...(location !== undefined && { location }),
-      ...(this.#includeBody && body !== undefined && "text" in body && { body: body.text }),
+      ...(this.#includeBody && { ...textOf(body) }),
     };
   }
 
-  #problem(code: ProblemCode, occurrence: Occurrence = {}): Answer {
-    const { docsUrl, format } = this.#settings;
-    const problem = problemOf(code, docsUrl, occurrence);
-    return answerOf(problem, format, docsUrl, occurrence.retryAfterMs);
+  #problem(code: ProblemCode, occurrence: Occurrence = {}): Sendable {
+    return problemResponse(code, this.#settings, occurrence);
   }
+}
+
+/** A body as text, where it is JSON or text. */
+function textOf(body: StoredBody | undefined): { readonly body: string } | undefined {
+  if (body?.kind === "text") return { body: body.text };
+  return body?.kind === "json" ? { body: JSON.stringify(body.value) } : undefined;
 }

@@ -19,6 +19,11 @@ export interface StoredResponse {
   readonly body?: StoredBody;
 }
 
+/** A response that a binding can send. */
+export interface Sendable extends StoredResponse {
+  readonly body: StoredBody;
+}
+
 /** How a response stands in its record. The member tells it from values that others have put there. */
 interface Kept {
   readonly httpResponse: 1;

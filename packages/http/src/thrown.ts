@@ -17,7 +17,7 @@ function isErrorStatus(status: unknown): status is number {
  * An error with all that frameworks answer it by, as own members: those of `http-errors` are on a
  * prototype, which no record keeps.
  */
-export function describedError(error: unknown, headers: HeaderList, status: number): unknown {
+export function errorRecord(error: unknown, headers: HeaderList, status: number): unknown {
   if (!(error instanceof Error)) return error;
   try {
     return Object.defineProperties(
@@ -33,7 +33,7 @@ export function describedError(error: unknown, headers: HeaderList, status: numb
   }
 }
 
-/** Takes the headers that {@link describedError} has put there off the error again. */
+/** Takes the headers that {@link errorRecord} has put there off the error again. */
 export function takeHeaders(error: unknown): HeaderList {
   if (!(error instanceof Error) || !(HEADERS_MEMBER in error)) return [];
   const headers = error[HEADERS_MEMBER] as HeaderList;
