@@ -24,8 +24,8 @@ export interface OperationOptions {
    * at-least-once.
    *
    * If the engine had aborted the function's `signal`, only a function or `hold` decides: otherwise the
-   * outcome stays open. A function decides about a RunAbortedError too. None of its return values leaves
-   * the outcome to `onLapsed`: `hold` leaves it to an operator.
+   * outcome stays open. A function decides about a RunAbortedError too. Unless a step was interrupted, none
+   * of its results leaves the outcome to `onLapsed`: `hold` leaves it to an operator.
    */
   readonly onError?: ErrorPolicy | ((error: unknown) => ErrorPolicy) | "default";
   /**
