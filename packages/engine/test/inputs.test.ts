@@ -236,7 +236,7 @@ describe("options", () => {
   test("of inspect are a scope and a key, or an object with a digest", async () => {
     const { engine } = world();
     const messageOf = async (record: unknown) =>
-      (await rejection(engine.inspect(record as { readonly digest: string }))).message;
+      ((await rejection(engine.inspect(record as { readonly digest: string }))) as Error).message;
     const expected = "inspect: expected (scope, key) or { digest }, got";
     expect(await messageOf("0".repeat(32))).toBe(`${expected} a string of 32 characters.`);
     expect(await messageOf(null)).toBe(`${expected} null.`);
