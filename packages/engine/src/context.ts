@@ -53,7 +53,8 @@ export interface Context extends ClaimContext {
   step<T>(
     name: string,
     fn: () => (T & JsonLike<T>) | Promise<T & JsonLike<T>>,
-    options?: StepOptions<T>,
+    // Only `fn` says which result the step has.
+    options?: StepOptions<NoInfer<T>>,
   ): Promise<T>;
 
   /** Decisions about steps that an earlier run, or an abort, has interrupted. */
