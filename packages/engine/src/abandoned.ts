@@ -61,7 +61,7 @@ export async function isStillToDo(
   if (typeof policy !== "function") return true;
   let found: Finding<unknown>;
   try {
-    found = checkedFinding(await policy(claimContextOf(claim)));
+    found = checkedFinding(await policy(claimContextOf(claim)), "onLapsed");
   } catch (error) {
     await claim.giveBack();
     throw error;

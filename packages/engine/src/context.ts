@@ -53,7 +53,8 @@ export interface Context extends ClaimContext {
   step<T>(
     name: string,
     fn: () => (T & JsonLike<T>) | Promise<T & JsonLike<T>>,
-    options?: StepOptions<T>,
+    // Only `fn` says which result the step has.
+    options?: StepOptions<NoInfer<T>>,
   ): Promise<T>;
 
   /** Decisions about steps that an earlier run, or an abort, has interrupted. */
@@ -88,7 +89,7 @@ export interface TransactionalContext<Tx, IsSync extends boolean> extends Contex
    *   again; LeaseLostError if the claim was lost; StoreError if the database failed: the same,
    *   unless its cause is an UnclearCommitError: then the commit may have happened, and the outcome is left
    *   open. A StoreError that the function lets through is not recorded as its failure, unless `onError` is
-   *   set: the claim lapses. OutcomeUnknownError, before `work` begins, if a step is in doubt. Error if it
+   *   a function or `hold`: the claim lapses. OutcomeUnknownError, before `work` begins, if a step is in doubt. Error if it
    *   has committed already, or runs, or a step does
    */
   transaction<T>(work: (tx: Tx) => NowOrLater<T & JsonLike<T>, IsSync>): Promise<T>;

@@ -187,7 +187,7 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
   async inspect(
     ...of: readonly [Scope, string] | readonly [{ readonly digest: string }]
   ): Promise<InspectedRecord | undefined> {
-    const id = of.length === 1 ? recordIdOf(of[0].digest) : recordId(...of);
+    const id = of.length === 1 ? recordIdOf(of[0]) : recordId(...of);
     return await this.#operate((scope) => inspect(scope, id));
   }
 

@@ -4,7 +4,8 @@
  * digits, underscores, dots or more letters.
  */
 const WORD = /^[A-Za-z-]{1,20}$/;
-const CLASS_NAME = /^[A-Za-z_$][\w$]{0,39}$/;
+/** Class names have digits, but no key or token has only these letters and is so short. */
+const CLASS_NAME = /^[A-Za-z][A-Za-z0-9]{0,29}$/;
 
 /**
  * The kind of a wrong value, for an error message, and the value itself of a number or boolean. A

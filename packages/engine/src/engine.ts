@@ -102,11 +102,11 @@ export interface Engine<C extends Context = Context> {
    * With `onDuplicate: { waitMs }` it waits, once its own lines are done, for those that others do.
    *
    * @param lines 1 to 10,000 of them
-   * @param fn gets the new lines, and answers a result for each; those that it has passed to
-   *   `context.done` need none. Where a line has none, it counts as failed. It is not called where
-   *   nothing is new
+   * @param fn gets the new lines, and returns a result for each; those that it has passed to
+   *   `context.done` need none. The outcome of a line without a result is left open. It is not called
+   *   if no line is new
    * @throws StoreError, EngineClosedError, InvalidScopeError, InvalidKeyError, TypeError, the signal's
-   *   reason: then `fn` did not run. Whatever `fn` throws: then `onError` says what became of the lines
+   *   reason: then `fn` did not run; TypeError if `fn` returns no list of results. Whatever `fn` throws: then `onError` says what became of the lines
    *   that were not done, but that in a bound transaction nothing more is written: roll it back
    */
   executeMany<P, T>(

@@ -74,20 +74,20 @@ export class ConflictError extends IdempotencyError {
   }
 }
 
-/** Another call with this key is running. It may be tried again, with the same key. */
+/** Another call with this key is running, or was interrupted within `settleAfterMs`. It may be tried again. */
 export class InProgressError extends IdempotencyError {
   override readonly name = "InProgressError";
   static override readonly code = "IN_PROGRESS";
   readonly code = InProgressError.code;
-  /** When it is worth asking again, in milliseconds from now. */
+  /** When to retry, in milliseconds from now: 50 to 1,000, however long the lease still holds. */
   readonly retryAfterMs: number;
   /** Which attempt is running, counted from 1. */
   readonly attempt: number;
 
   constructor(details: { readonly retryAfterMs: number; readonly attempt: number }) {
     super(
-      "A call with this key is still running, or its process died a moment ago. " +
-        `Ask again with the same key in ${details.retryAfterMs} ms, or wait with \`onDuplicate: { waitMs }\`.`,
+      "A call with this key is still running, or was interrupted and cannot be decided yet. " +
+        `Retry with the same key in ${details.retryAfterMs} ms, or wait with \`onDuplicate: { waitMs }\`.`,
     );
     this.retryAfterMs = details.retryAfterMs;
     this.attempt = details.attempt;
@@ -105,17 +105,21 @@ export type UnknownReason =
 
 const UNKNOWN_TEXT: Readonly<Record<UnknownReason, string>> = {
   lapsed:
-    "An earlier call with this key left its outcome unknown: it may or may not have happened.",
-  recorded: "The outcome of this key is recorded as unknown: it may or may not have happened.",
+    "An earlier call with this key left its outcome unknown: it may or may not have happened. " +
+    "A later call can decide it by `onLapsed` or by the `reconcile` of a step. Otherwise an operator " +
+    "settles it (engine.settle).",
+  recorded:
+    "The outcome of this key is recorded as unknown: it may or may not have happened. " +
+    "It does not run again until an operator settles it (engine.settle).",
   "step-in-doubt":
-    "A step of this key's work may or may not have happened, so no outcome was recorded. " +
-    "Give the step a `reconcile`, or end its doubt with `steps.resolve`.",
+    "A step of this key may or may not have happened, so no outcome was recorded. The step's " +
+    "`reconcile` or `steps.resolve` can end the doubt. With `onLapsed: 'rerun'` a step without " +
+    "`reconcile` runs again. Otherwise an operator settles the key as succeeded or failed (engine.settle).",
 };
 
 /**
- * The operation may or may not have happened. It does not run again until its outcome is settled by
- * `engine.settle`. If it lapsed, a call with `onLapsed: 'rerun'` runs it again instead. An outcome
- * recorded as unknown waits for its settlement under every policy.
+ * The operation may or may not have happened. If it lapsed, a later call can decide it by `onLapsed` or
+ * the `reconcile` of a step. An outcome recorded as unknown waits for `engine.settle` under every policy.
  */
 export class OutcomeUnknownError extends IdempotencyError {
   override readonly name = "OutcomeUnknownError";
@@ -134,9 +138,7 @@ export class OutcomeUnknownError extends IdempotencyError {
     readonly token: number;
     readonly value?: unknown;
   }) {
-    super(
-      `${UNKNOWN_TEXT[details.reason]} It does not run again until it is settled (engine.settle).`,
-    );
+    super(UNKNOWN_TEXT[details.reason]);
     this.reason = details.reason;
     this.attempt = details.attempt;
     this.token = details.token;

@@ -7,7 +7,7 @@ export type Finding<T> = { readonly happened: T } | "did-not-happen" | "still-un
 export type Resolution<T> = Exclude<Finding<T>, "still-unknown">;
 
 /** @throws TypeError if it is no finding: nothing may be concluded from it */
-export function checkedFinding<T>(found: Finding<T>, from = "reconcile"): Finding<T> {
+export function checkedFinding<T>(found: Finding<T>, from: string): Finding<T> {
   const isObject = typeof found === "object" && found !== null && "happened" in found;
   if (isObject || found === "did-not-happen" || found === "still-unknown") return found;
   throw new TypeError(

@@ -30,7 +30,11 @@ export function recordId(scope: Scope, key: string): RecordId {
  *
  * @throws TypeError
  */
-export function recordIdOf(digest: string): RecordId {
+export function recordIdOf(record: { readonly digest: string }): RecordId {
+  if (typeof record !== "object" || record === null) {
+    throw new TypeError(`inspect: expected (scope, key) or { digest }, got ${describe(record)}.`);
+  }
+  const { digest } = record;
   if (typeof digest === "string" && /^[0-9a-f]{32}$/.test(digest)) {
     return { digest, scope: "", key: "" };
   }

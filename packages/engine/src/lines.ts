@@ -23,7 +23,7 @@ export type LineResult<T> =
 
 /** What a function that runs on lines may know and do. */
 export interface LinesContext<T> {
-  /** Aborted when the claim of one of the lines is lost, or the engine was closed. */
+  /** Aborted as `Context.signal` is, when that would be aborted for one of the lines. */
   readonly signal: AbortSignal;
   /**
    * Records a line's result at once, so that it is not done again whatever becomes of the others.
@@ -51,9 +51,9 @@ export type Verdict<T> =
   /** It failed, now or before. Whether it will be done again is up to `onError`. */
   | { readonly key: string; readonly verdict: "failed"; readonly error: unknown }
   /**
-   * Nobody knows whether it was done, or its result was not kept. `error` says which: an
-   * OutcomeUnknownError, a LeaseLostError, a ResultUnavailableError, or the RunAbortedError of an abort
-   * after which the function threw.
+   * It is not known whether it was done, or its result was not kept. `error` says which: an
+   * OutcomeUnknownError, a LeaseLostError, a ResultUnavailableError, the RunAbortedError of an abort
+   * after which the function threw, or an Error if the function returned no result for it.
    */
   | { readonly key: string; readonly verdict: "unknown"; readonly error: unknown };
 

@@ -24,7 +24,8 @@ export interface OperationOptions {
    * at-least-once.
    *
    * If the engine had aborted the function's `signal`, only a function or `hold` decides: otherwise the
-   * outcome stays open.
+   * outcome stays open. A function decides about a RunAbortedError too. Unless a step was interrupted, none
+   * of its results leaves the outcome to `onLapsed`: `hold` leaves it to an operator.
    */
   readonly onError?: ErrorPolicy | ((error: unknown) => ErrorPolicy) | "default";
   /**
@@ -39,7 +40,8 @@ export interface OperationOptions {
   readonly settleAfterMs?: number | "default";
   /**
    * How long the function may run, in milliseconds. After that its claim is no longer renewed, `signal` is
-   * aborted, and the claim lapses. A claim inside a transaction of the caller is not limited by it.
+   * aborted, and the claim lapses. The caller's promise still waits for the function: only a function that
+   * heeds `signal` ends it in time. A claim inside a transaction of the caller is not limited by it.
    * 100 to 31,536,000,000 (a year). Default: no limit, but an event `still-running` after ten leases.
    */
   readonly maxRunMs?: number | "default";

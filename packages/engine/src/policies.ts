@@ -10,7 +10,7 @@ export type Guarantee = "at-most-once" | "at-least-once";
 
 /**
  * The outcome of a function that throws: `record` keeps the error as the outcome, `release` lets the next
- * caller run, `hold` leaves the outcome to an operator.
+ * caller run, `hold` leaves the outcome to an operator. A held outcome is not shown to `onLapsed`.
  */
 export type ErrorPolicy = "record" | "release" | "hold";
 
@@ -29,6 +29,8 @@ export type LapsedPolicy = "block" | "resume" | "rerun" | Reconcile;
  * Finds out whether work happened whose process died, by asking the systems that it called. It runs under
  * a new claim, `settleAfterMs` after the old lease ended. A result that happened is recorded, work that
  * did not happen runs, and work that is still unknown stays open.
+ *
+ * `{ happened: undefined }` records `undefined` as the result: check first whether a look-up found anything.
  *
  * Return 'did-not-happen' only if the called system can no longer receive the first request.
  */

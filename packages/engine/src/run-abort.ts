@@ -22,7 +22,8 @@ const ABORT_TEXT: Readonly<Record<AbortReason, string>> = {
 
 /**
  * The reason of a `signal` that the engine aborted while a function ran. The function may have had
- * effects. If it throws after that, its outcome stays open, see `docs/guarantees.md`.
+ * effects. If it throws after that, its outcome stays open unless `onError` is a function or `hold`, see
+ * `docs/guarantees.md`.
  */
 export class RunAbortedError extends IdempotencyError {
   override readonly name = "RunAbortedError";
@@ -33,7 +34,10 @@ export class RunAbortedError extends IdempotencyError {
   readonly token: number;
 
   constructor(details: { readonly reason: AbortReason; readonly token: number }) {
-    super(`${ABORT_TEXT[details.reason]} It may have had effects: ask again with the same key.`);
+    super(
+      `${ABORT_TEXT[details.reason]} It may have had effects. If its outcome stays open, ` +
+        "`onLapsed`, the `reconcile` of a step or an operator (engine.settle) decides it.",
+    );
     this.reason = details.reason;
     this.token = details.token;
   }

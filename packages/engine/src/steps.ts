@@ -18,9 +18,8 @@ export interface StepOptions<T> {
    * system that the step called, by a key from `deriveKey`. With it an interrupted step can be resumed
    * under at-most-once as well.
    *
-   * It is asked once `settleAfterMs` has passed since the lease of that run ended. Return
-   * 'did-not-happen' only if the called system can no longer receive the first request. If it throws, the
-   * step stays in doubt.
+   * It is asked once `settleAfterMs` has passed since the lease of that run ended. If it throws, the step
+   * stays in doubt. Return 'did-not-happen' only if the first request can no longer reach the called system.
    */
   readonly reconcile?: () => Finding<T> | Promise<Finding<T>>;
 }
@@ -222,7 +221,7 @@ export class Steps {
     }
     await this.#claim.settled();
     this.#checkNotAborted();
-    const found = checkedFinding(await reconcile());
+    const found = checkedFinding(await reconcile(), "reconcile");
     if (found === "did-not-happen") return undefined;
     if (found === "still-unknown") throw this.#doubt();
     return found;

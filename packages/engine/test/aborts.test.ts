@@ -56,7 +56,11 @@ describe("a function that throws after the engine has aborted its signal", () =>
       );
       await settled();
       await ABORTS[reason](shared);
-      expect(await run).toMatchObject({ code: "RUN_ABORTED", reason });
+      expect(await run).toMatchObject({
+        code: "RUN_ABORTED",
+        reason,
+        message: expect.stringContaining("If its outcome stays open, `onLapsed`, the `reconcile`"),
+      });
       expect(shared.wire.count("complete") + shared.wire.count("release")).toBe(0);
       const { engine, record } = await openAfterLease(shared);
       expect(record).toMatchObject({ state: "lapsed", attempt: 1 });

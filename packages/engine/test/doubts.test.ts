@@ -190,7 +190,10 @@ describe("a record released with a begun step", () => {
     const { engine } = otherProcess(shared, { steps: true, onLapsed: () => "did-not-happen" });
     const charge = gate<string>();
     const run = engine.execute("orders", "k", 1, ({ step }) => step("charge", charge.fn));
-    expect(await rejection(run)).toMatchObject({ reason: "step-in-doubt" });
+    expect(await rejection(run)).toMatchObject({
+      reason: "step-in-doubt",
+      message: expect.stringContaining("With `onLapsed: 'rerun'` a step without `reconcile` runs"),
+    });
     expect(charge.runs).toBe(0);
   });
 
@@ -272,7 +275,11 @@ describe("settleAfterMs", () => {
     };
     const { engine } = otherProcess(shared, { onLapsed, settleAfterMs: 5_000 });
     const run = () => engine.execute("orders", "k", 1, () => "again");
-    expect(await rejection(run())).toMatchObject({ code: "IN_PROGRESS", retryAfterMs: 500 });
+    expect(await rejection(run())).toMatchObject({
+      code: "IN_PROGRESS",
+      message: expect.stringContaining("or was interrupted and cannot be decided yet. Retry"),
+      retryAfterMs: 500,
+    });
     expect(asked).toBe(0);
     await shared.time.advance(5_000);
     expect(await run()).toMatchObject({ value: "found", replayed: true });

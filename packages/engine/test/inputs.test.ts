@@ -233,6 +233,19 @@ describe("options", () => {
     expect(() => createEngine(memory as never)).toThrow("expected { store }, got the store itself");
   });
 
+  test("of inspect are a scope and a key, or an object with a digest", async () => {
+    const { engine } = world();
+    const messageOf = async (record: unknown) =>
+      ((await rejection(engine.inspect(record as { readonly digest: string }))) as Error).message;
+    const expected = "inspect: expected (scope, key) or { digest }, got";
+    expect(await messageOf("0".repeat(32))).toBe(`${expected} a string of 32 characters.`);
+    expect(await messageOf(null)).toBe(`${expected} null.`);
+    expect(await messageOf({ digest: "abc" })).toBe(
+      "digest: expected 32 lower-case hex digits, got a string of 3 characters.",
+    );
+    expect(await engine.inspect({ digest: "0".repeat(32) })).toBeUndefined();
+  });
+
   test("close refuses a grace that is none", async () => {
     const { engine } = world();
     for (const graceMs of [-1, Number.NaN, "1"]) {

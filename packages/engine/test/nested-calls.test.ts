@@ -284,7 +284,7 @@ describe("lapsed work", () => {
     const call = () =>
       engine.execute("orders", "k", 1, async ({ step }) => {
         const reconcile = () => ({ happened: "charged" });
-        return await step("charge", () => expect.unreachable(), { reconcile });
+        return await step("charge", (): string => expect.unreachable(), { reconcile });
       });
     expect(await rejection(call())).toMatchObject({ code: "IN_PROGRESS" });
     expect(claims).toBeLessThan(10);

@@ -552,8 +552,14 @@ describe("onLapsed with a function", () => {
   test("leaves open what is still unknown, or could not be found out", async () => {
     const answers: unknown[] = ["still-unknown", "no idea", { happened: 1 }];
     const { engine } = await abandoned((() => answers.shift()) as () => "still-unknown");
-    expect(await rejection(run(engine))).toMatchObject({ code: "OUTCOME_UNKNOWN" });
-    expect(await rejection(run(engine))).toMatchObject({ name: "TypeError" });
+    expect(await rejection(run(engine))).toMatchObject({
+      code: "OUTCOME_UNKNOWN",
+      message: expect.stringContaining("A later call can decide it by `onLapsed`"),
+    });
+    expect(await rejection(run(engine))).toMatchObject({
+      name: "TypeError",
+      message: expect.stringMatching(/^onLapsed: expected \{ happened: value \}/),
+    });
     expect(await engine.inspect("orders", "k")).toMatchObject({ state: "lapsed", attempt: 3 });
     expect(await run(engine)).toMatchObject({ value: 1, replayed: true });
   });

@@ -195,6 +195,12 @@ describe("steps and batches", () => {
       void step("b", () => 1, { reconcile: () => ({ happened: 2 }) });
       // @ts-expect-error: it found another result than the step has
       void step("c", () => 1, { reconcile: () => ({ happened: "two" }) });
+      // @ts-expect-error: a look-up that found nothing is no result of this step
+      void step("e", () => ({ id: 1 }), { reconcile: () => ({ happened: undefined }) });
+      const found = new Map<string, { readonly id: number }>();
+      // @ts-expect-error: perhaps nothing was found
+      void step("f", () => ({ id: 1 }), { reconcile: async () => ({ happened: found.get("f") }) });
+      void step("g", async () => {}, { reconcile: () => ({ happened: undefined }) });
       // @ts-expect-error: JSON loses a Date
       void step("d", () => new Date());
     });
