@@ -3,7 +3,7 @@ import { createClient } from "@idemkit/client";
 import { batchedStore, createEngine, memoryStore } from "@idemkit/engine";
 import { durabilityProblems } from "@idemkit/engine/model";
 import * as fastifyBinding from "@idemkit/fastify";
-import { Protection, StatusEndpoint } from "@idemkit/http";
+import { Guard, StatusEndpoint } from "@idemkit/http";
 import * as koaBinding from "@idemkit/koa";
 import { mysqlStore } from "@idemkit/store-mysql";
 import { postgresStore } from "@idemkit/store-postgres";
@@ -153,9 +153,9 @@ const subjects: readonly Subject[] = [
     call: (options) => durabilityProblems(options, "none", "use a file"),
   },
   {
-    name: "Protection",
+    name: "Guard",
     options: HTTP_OPTIONS,
-    call: (options: object) => new Protection({ ...httpOptions, ...options }),
+    call: (options: object) => new Guard({ ...httpOptions, ...options }),
   },
   {
     name: "StatusEndpoint",

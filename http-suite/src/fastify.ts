@@ -3,11 +3,12 @@ import { Readable } from "node:stream";
 import compress from "@fastify/compress";
 import cookie from "@fastify/cookie";
 import cors from "@fastify/cors";
+import createError from "@fastify/error";
 import etag from "@fastify/etag";
 import type { Engine } from "@idemkit/engine";
 import type * as Fastify from "@idemkit/fastify";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import createError from "http-errors";
+
 import type { App, Binding, Exchange, Plan } from "./lab.ts";
 
 /** @param module the binding, or a broken one */
@@ -106,7 +107,8 @@ function declareRoutes(
     handler: answer,
     ...(plan.authenticates && {
       preHandler: async (request: FastifyRequest) => {
-        if (request.headers.authorization === undefined) throw createError(401);
+        if (request.headers.authorization === undefined)
+          throw new (createError("UNAUTHENTICATED", "Who are you?", 401))();
       },
     }),
   });
@@ -127,7 +129,8 @@ function exchangeOf(request: FastifyRequest, reply: FastifyReply): Exchange {
     redirect: (url) => reply.redirect(url),
     send: (body) => (body === null ? reply.send(null) : body),
     fail: (status, message, members = {}) => {
-      throw createError(status, message, members);
+      const Failure = createError("FAILED", message.replaceAll("%", "%%"), status);
+      throw Object.assign(new Failure(), members);
     },
     hijack: () => reply.hijack().raw,
     unparsed: async () => {

@@ -4,7 +4,6 @@ import type { Engine } from "@idemkit/engine";
 import type * as KoaModule from "@idemkit/koa";
 import { bodyParser } from "@koa/bodyparser";
 import cors from "@koa/cors";
-import createError from "http-errors";
 import Application, { type Context, type Next } from "koa";
 import compress from "koa-compress";
 import conditional from "koa-conditional-get";
@@ -91,7 +90,7 @@ function exchangeOf(ctx: Context): Exchange {
       if (body !== undefined) ctx.body = body;
     },
     fail: (status, message, members = {}) => {
-      throw createError(status, message, members);
+      ctx.throw(status, message, members);
     },
     hijack: () => {
       ctx.respond = false;

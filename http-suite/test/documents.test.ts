@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { createEngine, memoryStore } from "@idemkit/engine";
-import { DRAFT_URL, PROBLEM_CODES, type ProblemCode, Protection } from "@idemkit/http";
+import { DRAFT_URL, Guard, PROBLEM_CODES, type ProblemCode } from "@idemkit/http";
 import { describe, expect, test } from "vitest";
-import { dispositionOf } from "../../packages/http/src/disposition.ts";
+import { keptAs, saysNothingDone } from "../../packages/http/src/disposition.ts";
 import { PRESETS } from "../../packages/http/src/presets.ts";
 import { problemOf } from "../../packages/http/src/problems.ts";
 
@@ -31,7 +31,7 @@ const quotedIn = (text: string) =>
 function knownOptions(): readonly string[] {
   const options = { engine: createEngine({ store: memoryStore() }), scope: () => "ada" };
   try {
-    new Protection({ ...options, optionThatIsNone: 1 } as never);
+    new Guard({ ...options, optionThatIsNone: 1 } as never);
   } catch (error) {
     const [, names = ""] = String(error).split("Expected one of ");
     return names.replace(".", "").split(", ");
@@ -77,10 +77,8 @@ describe("docs/http.md", () => {
         : stubbed.includes(status)
           ? "stub"
           : "record";
-      expect([status, inDocs]).toEqual([status, dispositionOf(status, true, "record")]);
-    }
-    for (const on5xx of ["record", "release", "hold"] as const) {
-      expect(dispositionOf(503, true, on5xx)).toBe(on5xx);
+      const inCode = saysNothingDone(status) ? "release" : keptAs(status, true);
+      expect([status, inDocs]).toEqual([status, inCode]);
     }
   });
 

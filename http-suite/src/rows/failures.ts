@@ -65,7 +65,8 @@ export const failureRows: readonly Row[] = [
       const first = send(origin, { key: "k" });
       await until(async () => runs() === 1);
       await engine.close({ graceMs: 0 });
-      expect((await first).status).toBe(500);
+      const { status, headers } = await first;
+      expect([status, headers["retry-after"]]).toEqual([503, "1"]);
       const next = createEngine({ store });
       const restarted = await serve({ handler }, next);
       await until(async () => {

@@ -16,7 +16,7 @@ const recorded = [
   200, 201, 202, 203, 301, 302, 303, 307, 308, 400, 402, 404, 405, 406, 409, 410, 418, 422, 423,
   428, 451,
 ];
-const released = [401, 403, 407, 408, 412, 413, 414, 415, 421, 425, 429, 431];
+const released = [401, 403, 407, 412, 413, 414, 415, 421, 429, 431];
 const stubbed = [206, 416];
 
 const bodies: readonly (readonly [string, (exchange: Exchange) => unknown])[] = [

@@ -168,7 +168,7 @@ export const surroundingRows: readonly Row[] = [
       const value = encodeResponse({
         status: 201,
         headers: [["content-type", "application/json; charset=utf-8"]],
-        body: { kind: "json", text: '{"settled":true}' },
+        body: { kind: "json", value: { settled: true } },
       });
       await lab.engine.settle("ada", "k", { as: "succeeded", value, by: "ops", why: "charged" });
       const again = await post({ key: "k" });

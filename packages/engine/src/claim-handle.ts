@@ -18,10 +18,12 @@ export interface PolicyEnd extends Written {
 }
 
 export interface PolicyEndOptions {
-  /** The policy, instead of the engine's own. */
-  readonly policy?: ErrorPolicy;
+  /** The policy if the engine has no `onError`, instead of the default for the guarantee. */
+  readonly byDefault?: ErrorPolicy;
   /** A result that is recorded in place of the failure, where the policy is `record`. */
   readonly value?: unknown;
+  /** The failure as it is recorded, if that is not the error itself. */
+  readonly failure?: unknown;
 }
 
 /**

@@ -161,13 +161,13 @@ export class HeldClaim implements TransactionalClaimHandle<unknown, false> {
    * the abort may be why it threw: then its effect may have happened, or may happen yet.
    *
    * @param isDecided whether a function has decided about this very error: then the abort does not matter
-   * @param outcome a result that is recorded in place of the failure
+   * @param outcome is recorded in place of the error
    */
   async endBy(
     policy: ErrorPolicy,
     error: unknown,
     isDecided = false,
-    outcome: { readonly value?: unknown } = {},
+    outcome: Omit<PolicyEndOptions, "byDefault"> = {},
   ): Promise<Written> {
     while (this.#knownSteps()?.isRunning) await this.#steps?.finished();
     const steps = this.#steps;
@@ -182,7 +182,7 @@ export class HeldClaim implements TransactionalClaimHandle<unknown, false> {
     switch (policy) {
       case "record":
         if ("value" in outcome) return await this.record(outcome.value);
-        return await this.#recordFailure(error);
+        return await this.#recordFailure(outcome.failure ?? error);
       case "release":
         return await this.giveBack();
       case "hold":

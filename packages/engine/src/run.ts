@@ -48,10 +48,11 @@ export async function endFailed(
   claim: HeldClaim,
   error: unknown,
   settings: Settings,
-  { policy: chosen, ...outcome }: PolicyEndOptions = {},
+  { byDefault, ...outcome }: PolicyEndOptions = {},
 ): Promise<PolicyEnd> {
-  const policy = chosen ?? policyFor(error, settings);
-  const isAsked = chosen === undefined && typeof settings.onError === "function";
+  const { onError = byDefault } = settings;
+  const policy = policyFor(error, { ...settings, onError });
+  const isAsked = typeof onError === "function";
   const isDecided = policy === "hold" || isAsked;
   // A database that is away, or an engine that is closed, is no outcome of the operation.
   const isOpen = !(isDecided || claim.isCutOff) && isUndecided(error);

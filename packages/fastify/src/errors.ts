@@ -1,26 +1,18 @@
 import { STATUS_CODES } from "node:http";
-import { statusOfError } from "@idemkit/http";
 import { FastifyError } from "@fastify/error";
-import {
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-  fastify,
-  type RouteOptions,
-} from "fastify";
-import { Recorder, type RecordedResponse } from "./recorder.ts";
+import { statusOfError } from "@idemkit/http";
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from "fastify";
+import { type RecordedResponse, Recorder } from "./recorder.ts";
 
 type ErrorHandler = NonNullable<RouteOptions["errorHandler"]>;
-
-/** What a new application has for an error handler. One that has set none still has it. */
-let byDefault: unknown;
 
 /** How many applications may be nested in each other. */
 const CONTEXTS_MAX = 1_000;
 
 /**
  * The response that the application's error handling makes from an error of a handler: that of the route,
- * then those of the contexts around it, each with the error of the one before, as Fastify asks them.
+ * then those of the contexts around it, each with the error of the one before, as Fastify asks them. The last is
+ * Fastify's own, which logs the error and sends it on.
  *
  * @param handler what the handler has set before it threw
  */
@@ -32,7 +24,7 @@ export async function errorResponse(
   const handlers = [...(own === undefined ? [] : [own]), ...handlersAround(request.server)];
   let last = error;
   for (const each of handlers) {
-    const recorder = new Recorder(reply, handler);
+    const recorder = new Recorder(reply, handler.isResponding, handler);
     const call = () => each.call(request.server, last as never, request, recorder.reply);
     void recorder.run(call);
     const recorded = await recorder.recorded;
@@ -50,13 +42,11 @@ export interface Failed {
 }
 
 function handlersAround(server: FastifyInstance): readonly ErrorHandler[] {
-  byDefault ??= fastify().errorHandler;
   const handlers: ErrorHandler[] = [];
   // A context inherits from the one around it.
   let context: FastifyInstance | null = server;
   for (let depth = 0; context?.errorHandler !== undefined && depth < CONTEXTS_MAX; depth += 1) {
     const { errorHandler } = context;
-    if (errorHandler === byDefault) break;
     if (!handlers.includes(errorHandler)) handlers.push(errorHandler);
     context = Object.getPrototypeOf(context) as FastifyInstance | null;
   }
@@ -67,15 +57,17 @@ function handlersAround(server: FastifyInstance): readonly ErrorHandler[] {
 function byFastify(error: unknown, handler: Recorder, reply: FastifyReply): RecordedResponse {
   const own = handler.status ?? 0;
   const status = statusOfError(error, own >= 400 ? own : 500);
-  const { message, code, headers = {} } = (error ?? {}) as {
+  const {
+    message,
+    code,
+    headers = {},
+  } = (error ?? {}) as {
     readonly message?: string;
     readonly code?: unknown;
     readonly headers?: Readonly<Record<string, string>>;
   };
-  const recorder = new Recorder(reply, handler);
+  const recorder = new Recorder(reply, handler.isResponding, handler);
   recorder.reply.code(status).headers(headers);
-  const level = status < 500 ? "info" : "error";
-  reply.log[level]({ req: reply.request, res: reply, err: error }, message);
   const payload = {
     statusCode: status,
     ...(code !== undefined && { code: String(code) }),

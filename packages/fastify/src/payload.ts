@@ -5,7 +5,6 @@ import {
   type HeaderList,
   jsonBody,
   mediaTypeOf,
-  type Sendable,
   type StoredBody,
   type StoredResponse,
   textBody,
@@ -39,7 +38,8 @@ export async function seen(recorded: RecordedResponse, maxBytes: number): Promis
   const stream = streamOf(payload);
   if (stream === undefined) return whole(jsonBody(payload, maxBytes));
   // Server-sent events have no end that could be waited for.
-  if (mediaTypeOf(valueOf(headers, "content-type")) === "text/event-stream") return whole(undefined);
+  if (mediaTypeOf(headerText(headers, "content-type")) === "text/event-stream")
+    return whole(undefined);
   const drained = await drain(stream, maxBytes);
   if ("rest" in drained) return { response: { status, headers }, payload: drained.rest };
   // It has a length now, and must not have both.
@@ -58,11 +58,6 @@ export function respond(
   payload?: unknown,
 ): unknown {
   const sent = body === undefined ? payload : payloadOf(body);
-  // Another plugin has responded meanwhile: this response is for the duplicates.
-  if (reply.sent || reply.raw.headersSent) {
-    (sent as { destroy?: () => void } | null | undefined)?.destroy?.();
-    return undefined;
-  }
   reply.code(status);
   for (const [name, value] of headers) {
     reply.removeHeader(name);
@@ -72,8 +67,11 @@ export function respond(
   return sent;
 }
 
-export function respondNow(reply: FastifyReply, response: Sendable): FastifyReply {
-  return reply.send(respond(reply, response));
+/** Sends a response of idemkit's own, as it is: `reply.serializer` may have been set for the handler's. */
+export function respondOwn(reply: FastifyReply, response: StoredResponse): unknown {
+  const sent = respond(reply, response);
+  if (sent !== undefined) reply.serializer((text: unknown) => text as string);
+  return sent;
 }
 
 function payloadOf(body: StoredBody): unknown {
@@ -110,6 +108,6 @@ function streamOf(payload: unknown): AsyncIterable<unknown> | undefined {
     : new Readable().wrap(payload as NodeJS.ReadableStream);
 }
 
-function valueOf(headers: HeaderList, name: string): string {
+function headerText(headers: HeaderList, name: string): string {
   return String(headers.find(([each]) => each === name)?.[1] ?? "");
 }

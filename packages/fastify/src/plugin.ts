@@ -1,7 +1,8 @@
-import { type HttpOptions, type IdempotencyState, Protection } from "@idemkit/http";
+import { Guard, type HttpOptions, type IdempotencyState } from "@idemkit/http";
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest, RouteOptions } from "fastify";
 import fastifyPlugin from "fastify-plugin";
-import { RouteProtection } from "./route-protection.ts";
+import { STATE } from "./request-state.ts";
+import { ProtectedRoute } from "./route.ts";
 
 export interface FastifyIdempotencyOptions extends HttpOptions<FastifyRequest> {}
 
@@ -29,15 +30,16 @@ const SEEN = Symbol("idemkit.seen");
 export const idempotency: FastifyPluginAsync<FastifyIdempotencyOptions> = fastifyPlugin(
   async (fastify: FastifyInstance, options: FastifyIdempotencyOptions) => {
     // Checked now, and not when the first route asks for it.
-    const protection = new Protection<FastifyRequest>(options);
+    const guard = new Guard<FastifyRequest>(options);
     if (fastify.hasRequestDecorator("idempotency")) {
       throw new Error("idempotency is registered already. Register it once, at the root.");
     }
     fastify.decorateRequest("idempotency", undefined);
+    fastify.decorateRequest(STATE, undefined);
     fastify.addHook("onRoute", (route) => {
       const wanted = route.config?.idempotency;
       if (wanted === undefined || wanted === false) return;
-      protect(route, wanted === true ? protection : protectionOf(route, options, wanted));
+      protect(route, wanted === true ? guard : guardOf(route, options, wanted));
     });
     fastify.addHook("onRequest", async ({ routeOptions: { config, url } }) => {
       if (config?.idempotency && !(SEEN in config)) throw declaredTooEarly(url);
@@ -47,46 +49,38 @@ export const idempotency: FastifyPluginAsync<FastifyIdempotencyOptions> = fastif
 );
 
 /** @throws TypeError that names the route */
-function protectionOf(
+function guardOf(
   { url }: RouteOptions,
   options: FastifyIdempotencyOptions,
   own: Partial<FastifyIdempotencyOptions>,
-): Protection<FastifyRequest> {
+): Guard<FastifyRequest> {
   try {
-    if (typeof own === "object") return new Protection({ ...options, ...own });
+    if (typeof own === "object") return new Guard({ ...options, ...own });
     throw new TypeError(`expected true, false or options, got a value of type ${typeof own}.`);
   } catch (error) {
     throw new TypeError(`The route ${url}, config.idempotency: ${(error as Error).message}`);
   }
 }
 
-function protect(route: RouteOptions, protection: Protection<FastifyRequest>): void {
-  checkMethods(route, protection);
-  const { preParsing, claim, capture, handler } = new RouteProtection(protection, route.handler);
+function protect(route: RouteOptions, guard: Guard<FastifyRequest>): void {
+  checkMethods(route, guard);
+  const { preParsing, handler, errorHandler } = new ProtectedRoute(guard, route);
   route.config = Object.assign({ ...route.config }, { [SEEN]: true });
-  // Behind the route's own authentication, and whatever else may refuse a request.
-  route.preParsing = [...listed(route.preParsing), preParsing];
-  route.preHandler = [...listed(route.preHandler), claim];
-  // Before the route's own, which then work on replays as they have worked on the first response.
-  route.onSend = [capture, ...listed(route.onSend)];
+  route.preParsing = [...[route.preParsing ?? []].flat(), preParsing];
   route.handler = handler;
+  route.errorHandler = errorHandler;
 }
 
 /** A route that asks for what it cannot get is a mistake. */
-function checkMethods({ method, url }: RouteOptions, protection: Protection<FastifyRequest>): void {
+function checkMethods({ method, url }: RouteOptions, guard: Guard<FastifyRequest>): void {
   const methods = Array.isArray(method) ? method : [method];
   // Fastify declares it by itself beside GET.
   if (methods.join() === "HEAD") return;
-  if (methods.some((each) => protection.isFor(each.toUpperCase()))) return;
+  if (methods.some((each) => guard.isFor(each.toUpperCase()))) return;
   throw new Error(
     `The route ${url} asks for idempotency, and has the method ${methods.join(", ")} alone, which is ` +
       "not protected. Name it in `methods`.",
   );
-}
-
-function listed<T>(hooks: T | readonly T[] | undefined): readonly T[] {
-  if (hooks === undefined) return [];
-  return Array.isArray(hooks) ? (hooks as readonly T[]) : [hooks as T];
 }
 
 function declaredTooEarly(url: string | undefined): Error {

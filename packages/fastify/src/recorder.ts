@@ -1,5 +1,5 @@
-import { checkHeaders, type HeaderList } from "@idemkit/http";
-import { errorCodes, type FastifyReply } from "fastify";
+import { checkHeaders, type HeaderList, headersSince, type OutgoingHeaders } from "@idemkit/http";
+import type { FastifyReply } from "fastify";
 
 /** How a handler has responded, or an error handler in its place. */
 export type Recorded =
@@ -31,21 +31,38 @@ export class Recorder {
   readonly reply: FastifyReply;
   /** Settles once: with the first response, or when the handler is done without one. */
   readonly recorded: Promise<Recorded>;
-  readonly #real: FastifyReply;
+  readonly real: FastifyReply;
+  readonly isResponding: () => boolean;
   readonly #headers: Map<string, Value>;
+  readonly #raw: FastifyReply["raw"];
+  readonly #statusBefore: number | undefined;
   #status: number | undefined;
   #serializer: Serializer | undefined;
   #isRecorded = false;
   #isTaken = false;
-  #hasRaw = false;
+  #rawBefore: OutgoingHeaders | undefined;
   #settle!: (recorded: Recorded) => void;
 
-  /** @param handler of an error handler: the handler that has thrown, whose status and headers stay */
-  constructor(real: FastifyReply, handler?: Recorder) {
-    this.#real = real;
+  /**
+   * @param isResponding whether the real reply sends a response
+   * @param handler for an error handler: the handler that has thrown, whose status and headers stay
+   */
+  constructor(real: FastifyReply, isResponding: () => boolean, handler?: Recorder) {
+    this.real = real;
+    this.isResponding = isResponding;
+    // A hook may have chosen a status for the handler; but a refusal is a hook's own response, on its way.
+    const { statusCode } = real;
+    this.#statusBefore =
+      handler === undefined && statusCode !== 200 && statusCode < 400 ? statusCode : undefined;
     this.#status = handler?.status;
-    this.#headers = new Map(handler?.headers);
-    for (const name of PAYLOAD_HEADERS) this.#headers.delete(name);
+    // Fastify's default error handler sets this status, when the response may be another plugin's already.
+    const { raw } = real;
+    this.#raw =
+      handler === undefined
+        ? raw
+        : Object.create(raw, { statusCode: { value: handler.status ?? 200, writable: true } });
+    const headers = handler?.headers.filter(([name]) => !PAYLOAD_HEADERS.includes(name));
+    this.#headers = new Map(headers);
     this.recorded = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -64,16 +81,29 @@ export class Recorder {
   async run(call: () => unknown): Promise<void> {
     try {
       const returned = call();
-      const isAsync = isThenable(returned) && returned !== this.reply;
+      const isAsync = returned !== this.reply && isThenable(returned);
       const value = isAsync ? await returned : returned;
-      if (value !== undefined && value !== this.reply) this.#send(value);
-      else if (this.#isTaken || (this.#hasRaw && this.#real.raw.headersSent)) this.#take();
+      if (this.#isTaken) this.#take();
+      else if (value !== undefined && value !== this.reply) this.#send(value);
+      else if (this.#hasWritten) this.#take();
       // As Fastify does: what is async is over, while a callback may send later.
       else if (isAsync && value === undefined && !this.#isRecorded) this.#send(undefined);
     } catch (error) {
       if (this.#isRecorded) this.#logLate(error);
       else this.#record({ kind: "error", error });
     }
+  }
+
+  /** The headers that the handler has set on the raw response. */
+  get rawHeaders(): HeaderList {
+    const { raw } = this.real;
+    return headersSince(this.#rawBefore ?? {}, raw.getHeaders() as OutgoingHeaders);
+  }
+
+  /** Whether the handler has written to the raw response. */
+  get #hasWritten(): boolean {
+    const { raw } = this.real;
+    return this.#rawBefore !== undefined && raw.headersSent && !this.isResponding();
   }
 
   #record(recorded: Recorded): void {
@@ -87,30 +117,41 @@ export class Recorder {
 
   #send(payload: unknown): void {
     if (this.#isRecorded) {
-      const { method, url } = this.#real.request;
-      this.#real.log.warn({ err: new errorCodes.FST_ERR_REP_ALREADY_SENT(url, method) });
+      const { method, url } = this.real.request;
+      this.real.log.warn(`${method} ${url}: the handler has responded already.`);
     } else if (payload instanceof Error) {
       this.#record({ kind: "error", error: payload });
     } else {
       const { headers } = this;
-      const isSerialized = this.#serializer !== undefined && isObject(payload);
-      const sent = isSerialized ? this.#serializer?.(payload as never) : payload;
-      const status = this.#status ?? this.#real.statusCode;
-      this.#record({ kind: "response", status, headers, payload: sent });
+      const serialize = this.#serializes(payload) ? this.#serializer : undefined;
+      const sent = serialize === undefined ? payload : serialize(payload as never);
+      this.#record({ kind: "response", status: this.#statusToSend, headers, payload: sent });
     }
   }
 
+  get #statusToSend(): number {
+    return this.#status ?? this.#statusBefore ?? 200;
+  }
+
+  /** Fastify serializes texts as well if they have a type. */
+  #serializes(payload: unknown): boolean {
+    if (this.#serializer === undefined) return false;
+    if (typeof payload === "string") return "content-type" in this.#allHeaders();
+    if (typeof payload !== "object" || payload === null) return payload !== undefined;
+    return !("pipe" in payload || "getReader" in payload || ArrayBuffer.isView(payload));
+  }
+
   #logLate(error: unknown): void {
-    this.#real.log.error({ err: error }, "The handler failed after it had responded.");
+    this.real.log.error({ err: error }, "The handler failed after it had responded.");
   }
 
   /** Decorators of the reply are found on the real one, and work on this one. */
   #ownReply(): FastifyReply {
-    const recorder = this;
-    const real = this.#real;
+    const real = this.real;
     const own = Object.create(real) as FastifyReply;
-    const chained = (act: (...given: never[]) => void) =>
-      function (...given: never[]) {
+    const chained =
+      (act: (...given: never[]) => void) =>
+      (...given: never[]) => {
         act(...given);
         return own;
       };
@@ -129,13 +170,16 @@ export class Recorder {
       serializer: chained((serializer: Serializer) => {
         this.#serializer = serializer;
       }),
-      redirect: chained((url: string, status: number = this.#status ?? 302) => {
-        this.#setStatus(status);
-        this.#setHeader("location", url);
-        this.#send(undefined);
-      }),
+      redirect: chained(
+        (url: string, status: number = this.#status ?? this.#statusBefore ?? 302) => {
+          this.#setStatus(status);
+          this.#setHeader("location", url);
+          this.#send(undefined);
+        },
+      ),
       send: chained((payload?: unknown) => this.#send(payload)),
       hijack: chained(() => {
+        this.#noteRaw();
         this.#isTaken = true;
         real.hijack();
       }),
@@ -143,32 +187,43 @@ export class Recorder {
       hasTrailer: (name: string) => real.hasTrailer(name),
       removeTrailer: chained((name: string) => void real.removeTrailer(name)),
       // biome-ignore lint/suspicious/noThenProperty: Fastify's replies can be awaited.
-      then: (onSent: () => void) => void this.recorded.then(() => onSent()),
+      then: (onSent: () => void) => {
+        void this.recorded.then(() => onSent());
+        if (this.#isTaken || this.#hasWritten)
+          real.then(
+            () => onSent(),
+            () => onSent(),
+          );
+      },
     };
     for (const [name, value] of Object.entries(functions)) {
       Object.defineProperty(own, name, { value, configurable: true, writable: true });
     }
     Object.defineProperties(own, {
-      sent: { get: () => recorder.#isRecorded || recorder.#isTaken },
+      sent: { get: () => this.#isRecorded || this.#isTaken },
       statusCode: {
-        get: () => recorder.#status ?? real.statusCode,
-        set: (status: number) => recorder.#setStatus(status),
+        get: () => this.#statusToSend,
+        set: (status: number) => this.#setStatus(status),
       },
       raw: {
         get: () => {
-          recorder.#hasRaw = true;
-          return real.raw;
+          this.#noteRaw();
+          return this.#raw;
         },
       },
     });
     return own;
   }
 
-  /** @throws as Fastify's own, and before anything is committed */
+  #noteRaw(): void {
+    this.#rawBefore ??= this.real.raw.getHeaders() as OutgoingHeaders;
+  }
+
+  /** @throws RangeError where Fastify's own would throw too late, after the commit */
   #setStatus(given: number): void {
     const status = Number(given);
     if (!(Number.isInteger(status) && status >= 100 && status <= 599)) {
-      throw new errorCodes.FST_ERR_BAD_STATUS_CODE(given);
+      throw new RangeError(`code: expected a status from 100 to 599, got ${given}.`);
     }
     this.#status = status;
   }
@@ -188,12 +243,12 @@ export class Recorder {
   /** One that the outside world has set is removed from the response that is sent. */
   #removeHeader(given: string): void {
     const name = given.toLowerCase();
-    if (this.#real.hasHeader(name)) this.#headers.set(name, []);
+    if (this.real.hasHeader(name)) this.#headers.set(name, []);
     else this.#headers.delete(name);
   }
 
   #allHeaders(): Record<string, unknown> {
-    const all: Record<string, unknown> = { ...this.#real.getHeaders() };
+    const all: Record<string, unknown> = { ...this.real.getHeaders() };
     for (const [name, value] of this.#headers) {
       if (value.length === 0 && typeof value !== "string") delete all[name];
       else all[name] = value;
@@ -204,9 +259,4 @@ export class Recorder {
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === "function";
-}
-
-function isObject(payload: unknown): boolean {
-  const isPlain = typeof payload === "object" && payload !== null;
-  return isPlain && !("pipe" in payload || "getReader" in payload || ArrayBuffer.isView(payload));
 }

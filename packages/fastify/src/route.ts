@@ -1,4 +1,4 @@
-import type { Guard, ProtectedRun, RequestBody, StoredResponse } from "@idemkit/http";
+import type { Guard, ProtectedRun } from "@idemkit/http";
 import type {
   FastifyInstance,
   FastifyReply,
@@ -9,16 +9,10 @@ import type {
   RouteOptions,
 } from "fastify";
 import { errorResponse, isFrameworkError } from "./errors.ts";
-import { respond, type Seen, seen } from "./payload.ts";
+import { respond, respondOwn, type Seen, seen } from "./payload.ts";
 import { Recorder } from "./recorder.ts";
-import { bodyOf, keepBody, overhearBody } from "./request-body.ts";
-
-/** On a request: the response that stands for the error which its handler throws to Fastify. */
-export const ERROR_RESPONSE = Symbol("idemkit.errorResponse");
-
-type Request = FastifyRequest & {
-  [ERROR_RESPONSE]?: { readonly error: unknown; readonly seen: Seen } | undefined;
-};
+import { keepBody, overhearBody } from "./request-body.ts";
+import { RequestState, STATE, stateOf } from "./request-state.ts";
 
 /**
  * A protected route: the key is claimed in its handler, so that nothing but the claim lets the handler run.
@@ -36,16 +30,18 @@ export class ProtectedRoute {
   }
 
   /** Keeps the body as it was sent: it is compared before any parser has changed it. */
-  readonly preParsing: preParsingHookHandler = (request, _reply, payload, done) => {
-    if (!this.#guard.isFor(request.method) || isMultipart(request)) {
-      done(null, payload);
-    } else if (isFlowing(payload)) {
-      // In this turn: what flows before its parser listens would be lost to it.
-      overhearBody(request, payload);
-      done(null, payload);
-    } else {
-      keepBody(request, payload).then((kept) => done(null, kept), done);
+  readonly preParsing: preParsingHookHandler = (request, reply, payload, done) => {
+    if (!this.#guard.isFor(request.method)) return done(null, payload);
+    const state = new RequestState(reply);
+    Object.assign(request, { [STATE]: state });
+    if (isMultipart(request)) return done(null, payload);
+    if (!isFlowing(payload)) {
+      keepBody(state, request, payload).then((kept) => done(null, kept), done);
+      return;
     }
+    // In this turn: bytes that flow before its parser listens would be lost to it.
+    overhearBody(state, request, payload);
+    done(null, payload);
   };
 
   get handler(): RouteHandlerMethod {
@@ -59,8 +55,9 @@ export class ProtectedRoute {
   /** Sends the response that was committed for an error. Other errors go their usual way. */
   get errorHandler(): NonNullable<RouteOptions["errorHandler"]> {
     const route = this;
-    return function (this: FastifyInstance, error, request: Request, reply) {
-      const made = request[ERROR_RESPONSE];
+    return function (this: FastifyInstance, error, request, reply) {
+      const { [STATE]: state } = request as { readonly [STATE]?: RequestState };
+      const made = state?.errorResponse;
       if (made !== undefined && made.error === error) {
         const { response, payload } = made.seen;
         void reply.send(respond(reply, response, payload));
@@ -76,12 +73,13 @@ export class ProtectedRoute {
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<unknown> {
+    const state = stateOf(request);
     const admission = await this.#guard.admit(request, {
       method: request.method,
       url: request.originalUrl,
       rawHeaders: request.raw.rawHeaders,
       contentType: request.headers["content-type"],
-      readBody: async () => read(request),
+      readBody: async () => state.body ?? unread(request),
       report: (error) => request.log.error({ err: error }, "idempotency"),
     });
     switch (admission.kind) {
@@ -89,14 +87,17 @@ export class ProtectedRoute {
         return await this.#unprotected(instance, request, reply);
       case "respond":
         if (admission.state !== undefined) request.idempotency = admission.state;
-        return respond(reply, admission.response);
+        if (hasResponse(state, reply)) return undefined;
+        return admission.state === undefined
+          ? respondOwn(reply, admission.response)
+          : respond(reply, admission.response);
       case "rethrow":
         request.idempotency = admission.state;
         for (const [name, value] of admission.headers) void reply.header(name, value);
         throw admission.error;
       case "run":
-        // Another plugin has responded while the store was asked, and its client is gone or served.
-        if (reply.sent || reply.raw.headersSent) return await admission.run.abandon();
+        // Another plugin has responded while the store was asked.
+        if (hasResponse(state, reply)) return await admission.run.abandon();
         request.idempotency = admission.run.state;
         return await this.#run(admission.run, instance, request, reply);
     }
@@ -118,20 +119,24 @@ export class ProtectedRoute {
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<unknown> {
-    const recorder = new Recorder(reply);
+    const state = stateOf(request);
+    const recorder = new Recorder(reply, () => state.isResponding);
     const done = recorder.run(() => this.#handler.call(instance, request, recorder.reply));
     const recorded = await recorder.recorded;
     if (recorded.kind === "error") return await this.#fail(run, recorded.error, recorder, request);
-    if (recorded.kind === "taken") return await taken(run, reply, recorder);
+    if (recorded.kind === "taken") return await taken(run, recorder);
     let made: Seen;
     try {
       made = await seen(recorded, run.maxBody);
     } catch (error) {
       return await this.#fail(run, error, recorder, request);
     }
-    if (run.releases(made.response)) await done;
+    if (!run.records(made.response)) await done;
     const instead = await run.recordResponse(made.response);
-    return respond(reply, instead ?? made.response, made.payload);
+    if (!hasResponse(state, reply)) return respond(reply, instead ?? made.response, made.payload);
+    // A response that another plugin sends stays: this one is for the duplicates.
+    destroy(made.payload);
+    return undefined;
   }
 
   /** @throws the error, so that Fastify's hooks and subscribers learn of it */
@@ -139,49 +144,53 @@ export class ProtectedRoute {
     run: ProtectedRun,
     error: unknown,
     recorder: Recorder,
-    request: Request,
+    request: FastifyRequest,
   ): Promise<unknown> {
-    const { reply } = recorder;
-    const failed = { request, reply: recorder.real, own: this.#errorHandler };
+    const state = stateOf(request);
+    const { real: reply } = recorder;
+    const failed = { request, reply, own: this.#errorHandler };
     const made = await seen(await errorResponse(error, recorder, failed), run.maxBody);
     const isFrameworks = isFrameworkError(error, request.server);
     const instead = await run.recordError(error, made.response, { isFrameworks });
-    if (instead !== undefined) return respond(recorder.real, instead);
-    request[ERROR_RESPONSE] = { error, seen: made };
-    void reply;
+    if (hasResponse(state, reply)) {
+      request.log.error({ err: error }, "The handler failed after another response was sent.");
+      destroy(made.payload);
+      return undefined;
+    }
+    if (instead !== undefined) return respondOwn(reply, instead);
+    state.errorResponse = { error, seen: made };
     throw error;
   }
+}
+
+/** Whether another plugin has responded, or is about to. */
+function hasResponse(state: RequestState, { sent, raw }: FastifyReply): boolean {
+  return state.isResponding || sent || raw.headersSent;
+}
+
+/** Lets go of a stream that is not sent. */
+function destroy(payload: unknown): void {
+  const { destroy: end } = (payload ?? {}) as { readonly destroy?: unknown };
+  if (typeof end === "function") end.call(payload);
 }
 
 /** The response is out, or goes out by other means. The handler is done: it does not run again. */
 async function taken(
   run: ProtectedRun,
-  reply: FastifyReply,
-  recorder: Recorder,
-): Promise<unknown> {
-  const { raw } = reply;
+  { real: { raw }, rawHeaders }: Recorder,
+): Promise<undefined> {
   if (!(raw.headersSent || raw.destroyed)) {
     await new Promise<void>((resolve) => raw.once("close", () => resolve()));
   }
-  const { headers } = recorder;
-  const seenHead: Partial<StoredResponse> = raw.headersSent ? { status: raw.statusCode, headers } : {};
-  await run.recordUnseen(seenHead);
+  const head = { status: raw.statusCode, headers: rawHeaders };
+  await run.recordUnseen(raw.headersSent ? head : {});
   return undefined;
 }
 
-/** @throws Error if another plugin has replaced the route's hooks, and ours with them */
-function read(request: FastifyRequest): RequestBody | undefined {
-  if (isMultipart(request)) return undefined;
-  const kept = bodyOf(request);
-  if (kept === undefined) {
-    throw new Error(
-      `The route ${request.routeOptions.url} asks for idempotency, and its preParsing hook is gone: ` +
-        "a plugin has replaced the route's hooks instead of adding to them. The handler was not run.",
-    );
-  }
-  // Node lets go of a body that was not read, and of nothing else.
-  if (kept.body === undefined) request.raw.resume();
-  return kept.body;
+/** Node lets go of a body that was not read, and of nothing else. */
+function unread(request: FastifyRequest): undefined {
+  if (!isMultipart(request)) request.raw.resume();
+  return undefined;
 }
 
 /** Whether another hook listens to it already. */

@@ -1,5 +1,6 @@
 import { StatusEndpoint, type StatusOptions } from "@idemkit/http";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { respondOwn } from "./payload.ts";
 
 export interface FastifyStatusOptions extends StatusOptions<FastifyRequest> {}
 
@@ -15,7 +16,6 @@ export function idempotencyStatus(options: FastifyStatusOptions) {
     const { key } = request.params as { readonly key?: string };
     if (key === undefined) throw new TypeError("The route of a status needs a parameter `:key`.");
     const report = (error: unknown) => request.log.error({ err: error }, "idempotency");
-    const { status, headers, body } = await endpoint.answer(request, key, report);
-    return reply.code(status).headers(headers).send(Buffer.from(body));
+    return respondOwn(reply, await endpoint.answer(request, key, report));
   };
 }

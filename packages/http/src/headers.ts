@@ -55,7 +55,7 @@ export function headersSince(before: OutgoingHeaders, after: OutgoingHeaders): H
   for (const name of Object.keys(after)) {
     const value = after[name];
     if (value === undefined || isSame(before[name], value)) continue;
-    list.push([name.toLowerCase(), valueOf(value)]);
+    list.push([name.toLowerCase(), asValue(value)]);
   }
   for (const name of Object.keys(before)) {
     if (after[name] === undefined) list.push([name.toLowerCase(), []]);
@@ -75,7 +75,7 @@ function isKept(name: string, { allow, deny }: HeaderRules): boolean {
   return !NOT_KEPT.has(name) && !NOT_KEPT_PREFIXES.some((prefix) => name.startsWith(prefix));
 }
 
-function valueOf(value: number | string | readonly string[]): HeaderValue {
+function asValue(value: number | string | readonly string[]): HeaderValue {
   return Array.isArray(value) ? value.map(String) : String(value);
 }
 

@@ -38,7 +38,9 @@ export function checkedResponse(response: unknown, maxBytes: number): StoredResp
 function bodyOf(value: unknown, maxBytes: number): StoredBody {
   if (value === undefined || value === null) return { kind: "none" };
   if (isStream(value)) {
-    throw new TypeError("body: expected text, bytes or a JSON value. A stream cannot be committed.");
+    throw new TypeError(
+      "body: expected text, bytes or a JSON value. A stream cannot be committed.",
+    );
   }
   const body =
     typeof value === "string"

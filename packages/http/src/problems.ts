@@ -217,11 +217,11 @@ export function answerOf(
 }
 
 /**
- * A response of idemkit's own as the bindings send it: bytes, which no serializer of the application touches.
+ * A response of idemkit's own as the bindings send it. It is written already: no serializer of the application
+ * may touch it.
  */
 export function asResponse({ status, headers, body }: Answer): Sendable {
-  const bytes = Buffer.from(body);
-  return { status, headers: Object.entries(headers), body: { kind: "bytes", bytes } };
+  return { status, headers: Object.entries(headers), body: { kind: "text", text: body } };
 }
 
 /** The response for a problem, in the format of the preset. */

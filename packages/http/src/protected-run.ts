@@ -8,7 +8,7 @@ import {
   type Written,
 } from "@idemkit/engine";
 import { DISPOSITIONS, type Disposition, keptAs, saysNothingDone } from "./disposition.ts";
-import { keptHeaders } from "./headers.ts";
+import { type HeaderList, keptHeaders } from "./headers.ts";
 import { checkedResponse, type NamedResponse } from "./named-response.ts";
 import type { HttpSettings, ResponseFacts } from "./options.ts";
 import { type ProblemCode, problemResponse } from "./problems.ts";
@@ -21,6 +21,11 @@ import { keptOf, type StoredResponse } from "./stored-response.ts";
 type Transacted =
   | { readonly kind: "committed"; readonly response: StoredResponse }
   | { readonly kind: "open" };
+
+interface ErrorFacts {
+  readonly isFrameworks: boolean;
+  readonly keep?: (headers: HeaderList) => unknown;
+}
 
 /** An operation that was interrupted is asked for again after this time. */
 const RETRY_AFTER_MS = 1_000;
@@ -70,9 +75,18 @@ export class ProtectedRun {
     return this.#settings.maxBody;
   }
 
-  /** Whether such a response gives the key back, so that the handler has to be done before it is sent. */
-  releases(response: StoredResponse): boolean {
-    return this.#dispositionOf(this.#factsOf(response)) === "release";
+  /** Gives the key back: the handler has not begun. */
+  async abandon(): Promise<void> {
+    await this.#attempt(() => this.#claim.release());
+  }
+
+  /**
+   * Whether such a response is the outcome, whatever the handler does after it. Otherwise the handler has to be
+   * done first: the key may be free as soon as the response is recorded.
+   */
+  records(response: StoredResponse): boolean {
+    const disposition = this.#dispositionOf(this.#factsOf(response));
+    return disposition === "record" || disposition === "stub";
   }
 
   /**
@@ -89,22 +103,23 @@ export class ProtectedRun {
     if (disposition !== undefined) return await this.#end(disposition, response);
     const kept = keptOf(this.#keptPart(response, keptAs(status, facts.isWhole)));
     const error = new ResponseError(status, kept);
-    await this.#attempt(() => this.#claim.endByPolicy(error, { ...this.#on5xx, value: kept }));
+    await this.#attempt(() => this.#claim.endByPolicy(error, { ...this.#byDefault, value: kept }));
     return undefined;
   }
 
   /**
    * Ends the claim of a handler that has thrown.
    *
-   * @param response what the application's error handling has made of it, which is the outcome if one is
-   *   recorded; without one, the error itself is recorded
+   * @param response the response that the application's error handling makes of it
    * @param isFrameworks whether the framework's own class of HTTP errors has made it
+   * @param keep makes the error as it is recorded, with the handler's headers that are kept. Without it the
+   *   response is recorded
    * @returns the response to send, if that is not what the error handling makes
    */
   async recordError(
     error: unknown,
     response: StoredResponse,
-    { isFrameworks, kept }: { readonly isFrameworks: boolean; readonly kept?: unknown },
+    { isFrameworks, keep }: ErrorFacts,
   ): Promise<StoredResponse | undefined> {
     const transacted = await this.#transacting;
     if (transacted !== undefined) {
@@ -113,8 +128,9 @@ export class ProtectedRun {
     }
     const facts = { ...this.#factsOf(response), error };
     const decided = this.#decided(facts);
-    if (decided === "record" && kept !== undefined) {
-      await this.#attempt(() => this.#claim.fail(kept));
+    const failure = keep?.(facts.headers);
+    if (decided === "record" && failure !== undefined && this.#named === undefined) {
+      await this.#attempt(() => this.#claim.fail(failure));
       return undefined;
     }
     if (decided !== undefined) return await this.#end(decided, response, error);
@@ -123,7 +139,10 @@ export class ProtectedRun {
     }
     const value = keptOf(this.#keptPart(response, keptAs(response.status, facts.isWhole)));
     const ended = await this.#attempt(() =>
-      this.#claim.endByPolicy(kept ?? error, kept === undefined ? { value } : {}),
+      this.#claim.endByPolicy(error, {
+        ...this.#byDefault,
+        ...(failure === undefined ? { value } : { failure }),
+      }),
     );
     return ended !== undefined && "kind" in ended && ended.kind === "open"
       ? this.#leftOpen(error)
@@ -180,9 +199,9 @@ export class ProtectedRun {
     return saysNothingDone(status) && !this.#hasBegun;
   }
 
-  get #on5xx() {
+  get #byDefault() {
     const { on5xx } = this.#settings;
-    return on5xx === undefined ? {} : { policy: on5xx };
+    return on5xx === undefined ? {} : { byDefault: on5xx };
   }
 
   #keptPart({ status, headers, body }: StoredResponse, as: "record" | "stub"): StoredResponse {
@@ -251,9 +270,7 @@ export class ProtectedRun {
   }
 
   #afterTransaction(transacted: Transacted): StoredResponse {
-    return transacted.kind === "committed"
-      ? transacted.response
-      : this.#problem("outcome-unknown");
+    return transacted.kind === "committed" ? transacted.response : this.#problem("outcome-unknown");
   }
 
   async #transact(

@@ -14,7 +14,13 @@ import {
   retryAfter,
 } from "./problems.ts";
 import { guarded, type Report } from "./report.ts";
-import { decodeResponse, headerOf, type Sendable, type StoredBody, type StoredResponse } from "./stored-response.ts";
+import {
+  decodeResponse,
+  headerOf,
+  type Sendable,
+  type StoredBody,
+  type StoredResponse,
+} from "./stored-response.ts";
 import { statusOfError } from "./thrown.ts";
 
 /** What the status of a key is asked with: the same as its protection, as far as both need it. */

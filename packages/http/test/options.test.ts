@@ -1,6 +1,6 @@
 import { createEngine, memoryStore } from "@idemkit/engine";
 import { describe, expect, test } from "vitest";
-import { type HttpOptions, Protection } from "../src/index.ts";
+import { Guard, type HttpOptions } from "../src/index.ts";
 
 const engine = createEngine({ store: memoryStore() });
 const scope = () => "ada";
@@ -52,7 +52,7 @@ const wrong: readonly (readonly [string, object, RegExp])[] = [
 
 describe("options are checked when the protection is made", () => {
   test.each(wrong)("%s", (_what, options, message) => {
-    const make = () => new Protection(options as HttpOptions<unknown>);
+    const make = () => new Guard(options as HttpOptions<unknown>);
     expect(make).toThrow(TypeError);
     expect(make).toThrow(message);
   });

@@ -15,8 +15,12 @@ const wrong: readonly (readonly [string, unknown, RegExp])[] = [
   ["a header's name", { ...ok, headers: [["a b", "c"]] }, /name/i],
   ["a header's value", { ...ok, headers: [["a", "b\nc"]] }, /header/i],
   ["a body that is none", { ...ok, body: { ok: 1 } }, /^body: expected/],
-  ["a text that is none", { ...ok, body: { kind: "json", text: {} } }, /^body: expected/],
-  ["JSON that is none", { ...ok, body: { kind: "json", text: "{" } }, /^body.text: expected JSON/],
+  ["a text that is none", { ...ok, body: { kind: "text", text: {} } }, /^body: expected/],
+  [
+    "a value that JSON cannot carry",
+    { ...ok, body: { kind: "json", value: () => 1 } },
+    /^body.value: expected/,
+  ],
 ];
 
 describe("a response that somebody settles a key with", () => {
@@ -30,7 +34,7 @@ describe("a response that somebody settles a key with", () => {
     const body = fc.oneof(
       fc.constantFrom({ kind: "none" as const }, { kind: "empty" as const }),
       fc.string().map((text) => ({ kind: "text" as const, text })),
-      fc.json().map((text) => ({ kind: "json" as const, text })),
+      fc.jsonValue().map((value) => ({ kind: "json" as const, value })),
       fc.uint8Array().map((bytes) => ({ kind: "bytes" as const, bytes: Buffer.from(bytes) })),
     );
     const status = fc.integer({ min: 200, max: 599 });

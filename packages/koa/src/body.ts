@@ -1,59 +1,67 @@
 import { Readable } from "node:stream";
-import { drain, type StoredBody } from "@idemkit/http";
-import type { Context } from "koa";
+import {
+  bytesBody,
+  drain,
+  jsonBody,
+  type StoredBody,
+  type StoredResponse,
+  textBody,
+} from "@idemkit/http";
+import type { Context, Response as KoaResponse } from "koa";
+import type { Recorder } from "./recorder.ts";
 
-/** What is kept of a body, and what is to be sent in place of a stream that was read for that. */
+/** A recorded response with its body as it is kept, and the body to send if none is kept. */
 export interface Seen {
-  readonly body?: StoredBody;
-  readonly instead?: Buffer | Readable;
+  readonly response: StoredResponse;
+  readonly body: unknown;
 }
 
 /**
- * What a handler has answered, as it is kept; or nothing where it cannot be. Streams are read to their
- * end.
+ * Looks at a handler's response before it is committed. Streams are read to their end first.
  *
- * @param body a stream, if it is one, as the handler has set it
- * @throws what a stream fails with, or a TypeError where JSON cannot carry the body
+ * @throws the error that a stream fails with; TypeError if JSON cannot carry the body
  */
-export async function seenBody(ctx: Context, body: unknown, maxBody: number): Promise<Seen> {
+export async function seen(recorder: Recorder, maxBytes: number): Promise<Seen> {
+  const { response, raw } = recorder;
+  raw.beforeCommit();
+  const { headers } = recorder;
+  const { status } = response;
+  const { body, instead = response.body } = await seenBody(response, maxBytes);
+  return { response: { status, headers, ...(body !== undefined && { body }) }, body: instead };
+}
+
+interface SeenBody {
+  readonly body?: StoredBody | undefined;
+  /** In place of a stream that was read. */
+  readonly instead?: unknown;
+}
+
+async function seenBody(response: KoaResponse, maxBytes: number): Promise<SeenBody> {
+  const { body } = response;
   if (body === undefined) return { body: { kind: "none" } };
   if (body === null) return { body: { kind: "empty" } };
-  if (typeof body === "string") {
-    return within(maxBody, Buffer.byteLength(body), { kind: "text", text: body });
-  }
-  if (Buffer.isBuffer(body)) {
-    return within(maxBody, body.length, { kind: "bytes", bytes: body });
-  }
+  if (typeof body === "string") return { body: textBody(body, maxBytes) };
+  if (Buffer.isBuffer(body)) return { body: bytesBody(body, maxBytes) };
   const stream = streamOf(body);
   if (stream === null) return { body: { kind: "bytes", bytes: Buffer.alloc(0) } };
-  if (stream !== undefined) return await seenStream(ctx, stream, maxBody);
+  if (stream !== undefined) return await seenStream(response, stream, maxBytes);
   const text: string | undefined = JSON.stringify(body);
-  if (text === undefined) throw new TypeError("The body is nothing that JSON can carry.");
-  return within(maxBody, Buffer.byteLength(text), {
-    kind: isReadBack(text) ? "json" : "text",
-    text,
-  });
+  if (text === undefined) throw new TypeError("The body is not a value that JSON can carry.");
+  const isObject = /^[[{]/.test(text);
+  return { body: isObject ? jsonBody(body, maxBytes) : textBody(text, maxBytes) };
 }
 
-/** A replay gives outer middleware an object again, where that makes the same text. */
-function isReadBack(text: string): boolean {
-  const value: unknown = JSON.parse(text);
-  return typeof value === "object" && value !== null && JSON.stringify(value) === text;
-}
-
-/** Sets another body for the same response: Koa would change its status and drop its length. */
-export function sendInstead(ctx: Context, body: Buffer | Readable | undefined): void {
-  if (body === undefined) return;
-  const { status } = ctx;
-  // HTTP/2 has none.
-  const message = ctx.req.httpVersionMajor < 2 ? ctx.message : undefined;
-  const hasType = ctx.res.hasHeader("content-type");
-  const length = ctx.res.getHeader("content-length");
-  ctx.body = body;
-  ctx.status = status;
-  if (message !== undefined) ctx.message = message;
-  if (!hasType) ctx.remove("Content-Type");
-  if (length !== undefined && !Buffer.isBuffer(body)) ctx.set("Content-Length", String(length));
+async function seenStream(
+  response: KoaResponse,
+  stream: Readable,
+  maxBytes: number,
+): Promise<SeenBody> {
+  // Server-sent events have no end that could be waited for.
+  if (response.is("text/event-stream") !== false) return { instead: stream };
+  if (stream.errored) throw stream.errored;
+  const drained = await drain(stream, maxBytes);
+  if ("rest" in drained) return { instead: drained.rest };
+  return { body: { kind: "bytes", bytes: drained.bytes } };
 }
 
 /** The stream that a body is, `null` for a web response without one. */
@@ -66,16 +74,46 @@ function streamOf(body: unknown): Readable | null | undefined {
   return isOfOldKind ? new Readable().wrap(body as NodeJS.ReadableStream) : undefined;
 }
 
-async function seenStream(ctx: Context, stream: Readable, maxBody: number): Promise<Seen> {
-  // Server-sent events have no end that could be waited for.
-  if (ctx.response.is("text/event-stream") !== false) return { instead: stream };
-  if (stream.errored) throw stream.errored;
-  const drained = await drain(stream, maxBody);
-  if ("rest" in drained) return { instead: drained.rest };
-  const { bytes } = drained;
-  return { body: { kind: "bytes", bytes }, instead: bytes };
+/** Sends a response, the first or a replay. */
+export function respond(
+  ctx: Context,
+  { status, headers, body }: StoredResponse,
+  otherwise?: unknown,
+): void {
+  const sent = body === undefined ? otherwise : bodyOf(body);
+  setHeaders(ctx, headers);
+  // Koa sets a type and a length with a body: those of the response are what counts.
+  const type = ctx.res.getHeader("content-type");
+  const length = ctx.res.getHeader("content-length");
+  if (sent !== undefined) {
+    ctx.body = sent;
+    if (type === undefined) ctx.remove("Content-Type");
+    if (length !== undefined && sent instanceof Readable) ctx.set("Content-Length", String(length));
+  }
+  // Setting a body may have changed the status.
+  ctx.status = status;
 }
 
-function within(maxBody: number, bytes: number, body: StoredBody): Seen {
-  return bytes > maxBody ? {} : { body };
+/** One that has an empty list is removed. */
+export function setHeaders(ctx: Context, headers: StoredResponse["headers"]): void {
+  for (const [name, value] of headers) {
+    if (typeof value === "string") ctx.set(name, value);
+    else if (value.length > 0) ctx.set(name, [...value]);
+    else ctx.remove(name);
+  }
+}
+
+function bodyOf(body: StoredBody): unknown {
+  switch (body.kind) {
+    case "none":
+      return undefined;
+    case "empty":
+      return null;
+    case "json":
+      return body.value;
+    case "text":
+      return body.text;
+    case "bytes":
+      return Buffer.from(body.bytes.buffer, body.bytes.byteOffset, body.bytes.byteLength);
+  }
 }

@@ -1,27 +1,22 @@
-import { Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import {
-  type Answer,
+  errorRecord,
+  Guard,
+  type HeaderList,
   type HttpOptions,
   type IdempotencyState,
-  isClosed,
-  type OutgoingHeaders,
   type ProtectedRun,
-  Protection,
-  type StoredBody,
-  type StoredResponse,
+  statusOfError,
 } from "@idemkit/http";
+import type Application from "koa";
 import type { Context, Middleware, Next } from "koa";
-import { seenBody, sendInstead } from "./body.ts";
+import { respond, type Seen, seen, setHeaders } from "./body.ts";
+import { Recorder } from "./recorder.ts";
 import { readBody } from "./request-body.ts";
-import { Shield } from "./shield.ts";
-
-/** As Koa tells it, which gives types only to what it can still send. */
-const HTML = /^\s*</;
-const HTML_TYPE = "text/html; charset=utf-8";
 
 export interface KoaOptions extends HttpOptions<Context> {}
 
-/** What is on `ctx.state` under a key. Without one, and with `onStoreError: 'bypass'`, it is missing. */
+/** The members of `ctx.state` under a key. Without one, and with `onStoreError: 'bypass'`, it is missing. */
 export interface IdempotentState {
   idempotency?: IdempotencyState;
 }
@@ -29,40 +24,38 @@ export interface IdempotentState {
 /**
  * A middleware that runs a request once for each key and gives every duplicate the first response.
  *
- * Mount it inside whatever formats errors, sets request ids and CORS headers, compresses,
+ * Mount it inside the middleware that formats errors, sets request ids and CORS headers, compresses,
  * authenticates and parses bodies, and outside of the handlers: for the whole app, or for a route.
  *
  * @throws TypeError for an option that is none
  */
 export function idempotency(options: KoaOptions): Middleware<IdempotentState> {
-  const protection = new Protection<Context>(options);
+  const guard = new Guard<Context>(options);
   return async function idempotency(ctx, next) {
-    if (!protection.isFor(ctx.method)) return await next();
+    if (!guard.isFor(ctx.method)) return await next();
     refuseTwice(ctx.state.idempotency);
-    const report = (error: unknown) => ctx.app.emit("error", error, ctx);
-    const entry = await protection.enter(ctx, {
+    const admission = await guard.admit(ctx, {
       method: ctx.method,
       url: ctx.originalUrl,
       rawHeaders: ctx.req.rawHeaders,
       contentType: ctx.get("content-type"),
       readBody: (maxBody) => readBody(ctx, maxBody),
-      report,
+      report: (error) => ctx.app.emit("error", error, ctx),
     });
-    switch (entry.as) {
+    switch (admission.kind) {
       case "pass":
         return await next();
-      case "answer":
-        return send(ctx, entry.answer);
-      case "replay":
-        ctx.state.idempotency = entry.state;
-        return replay(ctx, entry.response, protection.replayHeader);
+      case "respond":
+        if (admission.state !== undefined) ctx.state.idempotency = admission.state;
+        return respond(ctx, admission.response);
       case "rethrow":
-        ctx.state.idempotency = entry.state;
-        for (const [name, value] of entry.headers) setHeader(ctx, name, value);
-        throw marked(ctx, entry.error, protection.replayHeader);
+        ctx.state.idempotency = admission.state;
+        throw withHeaders(ctx, admission.error, admission.headers);
       case "run":
-        ctx.state.idempotency = entry.run.state;
-        return await run(ctx, next, entry.run);
+        // Another middleware has responded while the store was asked.
+        if (ctx.headerSent) return await admission.run.abandon();
+        ctx.state.idempotency = admission.run.state;
+        return await run(admission.run, ctx, next);
     }
   };
 }
@@ -77,141 +70,82 @@ function refuseTwice(outer: IdempotencyState | undefined): void {
   );
 }
 
-async function run(ctx: Context, next: Next, protectedRun: ProtectedRun): Promise<void> {
-  const before = headersNow(ctx);
-  const kept = () => protectedRun.keptHeaders(before, headersNow(ctx));
-  const shield = new Shield(ctx.response);
+async function run(protectedRun: ProtectedRun, ctx: Context, next: Next): Promise<void> {
+  const recorder = new Recorder(ctx);
+  let made: Seen;
   try {
-    await shield.run(next);
-    const stream = shield.lift();
-    if (ctx.respond === false) return protectedRun.endWith(ctx.res, before);
-    if (shield.hasWritten) {
-      // The handler has sent the headers by itself, and perhaps all of it.
-      if (stream !== undefined) sendInstead(ctx, stream);
-      return protectedRun.endWith(ctx.res, before);
-    }
-    // They are the handler's now. While a stream is read, somebody else may answer in its place.
-    const head = { status: ctx.status, headers: kept() };
-    if (isOfOthers(ctx, shield, protectedRun, head))
-      return await endInPlace(ctx, shield, protectedRun);
-    if (shield.isBodyOthers) stream?.destroy();
-    const set = ctx.body;
-    const isHeld = stream !== undefined && !shield.isBodyOthers;
-    const { body, instead } = await seenBody(ctx, isHeld ? stream : set, protectedRun.maxBody);
-    if (!ctx.headerSent && ctx.body === set) sendInstead(ctx, instead);
-    else destroy(instead);
-    await protectedRun.end({ ...head, ...(body && { body }) });
+    await recorder.run(next);
+    if (recorder.isTaken) return await taken(protectedRun, ctx, recorder);
+    if (recorder.isLost) return void (await protectedRun.recordUnseen());
+    made = await seen(recorder, protectedRun.maxBody);
   } catch (error) {
-    if (isUntold(ctx, shield, error)) await protectedRun.endUnseen();
-    else await protectedRun.endThrown(error, kept());
-    throw error;
-  } finally {
-    destroy(shield.lift());
+    return await fail(protectedRun, ctx, recorder, error);
   }
+  const instead = await protectedRun.recordResponse(made.response);
+  // A response that another middleware has set meanwhile stays: this one is for the duplicates.
+  if (recorder.isOvertaken) destroy(made.body);
+  else respond(ctx, instead ?? made.response, made.body);
+}
+
+/** The response is out, or goes out by other means. The handler is done: it does not run again. */
+async function taken(protectedRun: ProtectedRun, ctx: Context, { headers, response }: Recorder) {
+  const { res } = ctx;
+  // The headers alone were sent early, and Koa sends the body.
+  if (ctx.respond !== false && response.body !== undefined) ctx.body = response.body;
+  const record = async () => {
+    const head = res.headersSent ? { status: res.statusCode, headers } : {};
+    await protectedRun.recordUnseen(head);
+  };
+  if (res.headersSent || res.closed) await record();
+  // Koa has nothing left to do, and the handler may write after it has returned.
+  else res.once("close", () => void record());
 }
 
 /**
- * Whether the response is somebody else's, as that of a time-out, which may be out or on its way still. A
- * handler may have set it in a context that was lost: then it is not taken for its own where that could
- * open the key, or make a failure of what was done.
+ * Koa's error handling is middleware around this one: it gets the error, and gets it again for a replay.
+ *
+ * @throws the error, unless its outcome was left open
  */
-function isOfOthers(
-  ctx: Context,
-  { own, isStatusOthers }: Shield,
+async function fail(
   protectedRun: ProtectedRun,
-  head: Omit<StoredResponse, "body">,
-): boolean {
-  if (ctx.headerSent) return true;
-  if (!isStatusOthers) return false;
-  const hasOwn = own.status !== undefined || "body" in own;
-  return hasOwn || head.status >= 500 || protectedRun.isGivenBackBy({ ...head, body: NOTHING });
-}
-
-const NOTHING = { kind: "none" } as const;
-
-/** Says nothing of what the handler has done: it could not set it any more, or its stream was cut off. */
-function isUntold(ctx: Context, { hasWritten, own }: Shield, error: unknown): boolean {
-  const { code } = (error ?? {}) as { readonly code?: unknown };
-  const isTooLate = ctx.headerSent && !hasWritten && code === "ERR_HTTP_HEADERS_SENT";
-  // Koa destroys streams for clients that leave, but for those that are held back.
-  const isCutOff = code === "ERR_STREAM_PREMATURE_CLOSE" && isClosed(ctx.res) && !("body" in own);
-  return isTooLate || isCutOff;
-}
-
-/** Somebody has answered in the handler's place. What it has set itself is its outcome. */
-async function endInPlace(
   ctx: Context,
-  { own }: Shield,
-  protectedRun: ProtectedRun,
+  recorder: Recorder,
+  error: unknown,
 ): Promise<void> {
-  if (own.status === undefined && !("body" in own)) return await protectedRun.endUnseen();
-  const { body, instead } = await seenBody(ctx, own.body, protectedRun.maxBody);
-  // Nobody will read what is left of a stream.
-  destroy(instead);
-  const isEmpty = own.body === null || own.body === undefined;
-  const status = own.status ?? (isEmpty ? 204 : 200);
-  const isHtml = typeof own.body === "string" && HTML.test(own.body);
-  const headers = isHtml ? { "content-type": HTML_TYPE, ...own.headers } : own.headers;
-  await protectedRun.endLate({ status, headers }, body);
-}
-
-function destroy(stream: unknown): void {
-  if (stream instanceof Readable) stream.destroy();
-}
-
-function headersNow(ctx: Context): OutgoingHeaders {
-  return ctx.res.getHeaders() as OutgoingHeaders;
-}
-
-function send(ctx: Context, { status, headers, body }: Answer): void {
-  for (const [name, value] of Object.entries(headers)) ctx.set(name, value);
-  ctx.body = body;
-  ctx.status = status;
-}
-
-function replay(
-  ctx: Context,
-  { status, headers, body }: StoredResponse & { readonly body: StoredBody },
-  replayHeader: readonly [string, string],
-): void {
-  for (const [name, value] of headers) setHeader(ctx, name, value);
-  ctx.set(...replayHeader);
-  const value = bodyToSend(body);
-  if (value !== undefined) {
-    const hasType = ctx.res.hasHeader("content-type");
-    ctx.body = value;
-    // Koa guesses a type where there is none, and there was none.
-    if (!hasType) ctx.remove("Content-Type");
+  destroy(recorder.response.body);
+  const { headers } = recorder;
+  const status = statusOfError(error);
+  const instead = await protectedRun.recordError(
+    error,
+    { status, headers, body: { kind: "none" } },
+    { isFrameworks: isKoasError(error, ctx.app), keep: (kept) => errorRecord(error, kept, status) },
+  );
+  if (instead === undefined) {
+    if (!ctx.headerSent) setHeaders(ctx, headers);
+    throw error;
   }
-  // Setting a body may have changed the status.
-  ctx.status = status;
+  if (!recorder.isOvertaken) respond(ctx, instead);
 }
 
-function bodyToSend(body: StoredBody): unknown {
-  switch (body.kind) {
-    case "none":
-      return undefined;
-    case "empty":
-      return null;
-    case "json":
-      return JSON.parse(body.text);
-    case "text":
-      return body.text;
-    case "bytes":
-      return body.bytes;
-  }
+/** Lets go of a stream that is not sent. */
+function destroy(body: unknown): void {
+  if (typeof (body as Partial<Readable> | null | undefined)?.destroy !== "function") return;
+  (body as Readable).once("error", () => undefined).destroy();
+}
+
+/** An error that `ctx.throw` was given to decorate, or that an HTTP client throws, is not of this class. */
+function isKoasError(error: unknown, app: Application): boolean {
+  const { HttpError } = app.constructor as typeof Application;
+  return typeof HttpError === "function" && error instanceof HttpError;
 }
 
 /** Koa drops all headers for an error but those that it brings along. */
-function marked(ctx: Context, error: unknown, [name, value]: readonly [string, string]): unknown {
-  ctx.set(name, value);
+function withHeaders(ctx: Context, error: unknown, headers: HeaderList): unknown {
+  setHeaders(ctx, headers);
+  const marks = Object.fromEntries(headers.slice(-1));
   if (error instanceof Error) {
-    const { headers } = error as { readonly headers?: object };
-    Object.assign(error, { headers: { ...headers, [name]: value } });
+    const { headers: own } = error as { readonly headers?: object };
+    Object.assign(error, { headers: { ...own, ...marks } });
   }
   return error;
-}
-
-function setHeader(ctx: Context, name: string, value: string | readonly string[]): void {
-  ctx.set(name, typeof value === "string" ? value : [...value]);
 }

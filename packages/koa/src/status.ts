@@ -1,5 +1,6 @@
 import { StatusEndpoint, type StatusOptions } from "@idemkit/http";
 import type { Context, Middleware } from "koa";
+import { respond } from "./body.ts";
 
 export interface KoaStatusOptions extends StatusOptions<Context> {}
 
@@ -14,10 +15,8 @@ export function idempotencyStatus(options: KoaStatusOptions): Middleware {
   return async function idempotencyStatus(ctx) {
     const { params } = ctx as { readonly params?: Readonly<Record<string, string>> };
     const key = params?.key ?? lastPart(ctx.path);
-    const answer = await endpoint.answer(ctx, key, (error) => ctx.app.emit("error", error, ctx));
-    ctx.set(answer.headers);
-    ctx.body = answer.body;
-    ctx.status = answer.status;
+    const report = (error: unknown) => ctx.app.emit("error", error, ctx);
+    respond(ctx, await endpoint.answer(ctx, key, report));
   };
 }
 

@@ -1,0 +1,90 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { type HeaderList, headersSince, type OutgoingHeaders } from "@idemkit/http";
+import type { Context, Next, Response } from "koa";
+import { HandlerRaw } from "./handler-raw.ts";
+
+const handlers = new AsyncLocalStorage<Recorder>();
+
+/**
+ * The response that a handler sets. The handler and the middleware around it have one `ctx`: while the handler
+ * runs, `ctx.response`, `ctx.res` and `ctx.cookies` are its own for its calls, and the real ones for the calls of
+ * the middleware around it. So a timeout's 503 is not taken for the handler's response, nor the other way round.
+ */
+export class Recorder {
+  readonly response: Response;
+  readonly raw: HandlerRaw;
+  readonly #ctx: Context;
+  readonly #before: OutgoingHeaders;
+  readonly #realBefore: string;
+
+  constructor(ctx: Context) {
+    this.#ctx = ctx;
+    const { app, req, request, response: real, res, cookies } = ctx;
+    this.#before = res.getHeaders() as OutgoingHeaders;
+    this.raw = new HandlerRaw(res);
+    const own: Response = Object.create(app.response);
+    this.response = Object.assign(own, { app, ctx, req, request, res: this.raw });
+    // 404 stands for a response that nobody has set.
+    if (real.status !== 404) own.status = real.status;
+    if (real.body !== undefined) own.body = real.body;
+    this.#realBefore = stateOf(real);
+    let ownCookies: unknown;
+    this.#give("response", () => own, real);
+    this.#give("res", () => this.raw, res);
+    this.#give("cookies", () => (ownCookies ??= cookiesOf(ctx, cookies, this.raw)), cookies);
+  }
+
+  /** Runs the handler, which sets this response. */
+  async run(next: Next): Promise<void> {
+    await handlers.run(this, next);
+  }
+
+  /** The headers that the handler has set. */
+  get headers(): HeaderList {
+    return headersSince(this.#before, this.raw.getHeaders() as OutgoingHeaders);
+  }
+
+  /** Whether another middleware has set the real response meanwhile. */
+  get isOvertaken(): boolean {
+    const { headerSent, response } = this.#ctx;
+    return headerSent || stateOf(response) !== this.#realBefore;
+  }
+
+  /** Whether the handler has taken the response away from Koa. */
+  get isTaken(): boolean {
+    return this.raw.isTaken || this.#ctx.respond === false;
+  }
+
+  /**
+   * Whether the handler has set nothing here, while the real response was set. It may have lost its context, in a
+   * callback of an old library: then its response is unknown.
+   */
+  get isLost(): boolean {
+    const { response, headers } = this;
+    const isUntouched =
+      response.body === undefined && response.status === 404 && headers.length === 0;
+    return isUntouched && this.isOvertaken;
+  }
+
+  #give(name: "response" | "res" | "cookies", own: () => unknown, real: unknown): void {
+    let outside = real;
+    Object.defineProperty(this.#ctx, name, {
+      configurable: true,
+      enumerable: true,
+      get: () => (handlers.getStore() === this ? own() : outside),
+      set: (value: unknown) => {
+        outside = value;
+      },
+    });
+  }
+}
+
+/** Koa makes them so. */
+function cookiesOf(ctx: Context, cookies: Context["cookies"], raw: HandlerRaw): unknown {
+  const Cookies = cookies.constructor as new (...given: readonly unknown[]) => unknown;
+  return new Cookies(ctx.req, raw, { keys: ctx.app.keys, secure: ctx.request.secure });
+}
+
+function stateOf({ status, body }: Response): string {
+  return `${status} ${body === undefined}`;
+}
