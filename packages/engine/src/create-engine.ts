@@ -51,6 +51,7 @@ import {
   type OperationOptions,
   type Settings,
   withOptions,
+  withoutSteps,
 } from "./options.ts";
 import { runUnder } from "./run.ts";
 import { nodeRuntime } from "./runtime.ts";
@@ -92,6 +93,10 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
 
   constructor(scope: ClaimScope) {
     this.#scope = scope;
+  }
+
+  get exclude(): readonly string[] {
+    return [...this.#scope.settings.exclude];
   }
 
   async execute<P, T>(
@@ -279,12 +284,6 @@ async function resultOf<T>(
   if (notKept === undefined) return value as T;
   if (rebuild === undefined) throw notKept;
   return await rebuild({ attempt, token, createdAt, completedAt });
-}
-
-/** A batch has no steps, so that nothing shows how far an earlier run of a line has come. */
-function withoutSteps(settings: Settings): Settings {
-  const onLapsed = settings.onLapsed === "resume" ? "block" : settings.onLapsed;
-  return { ...settings, steps: false, onLapsed };
 }
 
 function checkFunction(

@@ -55,6 +55,9 @@ export interface ListOptions {
  * gets to know and to do.
  */
 export interface Engine<C extends Context = Context> {
+  /** The JSON Pointers to members that do not count when payloads are compared: the option `exclude`. */
+  readonly exclude: readonly string[];
+
   /**
    * Runs `fn` once for this key in this scope, and gives every duplicate the first outcome.
    *

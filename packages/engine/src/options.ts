@@ -271,3 +271,9 @@ function checkExclude(value: unknown): ReadonlySet<string> {
   }
   return new Set(value);
 }
+
+/** A batch has no steps, so that nothing shows how far an earlier run of a line has come. */
+export function withoutSteps(settings: Settings): Settings {
+  const onLapsed = settings.onLapsed === "resume" ? "block" : settings.onLapsed;
+  return { ...settings, steps: false, onLapsed };
+}

@@ -176,8 +176,14 @@ function checkedEngine(engine: Engine, onDuplicate: Options["onDuplicate"]): Eng
   if (typeof (engine as Partial<Engine> | undefined)?.begin !== "function") {
     throw wrong("engine", "what createEngine answers", engine);
   }
-  // A request is compared whole: what the engine leaves out of payloads names members of others.
-  const own = engine.with({ maxResultBytes: RESULT_BYTES_MAX, exclude: [] });
+  // Silence would let members count that were meant not to.
+  if (engine.exclude.length > 0) {
+    throw new TypeError(
+      "engine: expected one without `exclude`, which does not apply to requests. Give the binding an engine " +
+        "of its own: engine.with({ exclude: [] }).",
+    );
+  }
+  const own = engine.with({ maxResultBytes: RESULT_BYTES_MAX });
   if (onDuplicate === undefined) return own;
   return own.with({ onDuplicate: onDuplicate === "accepted" ? "reject" : onDuplicate });
 }
