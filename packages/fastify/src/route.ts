@@ -87,7 +87,7 @@ export class ProtectedRoute {
         return await this.#unprotected(instance, request, reply);
       case "respond":
         if (admission.state !== undefined) request.idempotency = admission.state;
-        if (hasResponse(state, reply)) return undefined;
+        if (hasResponse(state, reply)) return reply;
         return admission.state === undefined
           ? respondOwn(reply, admission.response)
           : respond(reply, admission.response);
@@ -97,7 +97,10 @@ export class ProtectedRoute {
         throw admission.error;
       case "run":
         // Another plugin has responded while the store was asked.
-        if (hasResponse(state, reply)) return await admission.run.abandon();
+        if (hasResponse(state, reply)) {
+          await admission.run.abandon();
+          return reply;
+        }
         request.idempotency = admission.run.state;
         return await this.#run(admission.run, instance, request, reply);
     }
@@ -136,7 +139,7 @@ export class ProtectedRoute {
     if (!hasResponse(state, reply)) return respond(reply, instead ?? made.response, made.payload);
     // A response that another plugin sends stays: this one is for the duplicates.
     destroy(made.payload);
-    return undefined;
+    return reply;
   }
 
   /** @throws the error, so that Fastify's hooks and subscribers learn of it */
@@ -155,7 +158,7 @@ export class ProtectedRoute {
     if (hasResponse(state, reply)) {
       request.log.error({ err: error }, "The handler failed after another response was sent.");
       destroy(made.payload);
-      return undefined;
+      return reply;
     }
     if (instead !== undefined) return respondOwn(reply, instead);
     state.errorResponse = { error, seen: made };
@@ -163,7 +166,10 @@ export class ProtectedRoute {
   }
 }
 
-/** Whether another plugin has responded, or is about to. */
+/**
+ * Whether another plugin has responded, or is about to. Then the reply itself is returned to Fastify, which
+ * otherwise sends a second response.
+ */
 function hasResponse(state: RequestState, { sent, raw }: FastifyReply): boolean {
   return state.isResponding || sent || raw.headersSent;
 }

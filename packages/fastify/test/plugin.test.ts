@@ -184,7 +184,11 @@ describe("a Fastify handler that answers by a callback", () => {
     });
     const origin = await app.listen({ port: 0, host: "127.0.0.1" });
     const sent = { method: "POST", headers: { "idempotency-key": "k" } };
-    await expect(fetch(origin, { ...sent, signal: AbortSignal.timeout(100) })).rejects.toThrow();
+    const leaving = new AbortController();
+    const first = expect(fetch(origin, { ...sent, signal: leaving.signal })).rejects.toThrow();
+    await expect.poll(() => runs).toBe(1);
+    leaving.abort();
+    await first;
     expect((await fetch(origin, sent)).status).toBe(409);
     checked.emit("done");
     await expect.poll(async () => (await fetch(origin, sent)).status).toBe(201);
@@ -439,4 +443,31 @@ describe("a mistake in the set-up is told where it is made", () => {
     expect(answer.json()).toMatchObject({ message: expect.stringContaining("Is authentication") });
     await app.close();
   });
+});
+
+test("a timeout whose hooks are slow sends one response, whole, though the handler ends meanwhile", async () => {
+  const app = fastify();
+  await app.register(idempotency, { ...options, engine: freshEngine() });
+  const sent: unknown[] = [];
+  app.addHook("onSend", async (_request, _reply, payload) => {
+    await pause(100);
+    sent.push(payload);
+    return payload;
+  });
+  let isFirst = true;
+  app.addHook("preHandler", async (_request, reply) => {
+    if (isFirst) setTimeout(() => void reply.code(503).send({ late: true }), 20);
+    isFirst = false;
+  });
+  app.post("/", { config: { idempotency: true } }, async (_request, reply) => {
+    await pause(60);
+    reply.code(201);
+    return { real: true };
+  });
+  const first = await app.inject(post("/"));
+  expect([first.statusCode, first.json()]).toEqual([503, { late: true }]);
+  expect(sent).toHaveLength(1);
+  const second = await app.inject(post("/"));
+  expect([second.statusCode, second.json()]).toEqual([201, { real: true }]);
+  await app.close();
 });
