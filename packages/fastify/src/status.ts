@@ -1,5 +1,12 @@
 import { StatusEndpoint, type StatusOptions } from "@idemkit/http";
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type {
+  FastifyReply,
+  FastifyRequest,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerBase,
+  RouteGenericInterface,
+} from "fastify";
 import { respondOwn } from "./payload.ts";
 
 export interface FastifyStatusOptions extends StatusOptions<FastifyRequest> {}
@@ -12,7 +19,17 @@ export interface FastifyStatusOptions extends StatusOptions<FastifyRequest> {}
  */
 export function idempotencyStatus(options: FastifyStatusOptions) {
   const endpoint = new StatusEndpoint<FastifyRequest>(options);
-  return async function idempotencyStatus(request: FastifyRequest, reply: FastifyReply) {
+  return async function idempotencyStatus<Server extends RawServerBase>(
+    asked: FastifyRequest<RouteGenericInterface, Server, RawRequestDefaultExpression<Server>>,
+    answering: FastifyReply<
+      RouteGenericInterface,
+      Server,
+      RawRequestDefaultExpression<Server>,
+      RawReplyDefaultExpression<Server>
+    >,
+  ) {
+    // The same for HTTP/1.1 and HTTP/2, which Fastify's types keep apart.
+    const [request, reply] = [asked, answering] as unknown as [FastifyRequest, FastifyReply];
     const { key } = request.params as { readonly key?: string };
     if (key === undefined) throw new TypeError("The route of a status needs a parameter `:key`.");
     const report = (error: unknown) => request.log.error({ err: error }, "idempotency");

@@ -17,6 +17,9 @@ export function corsHeaders(
   const { replayHeader = PRESETS[preset].replayHeader } = options;
   return {
     allowHeaders: ["Content-Type", ...headers],
-    exposeHeaders: [replayHeader, "Retry-After", "Location", "Link"],
+    exposeHeaders: [
+      ...[replayHeader, "Retry-After", "Location", "Link"],
+      ...(preset === "stripe" ? ["Stripe-Should-Retry"] : []),
+    ],
   };
 }
