@@ -1,10 +1,14 @@
+import type { AddressInfo } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { createClient, IdempotencyDeadlineError } from "@idemkit/client";
-import { createEngine } from "@idemkit/engine";
+import { createEngine, type Engine, memoryStore } from "@idemkit/engine";
 import * as fastifyModule from "@idemkit/fastify";
 import * as koaModule from "@idemkit/koa";
 import { migrate, openSqlite, sqliteStore } from "@idemkit/store-sqlite";
 import { drawFates, startCuttingProxy } from "@idemkit/test-servers";
+import { bodyParser } from "@koa/bodyparser";
+import fastify from "fastify";
+import Koa from "koa";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { fastifyBinding, koaBinding } from "../src/index.ts";
 
@@ -116,4 +120,86 @@ for (const binding of [koaBinding(koaModule), fastifyBinding(fastifyModule)]) {
       expect([await response.json(), replayed, runs]).toEqual([{ runs: 1 }, true, 1]);
     });
   });
+}
+
+const PRESETS = ["ietf", "stripe"] as const;
+
+interface Shop {
+  readonly engine: Engine;
+  readonly preset: (typeof PRESETS)[number];
+  /** Places the order, and returns the body of the 201. */
+  readonly place: () => Promise<object>;
+}
+
+/** The user's own lines: an application with the middleware or plugin of the binding, and no more. */
+const starts: Readonly<Record<string, (shop: Shop) => Promise<string>>> = {
+  Koa: async ({ place, ...options }) => {
+    const app = new Koa();
+    app.use(bodyParser()).use(koaModule.idempotency({ ...options, scope: () => "ada" }));
+    app.use(async (ctx) => {
+      ctx.status = 201;
+      ctx.body = await place();
+    });
+    const server = app.listen(0, "127.0.0.1");
+    await new Promise((resolve) => server.once("listening", resolve));
+    onTestFinished(async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    });
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  },
+  Fastify: async ({ place, ...options }) => {
+    const app = fastify();
+    await app.register(fastifyModule.idempotency, { ...options, scope: () => "ada" });
+    app.post("/orders", { config: { idempotency: true } }, async (_request, reply) =>
+      reply.code(201).send(await place()),
+    );
+    onTestFinished(async () => {
+      app.server.closeAllConnections();
+      await app.close();
+    });
+    return await app.listen({ port: 0, host: "127.0.0.1" });
+  },
+};
+
+for (const [name, start] of Object.entries(starts)) {
+  for (const preset of PRESETS) {
+    test(`@idemkit/client with ${name} and the preset ${preset} replays the success of an order whose connection broke while it ran`, async () => {
+      const engine = createEngine({ store: memoryStore() });
+      const statuses: (number | undefined)[] = [];
+      let orders = 0;
+      // The order takes until a retry has got its 409. The limit is for a client that does not retry.
+      let reportConflict = (): void => undefined;
+      const conflict = new Promise<void>((resolve) => {
+        reportConflict = resolve;
+      });
+      const place = async () => {
+        orders += 1;
+        await Promise.race([conflict, pause(5_000, undefined, { ref: false })]);
+        return { order: orders };
+      };
+      const origin = await start({ engine, preset, place });
+      const cuts = ["abandoned"] as const;
+      let requests = 0;
+      const proxy = await startCuttingProxy(origin, () => cuts[requests++] ?? "passed");
+      onTestFinished(async () => {
+        await proxy.stop();
+        await engine.close();
+      });
+      const client = createClient({
+        onRetry: ({ status }) => {
+          statuses.push(status);
+          if (status === 409) reportConflict();
+        },
+      });
+      const { response, replayed } = await client.fetch(`${proxy.url}/orders`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: '{"sku":"teapot"}',
+      });
+      expect([response.status, await response.json()]).toEqual([201, { order: 1 }]);
+      expect([replayed, orders]).toEqual([true, 1]);
+      expect(statuses.slice(0, 2)).toEqual([undefined, 409]);
+    });
+  }
 }

@@ -1,9 +1,10 @@
 import { delayMsAfter, retryAfterMsOf } from "./backoff.ts";
-import { IdempotencyDeadlineError } from "./errors.ts";
+import { IdempotencyDeadlineError, ShouldRetryError } from "./errors.ts";
 import type { Send } from "./fetch.ts";
 import type { RetryEvent, RetryReason, Settings } from "./options.ts";
 import type { Outgoing } from "./outgoing.ts";
-import { pause } from "./timing.ts";
+import { askShouldRetry } from "./should-retry.ts";
+import { pause, untilAborted } from "./timing.ts";
 import { isReplayed, reasonToRetry } from "./verdict.ts";
 
 /** One logical operation: a request with its key. */
@@ -35,6 +36,7 @@ interface Unsettled {
  * Sends a request until its answer is final.
  *
  * @throws IdempotencyDeadlineError if none is by the deadline
+ * @throws ShouldRetryError if the option `shouldRetry` throws
  * @throws the reason of the caller's signal
  */
 export async function untilSettled(call: Call): Promise<Answered> {
@@ -43,7 +45,7 @@ export async function untilSettled(call: Call): Promise<Answered> {
   const leftMs = () => startedMs + settings.deadlineMs - performance.now();
   let timeoutMs = Math.min(settings.attemptTimeoutMs, settings.deadlineMs);
   for (let attempt = 1; ; attempt += 1) {
-    const end = await once(call, call.isFresh && attempt === 1, timeoutMs);
+    const end = await once(call, attempt, timeoutMs);
     if (end instanceof Settled) {
       return { response: end.response, attempts: attempt, replayed: isReplayed(end.response) };
     }
@@ -72,35 +74,53 @@ class Settled {
   }
 }
 
-/** Sends the request once, and looks at what comes back. */
-async function once(
-  { outgoing, signal, settings }: Call,
-  isFresh: boolean,
-  timeoutMs: number,
-): Promise<Settled | Unsettled> {
-  const attempt = new AbortController();
+/** Sends the request once, and decides whether the response is final. */
+async function once(call: Call, attempt: number, timeoutMs: number): Promise<Settled | Unsettled> {
+  const { outgoing, signal, settings } = call;
+  const limit = new AbortController();
   // The caller's signal stays with the response, as its body may still be on the way.
-  const either = signal === undefined ? attempt.signal : AbortSignal.any([signal, attempt.signal]);
-  const timer = setTimeout(() => {
-    attempt.abort(new Error(`No answer came within ${Math.round(timeoutMs)} ms.`));
-  }, timeoutMs);
-  // Called without an object, as browsers refuse their fetch as anybody else's method.
+  const either = signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]);
+  let status: number | undefined;
+  const timer = setTimeout(() => limit.abort(timeoutError(timeoutMs, status)), timeoutMs);
+  // Called without an object: browsers refuse their fetch as the method of another object.
   const send: Send = settings.fetch ?? globalThis.fetch;
   try {
     const response = await send(outgoing.input, { ...outgoing.init, signal: either });
-    const reason = await reasonToRetry(response, isFresh);
+    status = response.status;
+    const reason = await untilAborted(decide(call, attempt, response), either);
     if (reason === undefined) return new Settled(response);
-    const { status, headers } = response;
     // An unread body would keep its connection.
     response.body?.cancel().catch(() => undefined);
-    return { reason, status, retryAfterMs: retryAfterMsOf(headers), cause: undefined };
+    return { reason, status, retryAfterMs: retryAfterMsOf(response.headers), cause: undefined };
   } catch (cause) {
     signal?.throwIfAborted();
-    const reason = attempt.signal.aborted ? "attempt-timeout" : "network-error";
-    return { reason, status: undefined, retryAfterMs: undefined, cause };
+    if (cause instanceof ShouldRetryError) throw cause;
+    const reason = limit.signal.aborted ? "attempt-timeout" : "network-error";
+    return { reason, status, retryAfterMs: undefined, cause };
   } finally {
     clearTimeout(timer);
   }
+}
+
+function timeoutError(timeoutMs: number, status: number | undefined): Error {
+  const ms = Math.round(timeoutMs);
+  return new Error(
+    status === undefined
+      ? `No answer came within ${ms} ms.`
+      : `Status ${status} came, but its body or \`shouldRetry\` took longer than ${ms} ms.`,
+  );
+}
+
+/** Why the request is sent again after this response; undefined if the response is final. */
+async function decide(
+  { key, isFresh, settings }: Call,
+  attempt: number,
+  response: Response,
+): Promise<RetryReason | undefined> {
+  const { shouldRetry } = settings;
+  const decision = shouldRetry && (await askShouldRetry(shouldRetry, response, { key, attempt }));
+  if (decision !== undefined) return decision ? "should-retry" : undefined;
+  return await reasonToRetry(response, isFresh && attempt === 1);
 }
 
 function tell(onRetry: Settings["onRetry"], event: RetryEvent): void {

@@ -46,6 +46,7 @@ export interface Client<F extends FetchLike = typeof globalThis.fetch> {
    *
    * @throws IdempotencyDeadlineError if there was none by the deadline: nobody knows whether it
    *   happened, and it may be tried again later with the same key
+   * @throws ShouldRetryError if the option `shouldRetry` throws
    * @throws the reason of the signal in `init` or of the Request, at once
    * @throws TypeError for what could not be sent, or not again, before anything is sent
    */

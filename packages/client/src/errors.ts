@@ -22,7 +22,7 @@ export class IdempotencyDeadlineError extends Error {
   readonly key: string;
   /** How often the request was sent. */
   readonly attempts: number;
-  /** The status of the last attempt; undefined if no response to it came. `cause` says why. */
+  /** The status of the last attempt; undefined if it got no response. `cause` says why. */
   readonly lastStatus: number | undefined;
   /** What the last response asked for by Retry-After, in milliseconds from then. */
   readonly retryAfterMs: number | undefined;
@@ -41,5 +41,40 @@ export class IdempotencyDeadlineError extends Error {
     this.attempts = attempts;
     this.lastStatus = lastStatus;
     this.retryAfterMs = details.retryAfterMs;
+  }
+}
+
+export interface ShouldRetryDetails {
+  readonly key: string;
+  readonly attempts: number;
+  readonly lastStatus: number;
+  readonly cause: unknown;
+}
+
+/**
+ * The option `shouldRetry` threw, or returned a wrong value. `cause` is its error. The operation may
+ * have happened: retry it with the same key.
+ */
+export class ShouldRetryError extends Error {
+  override readonly name = "ShouldRetryError";
+  /** Identifies the error where `instanceof` cannot: between two copies of this package. */
+  readonly code = "SHOULD_RETRY_FAILED";
+  /** The key of the operation. The message does not contain it, because messages end up in logs. */
+  readonly key: string;
+  /** How often the request was sent. */
+  readonly attempts: number;
+  /** The status of the response that `shouldRetry` got. */
+  readonly lastStatus: number;
+
+  constructor({ key, attempts, lastStatus, cause }: ShouldRetryDetails) {
+    super(
+      `shouldRetry failed (see \`cause\`) on the response of attempt ${attempts}, with status ` +
+        `${lastStatus}. The operation may have happened. Retry it with the same key ` +
+        "(`error.key`): a new key could make it happen twice.",
+      { cause },
+    );
+    this.key = key;
+    this.attempts = attempts;
+    this.lastStatus = lastStatus;
   }
 }

@@ -1,8 +1,9 @@
 export { type Answer, type Client, createClient, type Operation } from "./client.ts";
-export { IdempotencyDeadlineError } from "./errors.ts";
+export { IdempotencyDeadlineError, ShouldRetryError } from "./errors.ts";
 export type { FetchLike, ResponseLike } from "./fetch.ts";
 export type { KeyFormat } from "./key.ts";
 export type {
+  Attempt,
   ClientOptions,
   Limits,
   OperationOptions,

@@ -10,8 +10,17 @@ export type RetryReason =
   | "attempt-timeout"
   /** The server said that the same key is still running. */
   | "in-progress"
-  /** The server answered a status that may be another one next time, such as 503. */
-  | "status";
+  /** The response has a status such as 503, or is a 409 that asks for a retry. */
+  | "status"
+  /** The option `shouldRetry` returned true. */
+  | "should-retry";
+
+/** The attempt that a response belongs to. */
+export interface Attempt {
+  readonly key: string;
+  /** Counted from 1. */
+  readonly attempt: number;
+}
 
 /** What is told before each wait for another attempt. */
 export interface RetryEvent {
@@ -19,7 +28,7 @@ export interface RetryEvent {
   /** Which attempt it was that did not settle the operation, counted from 1. */
   readonly attempt: number;
   readonly reason: RetryReason;
-  /** What it was answered; undefined if no response came. */
+  /** The status of its response; undefined if it got none. */
   readonly status: number | undefined;
   /** How long is waited before the next attempt, in milliseconds. */
   readonly delayMs: number;
@@ -57,6 +66,19 @@ export interface ClientOptions<F extends FetchLike = typeof globalThis.fetch> ex
   readonly keyFormat?: KeyFormat;
   /** The methods that are sent with a key; all others are refused. Default: POST and PATCH. */
   readonly methods?: readonly string[];
+  /**
+   * Decides for each response, whatever its status, before the default rule does: `true` sends the
+   * request again after a wait, `false` makes the response final, and `undefined` leaves the decision
+   * to the default rule. The response is a copy, so its body may be read. Errors of the connection
+   * have no response and are always retried. The call counts towards `attemptTimeoutMs`.
+   *
+   * If it throws or rejects, the call rejects with a `ShouldRetryError`, which has the error as `cause`
+   * and the key.
+   */
+  readonly shouldRetry?: (
+    response: Awaited<ReturnType<F>>,
+    attempt: Attempt,
+  ) => boolean | undefined | Promise<boolean | undefined>;
   /** Hears of each wait. What it throws is reported as uncaught; the call goes on. */
   readonly onRetry?: (event: RetryEvent) => void;
 }
@@ -67,6 +89,7 @@ export interface Settings {
   readonly header: string;
   readonly keyFormat: KeyFormat;
   readonly methods: readonly string[];
+  readonly shouldRetry: ((response: Response, attempt: Attempt) => unknown) | undefined;
   readonly onRetry: ((event: RetryEvent) => void) | undefined;
   readonly deadlineMs: number;
   readonly attemptTimeoutMs: number;
@@ -83,6 +106,7 @@ const CLIENT_OPTIONS = [
   "header",
   "keyFormat",
   "methods",
+  "shouldRetry",
   "onRetry",
   "deadlineMs",
   "attemptTimeoutMs",
@@ -94,6 +118,7 @@ const DEFAULTS: Settings = Object.freeze({
   header: "Idempotency-Key",
   keyFormat: "quoted",
   methods: ["POST", "PATCH"],
+  shouldRetry: undefined,
   onRetry: undefined,
   deadlineMs: 60_000,
   attemptTimeoutMs: 10_000,
@@ -101,9 +126,9 @@ const DEFAULTS: Settings = Object.freeze({
 });
 
 /** @throws TypeError that says what was expected and what came */
-export function settingsOf(options: ClientOptions<FetchLike>): Settings {
+export function settingsOf<F extends FetchLike>(options: ClientOptions<F>): Settings {
   checkNames(options, CLIENT_OPTIONS);
-  const { fetch, header, keyFormat, methods, onRetry } = options;
+  const { fetch, header, keyFormat, methods, shouldRetry, onRetry } = options;
   return withLimits(
     {
       ...DEFAULTS,
@@ -112,6 +137,7 @@ export function settingsOf(options: ClientOptions<FetchLike>): Settings {
       header: header === undefined ? DEFAULTS.header : checkToken(header, "header"),
       keyFormat: keyFormat === undefined ? DEFAULTS.keyFormat : checkKeyFormat(keyFormat),
       methods: methods === undefined ? DEFAULTS.methods : checkMethods(methods),
+      shouldRetry: checkFunction(shouldRetry as Settings["shouldRetry"], "shouldRetry"),
       onRetry: checkFunction(onRetry, "onRetry"),
     },
     options,

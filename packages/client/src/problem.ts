@@ -1,26 +1,41 @@
-/** The members of a problem (RFC 9457) that decide on a retry. */
+/** The members of an error's body that decide on a retry. */
 export interface Problem {
   readonly code?: unknown;
   readonly retryable?: unknown;
 }
 
-/** What is longer is no problem of ours, and is not read. */
+/** A longer body is not read to its end, and counts as a body without these members. */
 const PROBLEM_BYTES_MAX = 65_536;
 
+/** The draft's problem for a request in progress has no code of its own, and an example's URL as type. */
+const DRAFT_TITLE = "A request is outstanding for this Idempotency-Key";
+
 /**
- * Reads the problem in a response, and leaves the response itself unread.
+ * Reads a problem (RFC 9457), or the error of a 409 in the form of Stripe's API. The response itself
+ * stays unread.
  *
- * @throws what the connection throws while the body is read
+ * @throws the connection's error while the body is read
  */
 export async function problemOf(response: Response): Promise<Problem | undefined> {
-  const [type = ""] = (response.headers.get("content-type") ?? "").split(";");
-  if (type.trim().toLowerCase() !== "application/problem+json") return undefined;
-  if (Number(response.headers.get("content-length")) > PROBLEM_BYTES_MAX) return undefined;
-  const text = await beginningOf(response.clone());
-  if (text === undefined) return undefined;
+  const { status, headers } = response;
+  const [mediaType = ""] = (headers.get("content-type") ?? "").split(";");
+  const type = mediaType.trim().toLowerCase();
+  const isProblem = type === "application/problem+json";
+  if (!isProblem && !(type === "application/json" && status === 409)) return undefined;
+  if (Number(headers.get("content-length")) > PROBLEM_BYTES_MAX) return undefined;
+  const members = membersOf(parsed((await beginningOf(response.clone())) ?? ""));
+  if (!isProblem) return { code: membersOf(members.error).code };
+  const { title, retryable, code = title === DRAFT_TITLE ? "in-progress" : undefined } = members;
+  return { code, retryable };
+}
+
+function membersOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null ? { ...value } : {};
+}
+
+function parsed(text: string): unknown {
   try {
-    const problem: unknown = JSON.parse(text);
-    return typeof problem === "object" && problem !== null ? problem : undefined;
+    return JSON.parse(text);
   } catch {
     return undefined;
   }

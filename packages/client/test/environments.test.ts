@@ -72,6 +72,8 @@ describe("the types", () => {
     import { createClient, type Answer, type Client } from "../src/index.ts";
     const client: Client = createClient({ fetch, onRetry: ({ delayMs }) => void delayMs.toFixed() });
     const operation = client.operation({ key: "k" });
+    createClient({ shouldRetry: (response, { attempt, key }) => response.ok && attempt > key.length });
+    createClient({ shouldRetry: async (response: Response) => (await response.text()) === "busy" || undefined });
     export async function use(signal: AbortSignal): Promise<string> {
       const init: RequestInit = { method: "POST", body: new FormData(), signal };
       const answer: Answer = await client.fetch(new URL("https://a.example/"), init, { key: "k" });
@@ -83,6 +85,8 @@ describe("the types", () => {
     client.fetch("https://a.example/", { body: 42 });
     // @ts-expect-error: no such option
     createClient({ deadline: 5 });
+    // @ts-expect-error: that is no decision
+    createClient({ shouldRetry: () => "yes" });
     // @ts-expect-error: that is no fetch
     createClient({ fetch: async () => 5 });
   `;
@@ -147,6 +151,18 @@ describe("the fetch of undici's package", () => {
     expect(seen.map((each) => each.headers["x-mine"])).toEqual(["1", "1", "1"]);
     expect(new Set(seen.map(({ key }) => key)).size).toBe(1);
     await dispatcher.close();
+  });
+
+  test("gives shouldRetry undici's responses", async () => {
+    const { url } = await serve(status(423, now, "busy"), status(201));
+    const client = createClient({
+      fetch: undici.fetch,
+      shouldRetry: async (response) => {
+        const same: undici.Response = response;
+        return (await same.text()) === "busy";
+      },
+    });
+    expect((await client.fetch(url, { method: "POST" })).attempts).toBe(2);
   });
 
   test("sends undici's Request, with a form in it", async () => {

@@ -152,6 +152,11 @@ describe("an option is refused", () => {
     ["if the deadline is too far", { deadlineMs: 86_400_001 }, "got 86400001."],
     ["if the time-out is broken", { attemptTimeoutMs: 1.5 }, "attemptTimeoutMs: expected a whole"],
     ["if fetch is no function", { fetch: {} }, "fetch: expected a function, got an object."],
+    [
+      "if shouldRetry is no function",
+      { shouldRetry: true },
+      "shouldRetry: expected a function, got",
+    ],
     ["if onRetry is no function", { onRetry: 1 }, "onRetry: expected a function, got 1."],
     ["if the header is no name", { header: "a b" }, "header: expected a name that HTTP allows, go"],
     ["if the format is unknown", { keyFormat: "raw" }, "expected 'quoted' or 'bare', got 'raw'."],

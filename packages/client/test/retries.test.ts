@@ -147,7 +147,7 @@ describe("a response is final", () => {
     ["if it is 422", 422, problem(422, { code: "key-reused", retryable: false })],
     ["if it is 422 and says nothing", 422, status(422, now)],
     ["if it is 409 with another code", 409, problem(409, { code: "outcome-unknown" }, now)],
-    ["if it is 409 without a problem", 409, status(409, now, '{"code":"in-progress"}')],
+    ["if it is 409 without a problem", 409, status(409, {}, '{"code":"in-progress"}')],
     [
       "if its problem is not retryable",
       503,
