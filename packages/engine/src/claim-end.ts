@@ -75,8 +75,10 @@ export class ClaimEnd {
       const wrong = await steps?.saved();
       if (wrong instanceof LeaseLostError) return false;
       if (wrong !== undefined) throw wrong;
-      // What is to lapse must not be renewed behind that.
+      // A claim that is to lapse must not be renewed behind that.
       if (isToLapse) this.#lease.stop();
+      // After an abort the lease runs out: it is not shortened.
+      if (isToLapse && this.#lease.abort.reason !== undefined) return true;
       return await client.release(this.#claim, isToLapse, settings.storeTimeoutMs);
     };
     return writtenOf(await this.#wait("release", release()));

@@ -215,6 +215,7 @@ export class HeldClaim implements TransactionalClaimHandle<unknown, false> {
    * way; otherwise the claim lapses at once.
    */
   async leaveOpen(): Promise<Written> {
+    while (this.#knownSteps()?.isRunning) await this.#steps?.finished();
     const openReason = this.#steps?.hasDoubts === true ? "step-in-doubt" : "lapsed";
     const reason = this.abortReason === undefined ? openReason : "aborted";
     this.#end.start("leaveOpen");

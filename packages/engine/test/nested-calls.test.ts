@@ -6,6 +6,7 @@ import {
   type Engine,
   type OperationOptions,
   type Store,
+  StoreError,
 } from "../src/index.ts";
 import { nodeRuntime } from "../src/runtime.ts";
 import { gate, otherProcess, rejection, settled, world } from "./world.ts";
@@ -143,6 +144,26 @@ describe("steps", () => {
     });
     await shared.time.advance(20_000);
     expect(await run).toMatchObject({ value: "sent", recorded: true });
+  });
+
+  test("under way are waited for, so that an abort meanwhile leaves the lease to run out", async () => {
+    const shared = steps({ maxRunMs: 5_000 });
+    const slow = gate<string>();
+    const run = rejection(
+      shared.engine.execute("orders", "k", 1, async ({ step }) => {
+        step("slow", () => slow.fn()).catch(() => undefined);
+        await settled();
+        throw new StoreError("claim", new Error("of another engine"));
+      }),
+    );
+    await shared.time.advance(1_000);
+    await shared.time.advance(5_000);
+    slow.open("done");
+    await shared.time.advance(1_000);
+    expect(await run).toMatchObject({ code: "STORE_FAILED" });
+    expect(shared.wire.count("release")).toBe(0);
+    const { leaseRemainingMs = 0 } = (await shared.engine.inspect("orders", "k")) ?? {};
+    expect(leaseRemainingMs).toBeGreaterThan(0);
   });
 
   for (const layers of [0, 1, 2, 3, 4]) {

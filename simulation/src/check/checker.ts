@@ -172,7 +172,8 @@ class Checker {
     ledger.follow(event, this.#expect);
     const record = this.#record(ledger.call.record);
     const { areClocksTrue, areRequestsBounded } = this.#terms;
-    if (event.kind === "step") this.#processes.noteEnd(ledger.call.process);
+    if (event.kind === "step" || event.kind === "found")
+      this.#processes.noteEnd(ledger.call.process);
     if (event.kind === "resolved" && event.finding === "did-not-happen") {
       record.effects.allow(ledger.grant?.life ?? 0, event.step);
     }

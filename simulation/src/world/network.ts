@@ -89,6 +89,7 @@ class Message {
     });
     return new Promise((resolve, reject) => {
       const parts = this.#parts(fate, length);
+      // In the order of the parts: one that waits for a lock is applied later than those behind it.
       const answers: T[] = [];
       const arrivals = fate === "doubled" ? [whole, whole] : parts;
       if (fate === "request lost" || fate === "refused") arrivals.length = 0;
@@ -103,7 +104,7 @@ class Message {
           reject(this.#driverError());
         }
       };
-      const arrive = (part: Part) => async () => {
+      const arrive = (part: Part, index: number) => async () => {
         let answer: T;
         try {
           answer = await apply(part);
@@ -113,7 +114,7 @@ class Message {
         }
         if (fate === "fatal") process.die();
         if (fate === "doubled") answers[0] = answer;
-        else answers.push(answer);
+        else answers[index] = answer;
         arrived += 1;
         if (arrived === answeredBy) {
           const answered = join([...answers]);
@@ -123,7 +124,7 @@ class Message {
       if (arrivals.length === 0) process.later(this.#hop(), () => tell());
       let atMs = fate === "late request" ? this.#late() : this.#hop();
       for (const [index, part] of arrivals.entries()) {
-        const run = arrive(part);
+        const run = arrive(part, index);
         if (index > 0) atMs += fate === "doubled" ? this.#late() : this.#hop();
         world.timeline.after(atMs, () => void run());
       }
