@@ -195,7 +195,7 @@ async function retentionMs({ engine }: Lab, key: string): Promise<number> {
 
 const verifyRows: readonly Row[] = [
   row(
-    "a verify that throws refuses the request, and its error is reported without what it quotes",
+    "a verify that throws refuses the request, and its error is reported without its own members",
     {
       options: {
         verify: () => {

@@ -55,7 +55,7 @@ const REFUSALS: readonly (readonly [code: ProblemCode, description: string])[] =
 export function describeOperation<Req>(options: HttpOptions<Req>): OperationDescription {
   const settings = httpSettings(options);
   const { headerNames, required, grammar, isAccepting, format, docsUrl } = settings;
-  // A key that comes from elsewhere is in no header that a client could be told of.
+  // A key that comes from elsewhere, such as a body, has no header of its own to describe.
   const ofHeaders = settings.key === undefined ? headerNames : [];
   return {
     parameters: ofHeaders.map((name) => ({

@@ -102,7 +102,7 @@ describe("options are checked when the protection is made", () => {
   });
 });
 
-test("a status endpoint takes the webhook preset without what only a protection needs", () => {
+test("a status endpoint takes the webhook preset without key and verify", () => {
   expect(() => new StatusEndpoint({ engine, scope, preset: "webhook" })).not.toThrow();
 });
 
