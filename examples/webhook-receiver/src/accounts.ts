@@ -11,7 +11,7 @@ const CREDIT = `
 const BALANCE = `SELECT balance_cents FROM accounts WHERE id = ?`;
 
 /** A deposit came before its account was opened. */
-export class UnknownAccountError extends Error {
+class UnknownAccountError extends Error {
   override readonly name = "UnknownAccountError";
   readonly statusCode = 409;
 }

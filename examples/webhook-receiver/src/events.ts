@@ -5,7 +5,7 @@ export interface Deposit {
 }
 
 /** An event that the receiver cannot read. The sender delivers it again, and its logs show the 422. */
-export class UnreadableEventError extends Error {
+class UnreadableEventError extends Error {
   override readonly name = "UnreadableEventError";
   readonly statusCode = 422;
 }

@@ -39,7 +39,7 @@ export function checkedEngine(
   });
 }
 
-/** @throws TypeError that says what was expected and what came */
+/** @throws TypeError with the expected and the given value */
 export function checkedOnDuplicate({ onDuplicate, statusUrl }: Options): Options["onDuplicate"] {
   if (typeof onDuplicate === "object" && onDuplicate !== null) return onDuplicate;
   if (onDuplicate !== undefined && onDuplicate !== "reject" && onDuplicate !== "accepted") {

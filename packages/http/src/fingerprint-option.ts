@@ -29,7 +29,7 @@ export type BodyComparison<Req> =
 
 const JSON_POINTER = /^(?:\/(?:[^~/]|~[01])*)+$/;
 
-/** @throws TypeError that says what was expected and what came */
+/** @throws TypeError with the expected and the given value */
 export function checkedFingerprint<Req>(
   option: FingerprintOption<Req> | undefined,
 ): BodyComparison<Req> {
