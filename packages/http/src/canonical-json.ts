@@ -1,3 +1,5 @@
+import type { ExcludedMembers } from "./fingerprint-option.ts";
+
 /** Deeper nesting is compared by its bytes. */
 const DEPTH_MAX = 200;
 /** Insertion sort is the fastest up to about this many members, and most objects have fewer. */
@@ -26,11 +28,12 @@ class NotCanonical extends Error {}
  * escapes only where they are needed. It works on the text and not on parsed values, so that numbers stay
  * as they were written: parsed, 9007199254740993 would equal 9007199254740992.
  *
+ * @param excluded members, or elements of lists, that are left out
  * @returns nothing where the text is not JSON, is nested too deeply, or has a member twice
  */
-export function canonicalJson(text: string): string | undefined {
+export function canonicalJson(text: string, excluded?: ExcludedMembers): string | undefined {
   try {
-    return new Reader(text).whole();
+    return new Reader(text).whole(excluded);
   } catch (error) {
     if (error instanceof NotCanonical) return undefined;
     throw error;
@@ -49,23 +52,23 @@ class Reader {
     this.#text = text;
   }
 
-  whole(): string {
+  whole(excluded: ExcludedMembers | undefined): string {
     this.#skipBlanks();
     const start = this.#at;
-    const value = this.#value(0) ?? this.#text.slice(start, this.#at);
+    const value = this.#value(0, excluded) ?? this.#text.slice(start, this.#at);
     this.#skipBlanks();
     if (this.#at < this.#text.length) throw new NotCanonical();
     return value;
   }
 
   /** @returns the value's canonical form, or nothing where it stands in that form already */
-  #value(depth: number): string | undefined {
+  #value(depth: number, excluded: ExcludedMembers | undefined): string | undefined {
     if (depth > DEPTH_MAX) throw new NotCanonical();
     switch (this.#text.charCodeAt(this.#at)) {
       case BRACE:
-        return this.#object(depth);
+        return this.#object(depth, excluded);
       case BRACKET:
-        return this.#array(depth);
+        return this.#array(depth, excluded);
       case QUOTE:
         return this.#string();
       default:
@@ -73,7 +76,7 @@ class Reader {
     }
   }
 
-  #object(depth: number): string | undefined {
+  #object(depth: number, excluded: ExcludedMembers | undefined): string | undefined {
     const start = this.#at;
     const names: string[] = [];
     const members: string[] = [];
@@ -91,7 +94,12 @@ class Reader {
       this.#at += 1;
       this.#skipBlanks();
       const valueStart = this.#at;
-      const otherValue = this.#value(depth + 1);
+      const excludedOfIt = excluded?.inner.get(name);
+      const otherValue = this.#value(depth + 1, excludedOfIt);
+      if (excludedOfIt?.isExcluded) {
+        isInOrder = false;
+        continue;
+      }
       const isAsIs =
         otherName === undefined && otherValue === undefined && valueStart === afterName + 1;
       const member = isAsIs
@@ -106,14 +114,21 @@ class Reader {
     return `{${sortedByName(names, members).join(",")}}`;
   }
 
-  #array(depth: number): string | undefined {
+  #array(depth: number, excluded: ExcludedMembers | undefined): string | undefined {
     const start = this.#at;
     const elements: string[] = [];
     let length = 1;
     let isAsIs = true;
+    let index = 0;
     for (let more = this.#begins(BRACKET_END); more; more = this.#goesOn(BRACKET_END)) {
       const elementStart = this.#at;
-      const other = this.#value(depth + 1);
+      const excludedOfIt = excluded?.inner.get(`"${index}"`);
+      index += 1;
+      const other = this.#value(depth + 1, excludedOfIt);
+      if (excludedOfIt?.isExcluded) {
+        isAsIs = false;
+        continue;
+      }
       const element = other ?? this.#text.slice(elementStart, this.#at);
       if (other !== undefined) isAsIs = false;
       elements.push(element);

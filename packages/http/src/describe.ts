@@ -39,6 +39,7 @@ const ASKED_AGAIN: ReadonlySet<ProblemCode> = new Set(["in-progress", "store-una
 
 /** What may be answered in place of the route's own responses, in the order of the checks. */
 const REFUSALS: readonly (readonly [code: ProblemCode, description: string])[] = [
+  ["signature-invalid", "The request could not be verified."],
   ["key-missing", "The key is missing or cannot be read."],
   ["content-type-unsupported", "The media type is one whose repetitions cannot be recognised."],
   ["content-too-large", "The content is larger than what can be compared."],
@@ -52,9 +53,12 @@ const REFUSALS: readonly (readonly [code: ProblemCode, description: string])[] =
 
 /** What a protected route asks for and may answer, for its OpenAPI description. */
 export function describeOperation<Req>(options: HttpOptions<Req>): OperationDescription {
-  const { headerNames, required, grammar, isAccepting, format, docsUrl } = httpSettings(options);
+  const settings = httpSettings(options);
+  const { headerNames, required, grammar, isAccepting, format, docsUrl } = settings;
+  // A key that comes from elsewhere, such as a body, has no header of its own to describe.
+  const ofHeaders = settings.key === undefined ? headerNames : [];
   return {
-    parameters: headerNames.map((name) => ({
+    parameters: ofHeaders.map((name) => ({
       name,
       in: "header",
       // Where there are several names, one of them is enough.
@@ -66,13 +70,17 @@ export function describeOperation<Req>(options: HttpOptions<Req>): OperationDesc
         ...(grammar.keyFormat && { pattern: grammar.keyFormat.source }),
       },
     })),
-    responses: { ...refusals(format), ...(isAccepting && { 202: ACCEPTED }) },
+    responses: {
+      ...refusals(format, settings.verify !== undefined),
+      ...(isAccepting && { 202: ACCEPTED }),
+    },
   };
 }
 
-function refusals(format: ProblemFormat): OperationDescription["responses"] {
+function refusals(format: ProblemFormat, verifies: boolean): OperationDescription["responses"] {
   const responses: Record<string, Readonly<Record<string, unknown>>> = {};
   for (const [code, text] of REFUSALS) {
+    if (code === "signature-invalid" && !verifies) continue;
     const { status, contentType } = format(problemOf(code, DRAFT_URL));
     // With some presets two refusals have the same status.
     const before = responses[status]?.description;

@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import { canonicalJson } from "./canonical-json.ts";
+import type { ExcludedMembers } from "./fingerprint-option.ts";
 
 /** A request's body as it came, or what somebody has made of it, where that is all there is. */
 export type RequestBody =
@@ -8,11 +9,11 @@ export type RequestBody =
   | { readonly parsed: unknown };
 
 /** It is hashed by the engine, which refuses what JSON cannot carry: that could hide a difference. */
-type RequestPayload = Readonly<Record<string, unknown>>;
+export type RequestPayload = Readonly<Record<string, unknown>>;
 
 /**
- * What makes a request the same as another one: method, path, query, media type and body, as a payload
- * for the engine.
+ * What makes a request the same as another one, as a payload for the engine: method, path, query, and what
+ * stands for its body.
  *
  * @param url path and query as the client sent them. The order of members with different names does
  *   not matter, that of those with the same name does
@@ -20,12 +21,26 @@ type RequestPayload = Readonly<Record<string, unknown>>;
 export function requestFingerprint(request: {
   readonly method: string;
   readonly url: string;
-  readonly mediaType: string;
-  readonly body: RequestBody;
+  readonly content: RequestPayload;
 }): RequestPayload {
-  const { method, url, mediaType, body } = request;
+  const { method, url, content } = request;
   const [path, query] = splitOnce(url, "?");
-  return { method, path, query: sortedQuery(query), mediaType, ...contentOf(body, mediaType) };
+  return { method, path, query: sortedQuery(query), ...content };
+}
+
+/**
+ * The part of the body: its media type and its content.
+ *
+ * @param excluded members of a JSON body that are not compared. Those of a body that only its parser has are
+ *   left out by the engine
+ */
+export function bodyFingerprint(
+  whole: RequestBody,
+  mediaType: string,
+  excluded: ExcludedMembers | undefined,
+): RequestPayload {
+  const body = excluded === undefined ? whole : without(excluded, whole, mediaType);
+  return { mediaType, ...contentOf(body, mediaType) };
 }
 
 /** The media type of a Content-Type, in lower case and without parameters. */
@@ -56,6 +71,13 @@ function sortedQuery(query: string): string {
   return named.map(({ pair }) => pair).join("&");
 }
 
+/** Other bodies than JSON are compared whole. */
+function without(excluded: ExcludedMembers, body: RequestBody, mediaType: string): RequestBody {
+  if (!("raw" in body && isJson(mediaType))) return body;
+  const text = canonicalTextOf(body.raw, excluded);
+  return text === undefined ? body : { raw: text };
+}
+
 function contentOf(body: RequestBody, mediaType: string): RequestPayload {
   if ("parsed" in body) return { parsed: body.parsed };
   const canonical = isJson(mediaType) ? canonicalTextOf(body.raw) : undefined;
@@ -69,10 +91,10 @@ export function isJson(mediaType: string): boolean {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-function canonicalTextOf(raw: string | Uint8Array): string | undefined {
-  if (typeof raw === "string") return canonicalJson(raw);
+function canonicalTextOf(raw: string | Uint8Array, excluded?: ExcludedMembers): string | undefined {
+  if (typeof raw === "string") return canonicalJson(raw, excluded);
   try {
-    return canonicalJson(utf8.decode(raw));
+    return canonicalJson(utf8.decode(raw), excluded);
   } catch {
     return undefined;
   }

@@ -10,7 +10,15 @@ import {
   StoreError,
   type TransactionalClaimHandle,
 } from "@idemkit/engine";
-import { mediaTypeOf, type RequestBody, requestFingerprint } from "./fingerprint.ts";
+import { describe } from "@idemkit/engine/model";
+import { checkWebhook } from "./engine-option.ts";
+import {
+  bodyFingerprint,
+  mediaTypeOf,
+  type RequestBody,
+  type RequestPayload,
+  requestFingerprint,
+} from "./fingerprint.ts";
 import type { HeaderList } from "./headers.ts";
 import { checkKey, headerLines, type KeyReading, readKey } from "./key.ts";
 import { type HttpOptions, type HttpSettings, httpSettings } from "./options.ts";
@@ -29,6 +37,7 @@ import { guarded, type Report } from "./report.ts";
 import { type IdempotencyState, type OfKey, replayedState } from "./state.ts";
 import { decodeResponse, headerOf, type Sendable } from "./stored-response.ts";
 import { takeHeaders } from "./thrown.ts";
+import { isVerified } from "./verify.ts";
 
 /** What a binding tells of a request. */
 export interface RequestFacts {
@@ -64,6 +73,9 @@ export type Admission =
       readonly state: IdempotencyState;
     };
 
+/** A request's body, or why it is refused. */
+type BodyReading = { readonly body: RequestBody } | { readonly problem: ProblemCode };
+
 /** What the bindings share: everything between the framework's request and its handler. */
 export class Guard<Req> {
   readonly #settings: HttpSettings<Req>;
@@ -72,6 +84,7 @@ export class Guard<Req> {
   /** @throws TypeError for an option that is none */
   constructor(options: HttpOptions<Req>) {
     this.#settings = httpSettings(options);
+    checkWebhook(options);
     this.#headerNames = new Set(this.#settings.headerNames.map((name) => name.toLowerCase()));
   }
 
@@ -92,19 +105,20 @@ export class Guard<Req> {
    */
   async admit(request: Req, told: RequestFacts): Promise<Admission> {
     const facts = { ...told, report: guarded(told.report) };
-    const { engine, scope: scopeOf, required, maxBody } = this.#settings;
+    const { engine, scope: scopeOf, required, verify } = this.#settings;
+    // First of all: a forged request is to learn nothing, and to cost as little as it can.
+    const verified = verify && (await this.#verifiedBody(verify, request, facts));
+    if (verified !== undefined && "problem" in verified) return this.#problem(verified.problem);
     const reading = await this.#readKey(request, facts);
     if ("problem" in reading) {
       if (reading.problem === "key-missing" && !required) return { kind: "pass" };
       return this.#problem(reading.problem, { detail: reading.detail });
     }
     const ofKey = { key: reading.key, scope: await scopeOf(request) };
-    const mediaType = mediaTypeOf(facts.contentType);
-    if (mediaType.startsWith("multipart/")) return this.#problem("content-type-unsupported");
-    const body = await facts.readBody(maxBody);
-    if (body === undefined) return this.#problem("content-too-large");
+    const content = await this.#contentOf(request, facts, verified);
+    if ("problem" in content) return this.#problem(content.problem);
     const { method, url } = facts;
-    const payload = requestFingerprint({ method, url, mediaType, body });
+    const payload = requestFingerprint({ method, url, ...content });
     try {
       const begun = await engine.begin(ofKey.scope, ofKey.key, payload);
       if (begun.kind === "replay") return this.#replay(ofKey, begun);
@@ -113,6 +127,43 @@ export class Guard<Req> {
     } catch (error) {
       return this.#refused(error, ofKey, facts);
     }
+  }
+
+  async #readBody({ contentType, readBody }: RequestFacts): Promise<BodyReading> {
+    if (mediaTypeOf(contentType).startsWith("multipart/")) {
+      return { problem: "content-type-unsupported" };
+    }
+    const body = await readBody(this.#settings.maxBody);
+    return body === undefined ? { problem: "content-too-large" } : { body };
+  }
+
+  async #verifiedBody(
+    verify: HttpOptions<Req>["verify"] & {},
+    request: Req,
+    facts: RequestFacts,
+  ): Promise<BodyReading> {
+    const reading = await this.#readBody(facts);
+    if ("problem" in reading) return reading;
+    const isAccepted = await isVerified(verify, request, reading.body, facts.report);
+    return isAccepted ? reading : { problem: "signature-invalid" };
+  }
+
+  /** What stands for the body in the fingerprint. It is read only if it is compared, or verified already. */
+  async #contentOf(
+    request: Req,
+    facts: RequestFacts,
+    verified: BodyReading | undefined,
+  ): Promise<{ readonly content: RequestPayload } | { readonly problem: ProblemCode }> {
+    const { comparison } = this.#settings;
+    if (comparison.kind === "value") {
+      const fingerprint = await comparison.valueOf(request);
+      if (fingerprint !== undefined) return { content: { fingerprint } };
+      throw new TypeError(`fingerprint: expected a value, got ${describe(fingerprint)}.`);
+    }
+    const reading = verified ?? (await this.#readBody(facts));
+    if ("problem" in reading) return reading;
+    const mediaType = mediaTypeOf(facts.contentType);
+    return { content: bodyFingerprint(reading.body, mediaType, comparison.excluded) };
   }
 
   async #readKey(request: Req, { rawHeaders }: RequestFacts): Promise<KeyReading> {
@@ -188,7 +239,8 @@ export class Guard<Req> {
     const answer = answerOf(problem, format, docsUrl, occurrence.retryAfterMs);
     const { location } = occurrence;
     const told = location === undefined ? answer : withHeader(answer, "location", location);
-    if (isThrowing) throw new ProblemError(problem, told);
+    // A webhook's sender is to get 2xx for an event that was worked on: that is no error.
+    if (isThrowing && told.status >= 400) throw new ProblemError(problem, told);
     return { kind: "respond", response: asResponse(told) };
   }
 

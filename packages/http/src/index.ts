@@ -3,6 +3,7 @@ export { describeOperation, type OperationDescription } from "./describe.ts";
 export type { Disposition, On5xx } from "./disposition.ts";
 export { drain } from "./drain.ts";
 export { isJson, mediaTypeOf, type RequestBody } from "./fingerprint.ts";
+export type { FingerprintOption, FingerprintValue } from "./fingerprint-option.ts";
 export { type Admission, Guard, type RequestFacts } from "./guard.ts";
 export { checkHeaders, type HeaderList, headersSince, type OutgoingHeaders } from "./headers.ts";
 export type { NamedResponse } from "./named-response.ts";

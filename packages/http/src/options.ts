@@ -1,8 +1,15 @@
 import type { Engine, Scope } from "@idemkit/engine";
-import { named, shown } from "@idemkit/engine/model";
+import { named } from "@idemkit/engine/model";
 import type { Disposition, On5xx } from "./disposition.ts";
+import { checkedEngine, checkedOnDuplicate } from "./engine-option.ts";
+import {
+  type BodyComparison,
+  checkedFingerprint,
+  type FingerprintOption,
+} from "./fingerprint-option.ts";
 import type { HeaderList, HeaderRules } from "./headers.ts";
 import type { KeyGrammar } from "./key.ts";
+import { ofType, oneOf, required, wrong } from "./option-checks.ts";
 import { PRESETS, type Preset, type PresetName } from "./presets.ts";
 import { DRAFT_URL, type ProblemFormat } from "./problems.ts";
 
@@ -10,6 +17,7 @@ type Awaitable<T> = T | Promise<T>;
 
 /** What a response is classified by. */
 export interface ResponseFacts {
+  /** 0 if the handler wrote the response behind the framework's back, and its status was not seen. */
   readonly status: number;
   /** The headers that would be kept. */
   readonly headers: HeaderList;
@@ -40,8 +48,25 @@ export interface HttpOptions<Req> {
   readonly strict?: boolean;
   /** Whether a request without a key is refused; otherwise it runs without protection. Default: true. */
   readonly required?: boolean;
+  /**
+   * Checks a signature, say, of each protected request. It runs before the key is read and claimed: if it
+   * returns false or throws, the request gets 401 `signature-invalid` and the store is not asked. Needed for
+   * the preset `webhook`.
+   *
+   * @param rawBody the bytes of the body as they were sent, at most `maxBody` if no parser has read them
+   */
+  readonly verify?: (request: Req, rawBody: Buffer) => Awaitable<boolean>;
+  /**
+   * What stands for the body when two requests with one key are compared. With false the body is not
+   * compared. A function returns a value that is compared in its place, and `{ exclude }` leaves members of
+   * a JSON body out, by JSON Pointers (RFC 6901). Method, path and query are compared in any case.
+   * Default: the whole body, or false with the preset `webhook`.
+   */
+  readonly fingerprint?: FingerprintOption<Req>;
   /** Default: `['POST', 'PATCH']`. */
   readonly methods?: readonly string[];
+  /** How long a response is replayed, in milliseconds. Default: the engine's, or 7 days with `webhook`. */
+  readonly replayMs?: number;
   /**
    * What a duplicate gets while the first request runs: 409; or it waits for so many milliseconds
    * first; or 202 with the `statusUrl`. Default: what the engine does, which is `reject`.
@@ -79,6 +104,8 @@ export interface HttpSettings<Req> {
   readonly engine: Engine;
   readonly scope: HttpOptions<Req>["scope"];
   readonly key: HttpOptions<Req>["key"];
+  readonly verify: HttpOptions<Req>["verify"];
+  readonly comparison: BodyComparison<Req>;
   readonly headerNames: readonly string[];
   readonly grammar: KeyGrammar;
   readonly required: boolean;
@@ -98,14 +125,12 @@ export interface HttpSettings<Req> {
 
 const MIB = 1024 * 1024;
 const MAX_BODY_LIMIT = 16 * MIB;
-/** Base64, and six characters for one where JSON escapes it, and the headers. */
-const RESULT_BYTES_MAX = 64 * MIB;
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 export const NAMES = [
   ...["engine", "scope", "preset", "headers", "key", "keyFormat", "strict", "required", "methods"],
   ...["onDuplicate", "statusUrl", "on5xx", "onStoreError", "replayHeader", "maxBody", "problems"],
-  ...["docsUrl", "classify", "allow", "deny", "cookies"],
+  ...["docsUrl", "classify", "allow", "deny", "cookies", "verify", "fingerprint", "replayMs"],
 ] as const satisfies readonly (keyof HttpOptions<unknown>)[];
 
 /**
@@ -124,11 +149,15 @@ export function httpSettings<Req>(
   const onDuplicate = checkedOnDuplicate(options);
   const headers = headerNames(options, "headers") ?? ["Idempotency-Key"];
   if (headers.length === 0) throw wrong("headers", "at least one name", options.headers);
+  const comparison = checkedFingerprint(options.fingerprint ?? preset.fingerprint);
+  const exclude = comparison.kind === "body" ? comparison.exclude : [];
   const cookies = ofType(options, "cookies", "boolean") ?? false;
   return {
-    engine: checkedEngine(options.engine, onDuplicate),
+    engine: checkedEngine(options, preset, exclude),
     scope: required(options, "scope", "function"),
     key: ofType(options, "key", "function"),
+    verify: ofType(options, "verify", "function"),
+    comparison,
     headerNames: headers,
     grammar: {
       strict: ofType(options, "strict", "boolean") ?? false,
@@ -170,33 +199,6 @@ function checkKnown(options: unknown, known: readonly string[]): void {
     if (known.includes(name)) continue;
     throw new TypeError(`${named(name)}: no such option. Expected one of ${known.join(", ")}.`);
   }
-}
-
-function checkedEngine(engine: Engine, onDuplicate: Options["onDuplicate"]): Engine {
-  if (typeof (engine as Partial<Engine> | undefined)?.begin !== "function") {
-    throw wrong("engine", "what createEngine answers", engine);
-  }
-  // Silence would let members count that were meant not to.
-  if (engine.exclude.length > 0) {
-    throw new TypeError(
-      "engine: expected one without `exclude`, which does not apply to requests. Give the binding an engine " +
-        "of its own: engine.with({ exclude: [] }).",
-    );
-  }
-  const own = engine.with({ maxResultBytes: RESULT_BYTES_MAX });
-  if (onDuplicate === undefined) return own;
-  return own.with({ onDuplicate: onDuplicate === "accepted" ? "reject" : onDuplicate });
-}
-
-function checkedOnDuplicate({ onDuplicate, statusUrl }: Options): Options["onDuplicate"] {
-  if (typeof onDuplicate === "object" && onDuplicate !== null) return onDuplicate;
-  if (onDuplicate !== undefined && onDuplicate !== "reject" && onDuplicate !== "accepted") {
-    throw wrong("onDuplicate", "'reject', 'accepted' or { waitMs }", onDuplicate);
-  }
-  if (onDuplicate === "accepted" && statusUrl === undefined) {
-    throw wrong("statusUrl", "a function, as `onDuplicate` is 'accepted'", statusUrl);
-  }
-  return onDuplicate;
 }
 
 function checkedKeyFormat(keyFormat: unknown): RegExp | undefined {
@@ -245,38 +247,4 @@ function headerNames(
 
 function lowerCase(names: readonly string[]): ReadonlySet<string> {
   return new Set(names.map((each) => each.toLowerCase()));
-}
-
-function oneOf<const T extends string>(
-  options: object,
-  name: string,
-  known: readonly T[],
-): T | undefined {
-  const value = (options as Readonly<Record<string, unknown>>)[name];
-  if (value === undefined || known.includes(value as T)) return value as T | undefined;
-  throw wrong(name, known.map((each) => `'${each}'`).join(" or "), value);
-}
-
-function ofType<O extends object, Name extends keyof O & string>(
-  options: O,
-  name: Name,
-  type: "boolean" | "function",
-): O[Name] | undefined {
-  const value = options[name];
-  if (value === undefined || typeof value === type) return value;
-  throw wrong(name, `a ${type}`, value);
-}
-
-function required<O extends object, Name extends keyof O & string>(
-  options: O,
-  name: Name,
-  type: "function",
-): O[Name] & {} {
-  const value = ofType(options, name, type);
-  if (value === undefined || value === null) throw wrong(name, `a ${type}`, value);
-  return value;
-}
-
-function wrong(name: string, expected: string, came: unknown): TypeError {
-  return new TypeError(`${name}: expected ${expected}, got ${shown(came)}.`);
 }

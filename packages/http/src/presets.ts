@@ -1,3 +1,4 @@
+import type { OperationOptions } from "@idemkit/engine";
 import type { Disposition, On5xx } from "./disposition.ts";
 import { type Problem, type ProblemFormat, problemJson } from "./problems.ts";
 
@@ -5,7 +6,13 @@ import { type Problem, type ProblemFormat, problemJson } from "./problems.ts";
 export interface Preset {
   readonly replayHeader: string;
   readonly on5xx?: On5xx;
-  readonly classify?: (response: { readonly isWhole: boolean }) => Disposition;
+  readonly classify?: (response: {
+    readonly status: number;
+    readonly isWhole: boolean;
+  }) => Disposition | undefined;
+  readonly fingerprint?: false;
+  /** Options of the engine. */
+  readonly operation?: Pick<OperationOptions, "guarantee" | "replayMs">;
   readonly format: ProblemFormat;
 }
 
@@ -29,10 +36,25 @@ const stripeError: ProblemFormat = ({ code, status, detail, retryable }: Problem
   }
 };
 
+/** Senders retry for up to about three days (Stripe, Standard Webhooks), and people resend later than that. */
+const WEBHOOK_REPLAY_MS = 7 * 86_400_000;
+
+/**
+ * A sender delivers an event again until it gets 2xx. An event that was worked on gets it too if its response
+ * was not kept: only 2xx is recorded.
+ */
+const webhookProblem: ProblemFormat = (problem) => {
+  if (problem.code !== "response-not-stored") return problemJson(problem);
+  const { code, detail } = problem;
+  return { status: 200, contentType: "application/json", body: { code, detail } };
+};
+
 /**
  * - `ietf`: draft-07 and RFC 9457.
  * - `stripe`: what clients of Stripe's API expect; responses with every status are recorded.
  * - `retryable`: as `ietf`, but 5xx gives the key back: only right where a failure has no effect.
+ * - `webhook`: for deliveries of events. Only 2xx is recorded, and any other response gives the key back, so
+ *   that the handler runs again at the redelivery (at-least-once). The body is not compared.
  */
 export const PRESETS = {
   ietf: { replayHeader: "Idempotency-Replayed", format: problemJson },
@@ -42,6 +64,13 @@ export const PRESETS = {
     format: stripeError,
   },
   retryable: { replayHeader: "Idempotency-Replayed", on5xx: "release", format: problemJson },
+  webhook: {
+    replayHeader: "Idempotency-Replayed",
+    classify: ({ status }) => (status >= 200 && status <= 299 ? undefined : "release"),
+    fingerprint: false,
+    operation: { guarantee: "at-least-once", replayMs: WEBHOOK_REPLAY_MS },
+    format: webhookProblem,
+  },
 } as const satisfies Readonly<Record<string, Preset>>;
 
 export type PresetName = keyof typeof PRESETS;

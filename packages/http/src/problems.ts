@@ -4,6 +4,7 @@ import type { Sendable } from "./stored-response.ts";
 /** Why a request was not run, or not answered with its own response. */
 export type ProblemCode =
   | KeyProblem
+  | "signature-invalid"
   | "content-type-unsupported"
   | "content-too-large"
   | "key-reused"
@@ -74,6 +75,11 @@ const KINDS: Readonly<Record<ProblemCode, Kind>> = {
     status: 400,
     title: "Idempotency-Key is ambiguous",
     detail: "There is more than one key.",
+  },
+  "signature-invalid": {
+    status: 401,
+    title: "The signature is not valid",
+    detail: "The request could not be verified. Nothing was done, and no key was claimed.",
   },
   "content-type-unsupported": {
     status: 415,

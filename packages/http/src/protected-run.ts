@@ -4,7 +4,6 @@ import {
   RunAbortedError,
   StoreError,
   type TransactionalClaimHandle,
-  UnclearCommitError,
   type Written,
 } from "@idemkit/engine";
 import { DISPOSITIONS, type Disposition, keptAs, saysNothingDone } from "./disposition.ts";
@@ -16,6 +15,7 @@ import type { Report } from "./report.ts";
 import { ResponseError } from "./response-error.ts";
 import { type Decision, type IdempotencyState, type OfKey, RunningState } from "./state.ts";
 import { keptOf, type StoredResponse } from "./stored-response.ts";
+import { isUnclearCommit } from "./thrown.ts";
 
 /** What a transaction of the handler has decided: its response, or that nobody knows. */
 type Transacted =
@@ -157,7 +157,8 @@ export class ProtectedRun {
     const transacted = await this.#transacting;
     if (transacted !== undefined) return this.#afterTransaction(transacted);
     const { status = 0, headers = [] } = seen;
-    return await this.#end(this.#decision ?? "stub", { status, headers });
+    const decided = this.#decided(this.#factsOf({ status, headers }));
+    return await this.#end(decided ?? "stub", { status, headers });
   }
 
   #factsOf({ status, headers, body }: StoredResponse): ResponseFacts {
@@ -289,14 +290,9 @@ export class ProtectedRun {
     });
     this.#transacting = running.then(
       () => made && { kind: "committed", response: made.response },
-      (error: unknown) => (isUnclear(error) ? { kind: "open" } : undefined),
+      (error: unknown) => (isUnclearCommit(error) ? { kind: "open" } : undefined),
     );
     await running;
     return (made as NonNullable<typeof made>).named;
   }
-}
-
-/** Whether a transaction may have been committed. */
-function isUnclear(error: unknown): boolean {
-  return error instanceof StoreError && error.cause instanceof UnclearCommitError;
 }

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { canonicalJson } from "../src/canonical-json.ts";
+import { checkedFingerprint, type ExcludedMembers } from "../src/fingerprint-option.ts";
 
 /** The same value as JSON in another form: members turned round, blanks, escapes. */
 function otherForm(value: unknown): string {
@@ -116,11 +117,47 @@ describe("canonical JSON", () => {
       "[1] 2",
       "'a'",
     ];
-    expect(none.map(canonicalJson)).toEqual(none.map(() => undefined));
+    expect(none.map((text) => canonicalJson(text))).toEqual(none.map(() => undefined));
     expect(canonicalJson(`${"[".repeat(202)}${"]".repeat(202)}`)).toBeUndefined();
     expect(canonicalJson("[".repeat(1_000_000))).toBeUndefined();
   });
+
+  test("leaves excluded members out, wherever they stand, and no others", () => {
+    const members = fc.dictionary(fc.string(), fc.jsonValue(), { minKeys: 1 });
+    fc.assert(
+      fc.property(members, fc.array(members), fc.nat(), (object, list, at) => {
+        const names = Object.keys(object);
+        const name = names[at % names.length] as string;
+        const { [name]: _, ...others } = object;
+        const excluded = excludedMembers([`/${pointerOf(name)}`, `/1/${pointerOf(name)}`]);
+        expect(canonicalJson(otherForm(object), excluded)).toBe(
+          canonicalJson(JSON.stringify(others)),
+        );
+        const within = canonicalJson(otherForm([list, object, object]), excluded);
+        expect(within).toBe(canonicalJson(JSON.stringify([list, others, object])));
+      }),
+    );
+  });
+
+  test("leaves excluded elements of lists out, and keeps the places of the others", () => {
+    const excluded = excludedMembers(["/0", "/2/a", "/02"]);
+    expect(canonicalJson('[1,{"a":1},{"a":1,"b":1.0}]', excluded)).toBe('[{"a":1},{"b":1.0}]');
+    expect(canonicalJson("[]", excluded)).toBe("[]");
+    expect(canonicalJson("[1]", excluded)).toBe("[]");
+    expect(canonicalJson('{"0":1,"1":2}', excluded)).toBe('{"1":2}');
+    expect(canonicalJson('"text"', excluded)).toBe('"text"');
+    expect(canonicalJson("[1,", excluded)).toBeUndefined();
+  });
 });
+
+function excludedMembers(exclude: readonly string[]): ExcludedMembers | undefined {
+  const comparison = checkedFingerprint({ exclude });
+  return comparison.kind === "body" ? comparison.excluded : undefined;
+}
+
+function pointerOf(name: string): string {
+  return name.replaceAll("~", "~0").replaceAll("/", "~1");
+}
 
 function reads(text: string): boolean {
   try {

@@ -23,3 +23,18 @@ test("a protection without engine or scope, or with an option that is none, does
   // @ts-expect-error There is no such option.
   idempotency({ engine, scope: () => "a", keyHeader: "Idempotency-Key" });
 });
+
+test("a fingerprint is never undefined, and verify returns a boolean", () => {
+  const options = { engine, scope: () => "a" };
+  idempotency({ ...options, fingerprint: (ctx) => ctx.path });
+  idempotency({ ...options, fingerprint: async () => ({ amount: 5 }) });
+  idempotency({ ...options, fingerprint: { exclude: ["/attempts"] }, verify: async () => true });
+  // @ts-expect-error The function may return undefined.
+  idempotency({ ...options, fingerprint: (ctx) => ctx.path || undefined });
+  // @ts-expect-error There is no such fingerprint.
+  idempotency({ ...options, fingerprint: true });
+  // @ts-expect-error A pointer is no list.
+  idempotency({ ...options, fingerprint: { exclude: "/attempts" } });
+  // @ts-expect-error There is no return.
+  idempotency({ ...options, verify: (ctx) => void ctx.get("x-signature") });
+});

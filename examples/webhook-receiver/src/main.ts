@@ -1,0 +1,29 @@
+import { openReceiver } from "./receiver.ts";
+
+const RATES: ReadonlyMap<string, number> = new Map([
+  ["EUR", 1],
+  ["USD", 0.9],
+]);
+
+const {
+  RECEIVER_DATABASE = "receiver.db",
+  RECEIVER_PORT = "8080",
+  RECEIVER_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+  RECEIVER_ACCOUNTS = "ann,bob",
+} = process.env;
+
+const { app, accounts } = await openReceiver({
+  database: RECEIVER_DATABASE,
+  secret: RECEIVER_SECRET,
+  rateOf: async (currency) => {
+    const rate = RATES.get(currency);
+    if (rate !== undefined) return rate;
+    throw Object.assign(new Error("There is no rate for this currency."), { statusCode: 503 });
+  },
+});
+for (const account of RECEIVER_ACCOUNTS.split(",")) accounts.open(account);
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => void app.close());
+}
+const origin = await app.listen({ port: Number(RECEIVER_PORT), host: "127.0.0.1" });
+process.stdout.write(`Listening on ${origin}\n`);
