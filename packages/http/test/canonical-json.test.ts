@@ -123,11 +123,13 @@ describe("canonical JSON", () => {
   });
 
   test("leaves excluded members out, wherever they stand, and no others", () => {
-    const members = fc.dictionary(fc.string(), fc.jsonValue(), { minKeys: 1 });
+    // A number as a name would be the place of an element as well.
+    const names = fc.string().filter((name) => !/^\d+$/.test(name));
+    const members = fc.dictionary(names, fc.jsonValue(), { minKeys: 1 });
     fc.assert(
       fc.property(members, fc.array(members), fc.nat(), (object, list, at) => {
-        const names = Object.keys(object);
-        const name = names[at % names.length] as string;
+        const all = Object.keys(object);
+        const name = all[at % all.length] as string;
         const { [name]: _, ...others } = object;
         const excluded = excludedMembers([`/${pointerOf(name)}`, `/1/${pointerOf(name)}`]);
         expect(canonicalJson(otherForm(object), excluded)).toBe(
