@@ -22,6 +22,13 @@ type Transacted =
   | { readonly kind: "committed"; readonly response: StoredResponse }
   | { readonly kind: "open" };
 
+/** A response that is sent in place of the handler's own. */
+export interface Instead {
+  /** A problem is idemkit's own, and written already: no serializer of the application may touch it. */
+  readonly kind: "response" | "problem";
+  readonly response: StoredResponse;
+}
+
 interface ErrorFacts {
   readonly isFrameworks: boolean;
   readonly keep?: (headers: HeaderList) => unknown;
@@ -94,7 +101,7 @@ export class ProtectedRun {
    *
    * @returns the response to send, if that is not the handler's own
    */
-  async recordResponse(response: StoredResponse): Promise<StoredResponse | undefined> {
+  async recordResponse(response: StoredResponse): Promise<Instead | undefined> {
     const transacted = await this.#transacting;
     if (transacted !== undefined) return this.#afterTransaction(transacted);
     const { status } = response;
@@ -120,7 +127,7 @@ export class ProtectedRun {
     error: unknown,
     response: StoredResponse,
     { isFrameworks, keep }: ErrorFacts,
-  ): Promise<StoredResponse | undefined> {
+  ): Promise<Instead | undefined> {
     const transacted = await this.#transacting;
     if (transacted !== undefined) {
       this.#report(error);
@@ -153,11 +160,11 @@ export class ProtectedRun {
    * Commits that a handler is done whose response went out behind the framework's back: it does not run
    * again. Duplicates get the response that the handler has named, or a stub.
    */
-  async recordUnseen(seen: Partial<StoredResponse> = {}): Promise<StoredResponse | undefined> {
+  async recordUnseen(seen: Partial<StoredResponse> = {}): Promise<void> {
     const transacted = await this.#transacting;
-    if (transacted !== undefined) return this.#afterTransaction(transacted);
+    if (transacted !== undefined) return;
     const { status = 0, headers = [] } = seen;
-    return await this.#end(this.#decision ?? "stub", { status, headers });
+    await this.#end(this.#decision ?? "stub", { status, headers });
   }
 
   #factsOf({ status, headers, body }: StoredResponse): ResponseFacts {
@@ -213,7 +220,7 @@ export class ProtectedRun {
     disposition: Disposition,
     response: StoredResponse,
     error?: unknown,
-  ): Promise<StoredResponse | undefined> {
+  ): Promise<Instead | undefined> {
     switch (disposition) {
       case "release":
         await this.#attempt(() => this.#claim.release());
@@ -228,11 +235,8 @@ export class ProtectedRun {
     }
   }
 
-  async #complete(
-    response: StoredResponse,
-    as: "record" | "stub",
-  ): Promise<StoredResponse | undefined> {
-    const instead = as === "record" && response === this.#named ? response : undefined;
+  async #complete(response: StoredResponse, as: "record" | "stub"): Promise<Instead | undefined> {
+    const isNamed = as === "record" && response === this.#named;
     try {
       const kept = keptOf(this.#keptPart(response, as));
       const { recorded, error } = await this.#claim.complete(kept);
@@ -241,7 +245,7 @@ export class ProtectedRun {
       this.#report(error);
       if (error instanceof OutcomeUnknownError) return this.#problem("outcome-unknown");
     }
-    return instead;
+    return isNamed ? { kind: "response", response } : undefined;
   }
 
   async #attempt<T extends Written | PolicyEnd>(end: () => Promise<T>): Promise<T | undefined> {
@@ -256,21 +260,23 @@ export class ProtectedRun {
   }
 
   /** The client of a run whose outcome was left open is not shown an error as if that were the outcome. */
-  #leftOpen(error: unknown): StoredResponse {
+  #leftOpen(error: unknown): Instead {
     this.#report(error);
     const isToRetry = error instanceof StoreError || error instanceof RunAbortedError;
     return this.#problem(isToRetry ? "store-unavailable" : "outcome-unknown");
   }
 
-  #problem(code: ProblemCode): StoredResponse {
+  #problem(code: ProblemCode): Instead {
     const isToRetry = code === "store-unavailable";
-    return problemResponse(code, this.#settings, {
+    const response = problemResponse(code, this.#settings, {
       ...(isToRetry && { detail: INTERRUPTED, retryAfterMs: RETRY_AFTER_MS }),
     });
+    return { kind: "problem", response };
   }
 
-  #afterTransaction(transacted: Transacted): StoredResponse {
-    return transacted.kind === "committed" ? transacted.response : this.#problem("outcome-unknown");
+  #afterTransaction(transacted: Transacted): Instead {
+    if (transacted.kind === "open") return this.#problem("outcome-unknown");
+    return { kind: "response", response: transacted.response };
   }
 
   async #transact(
@@ -285,15 +291,22 @@ export class ProtectedRun {
     const running = this.#claim.transaction((tx) => {
       const came = work(tx);
       // The work of a synchronous driver must not turn into a promise.
-      return came instanceof Promise ? came.then(commit) : commit(came);
+      return isThenable(came) ? Promise.resolve(came).then(commit) : commit(came);
     });
-    this.#transacting = running.then(
-      () => made && { kind: "committed", response: made.response },
-      (error: unknown) => (isUnclear(error) ? { kind: "open" } : undefined),
+    const before = this.#transacting;
+    const transacted = running.then(
+      () => made && ({ kind: "committed", response: made.response } as const),
+      (error: unknown) => (isUnclear(error) ? ({ kind: "open" } as const) : undefined),
     );
+    // A second transaction is refused after a commit, and changes nothing of the first one's response.
+    this.#transacting = Promise.all([before, transacted]).then(([first, last]) => first ?? last);
     await running;
     return (made as NonNullable<typeof made>).named;
   }
+}
+
+function isThenable<T>(value: T | Promise<T>): value is Promise<T> {
+  return typeof (value as Partial<Promise<T>> | null | undefined)?.then === "function";
 }
 
 /** Whether a transaction may have been committed. */
