@@ -4,23 +4,18 @@ import {
   RunAbortedError,
   StoreError,
   type TransactionalClaimHandle,
-  UnclearCommitError,
   type Written,
 } from "@idemkit/engine";
 import { DISPOSITIONS, type Disposition, keptAs, saysNothingDone } from "./disposition.ts";
+import { HandlerTransaction, type Transacted } from "./handler-transaction.ts";
 import { type HeaderList, keptHeaders } from "./headers.ts";
-import { checkedResponse, type NamedResponse } from "./named-response.ts";
+import { checkedResponse } from "./named-response.ts";
 import type { HttpSettings, ResponseFacts } from "./options.ts";
 import { type ProblemCode, problemResponse } from "./problems.ts";
 import type { Report } from "./report.ts";
 import { ResponseError } from "./response-error.ts";
 import { type Decision, type IdempotencyState, type OfKey, RunningState } from "./state.ts";
 import { keptOf, type StoredResponse } from "./stored-response.ts";
-
-/** What a transaction of the handler has decided: its response, or that nobody knows. */
-type Transacted =
-  | { readonly kind: "committed"; readonly response: StoredResponse }
-  | { readonly kind: "open" };
 
 /** A response that is sent in place of the handler's own. */
 export interface Instead {
@@ -51,10 +46,10 @@ export class ProtectedRun {
   readonly #settings: HttpSettings<never>;
   readonly #claim: TransactionalClaimHandle<unknown, false>;
   readonly #report: Report;
+  readonly #transaction: HandlerTransaction;
   #decision: Decision | undefined;
   #named: StoredResponse | undefined;
   #hasBegun = false;
-  #transacting: Promise<Transacted | undefined> | undefined;
 
   constructor(
     settings: HttpSettings<never>,
@@ -65,6 +60,9 @@ export class ProtectedRun {
     this.#settings = settings;
     this.#claim = claim;
     this.#report = report;
+    this.#transaction = new HandlerTransaction(claim, settings.maxBody, (response) =>
+      keptOf(this.#keptPart(response, "record")),
+    );
     this.state = new RunningState(ofKey, claim, {
       decide: (decision, response) => {
         this.#named = response && checkedResponse(response, settings.maxBody);
@@ -73,7 +71,8 @@ export class ProtectedRun {
       begin: () => {
         this.#hasBegun = true;
       },
-      transaction: (work) => this.#transact(work as (tx: unknown) => ReturnType<typeof work>),
+      transaction: (work) =>
+        this.#transaction.run(work as (tx: unknown) => ReturnType<typeof work>),
     });
   }
 
@@ -102,7 +101,7 @@ export class ProtectedRun {
    * @returns the response to send, if that is not the handler's own
    */
   async recordResponse(response: StoredResponse): Promise<Instead | undefined> {
-    const transacted = await this.#transacting;
+    const transacted = await this.#transaction.decided;
     if (transacted !== undefined) return this.#afterTransaction(transacted);
     const { status } = response;
     const facts = this.#factsOf(response);
@@ -128,7 +127,7 @@ export class ProtectedRun {
     response: StoredResponse,
     { isFrameworks, keep }: ErrorFacts,
   ): Promise<Instead | undefined> {
-    const transacted = await this.#transacting;
+    const transacted = await this.#transaction.decided;
     if (transacted !== undefined) {
       this.#report(error);
       return this.#afterTransaction(transacted);
@@ -161,7 +160,7 @@ export class ProtectedRun {
    * again. Duplicates get the response that the handler has named, or a stub.
    */
   async recordUnseen(seen: Partial<StoredResponse> = {}): Promise<void> {
-    const transacted = await this.#transacting;
+    const transacted = await this.#transaction.decided;
     if (transacted !== undefined) return;
     const { status = 0, headers = [] } = seen;
     await this.#end(this.#decision ?? "stub", { status, headers });
@@ -278,38 +277,4 @@ export class ProtectedRun {
     if (transacted.kind === "open") return this.#problem("outcome-unknown");
     return { kind: "response", response: transacted.response };
   }
-
-  async #transact(
-    work: (tx: unknown) => NamedResponse | Promise<NamedResponse>,
-  ): Promise<NamedResponse> {
-    let made: { readonly named: NamedResponse; readonly response: StoredResponse } | undefined;
-    const commit = (named: NamedResponse) => {
-      const response = checkedResponse(named, this.#settings.maxBody);
-      made = { named, response };
-      return keptOf(this.#keptPart(response, "record")) as never;
-    };
-    const running = this.#claim.transaction((tx) => {
-      const came = work(tx);
-      // The work of a synchronous driver must not turn into a promise.
-      return isThenable(came) ? Promise.resolve(came).then(commit) : commit(came);
-    });
-    const before = this.#transacting;
-    const transacted = running.then(
-      () => made && ({ kind: "committed", response: made.response } as const),
-      (error: unknown) => (isUnclear(error) ? ({ kind: "open" } as const) : undefined),
-    );
-    // A second transaction is refused after a commit, and changes nothing of the first one's response.
-    this.#transacting = Promise.all([before, transacted]).then(([first, last]) => first ?? last);
-    await running;
-    return (made as NonNullable<typeof made>).named;
-  }
-}
-
-function isThenable<T>(value: T | Promise<T>): value is Promise<T> {
-  return typeof (value as Partial<Promise<T>> | null | undefined)?.then === "function";
-}
-
-/** Whether a transaction may have been committed. */
-function isUnclear(error: unknown): boolean {
-  return error instanceof StoreError && error.cause instanceof UnclearCommitError;
 }
