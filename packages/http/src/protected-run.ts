@@ -1,6 +1,7 @@
 import {
   OutcomeUnknownError,
   type PolicyEnd,
+  type PolicyEndOptions,
   RunAbortedError,
   StoreError,
   type TransactionalClaimHandle,
@@ -106,10 +107,11 @@ export class ProtectedRun {
     const { status } = response;
     const facts = this.#factsOf(response);
     const disposition = this.#dispositionOf(facts);
-    if (disposition !== undefined) return await this.#end(disposition, response);
-    const kept = keptOf(this.#keptPart(response, keptAs(status, facts.isWhole)));
-    const error = new ResponseError(status, kept);
-    await this.#attempt(() => this.#claim.endByPolicy(error, { ...this.#byDefault, value: kept }));
+    if (disposition !== undefined && (status < 500 || this.#decision !== undefined)) {
+      return await this.#end(disposition, response);
+    }
+    const value = this.#valueOf(response, disposition);
+    await this.#endByPolicy(new ResponseError(status, value), disposition, { value });
     return undefined;
   }
 
@@ -135,24 +137,19 @@ export class ProtectedRun {
     const facts = { ...this.#factsOf(response), error };
     const decided = this.#decided(facts);
     const failure = keep?.(facts.headers);
-    if (decided === "record" && failure !== undefined && this.#named === undefined) {
+    if (this.#decision !== undefined && decided !== undefined) {
+      const isFailure = decided === "record" && failure !== undefined && this.#named === undefined;
+      if (!isFailure) return await this.#end(decided, response, error);
       await this.#attempt(() => this.#claim.fail(failure));
       return undefined;
     }
-    if (decided !== undefined) return await this.#end(decided, response, error);
-    if (isFrameworks && this.#mayRelease(response.status)) {
+    if (decided === undefined && isFrameworks && this.#mayRelease(response.status)) {
       return await this.#end("release", response, error);
     }
-    const value = keptOf(this.#keptPart(response, keptAs(response.status, facts.isWhole)));
-    const ended = await this.#attempt(() =>
-      this.#claim.endByPolicy(error, {
-        ...this.#byDefault,
-        ...(failure === undefined ? { value } : { failure }),
-      }),
-    );
-    return ended !== undefined && "kind" in ended && ended.kind === "open"
-      ? this.#leftOpen(error)
-      : undefined;
+    const isResponse = failure === undefined || decided === "stub";
+    const outcome = isResponse ? { value: this.#valueOf(response, decided) } : { failure };
+    const isOpen = await this.#endByPolicy(error, decided, outcome);
+    return isOpen ? this.#leftOpen(error) : undefined;
   }
 
   /**
@@ -205,9 +202,31 @@ export class ProtectedRun {
     return saysNothingDone(status) && !this.#hasBegun;
   }
 
-  get #byDefault() {
+  /**
+   * Ends the claim as the engine ends that of a function that throws. `classify` comes before its `onError`, but
+   * decides as little about an abort or a step in doubt as a policy does.
+   *
+   * @returns whether the outcome was left open
+   */
+  async #endByPolicy(
+    error: unknown,
+    classified: Disposition | undefined,
+    outcome: Pick<PolicyEndOptions, "value" | "failure">,
+  ): Promise<boolean> {
     const { on5xx } = this.#settings;
-    return on5xx === undefined ? {} : { byDefault: on5xx };
+    const options: PolicyEndOptions = {
+      ...outcome,
+      ...(on5xx !== undefined && { byDefault: on5xx }),
+      ...(classified !== undefined && { policy: classified === "stub" ? "record" : classified }),
+    };
+    const ended = await this.#attempt(() => this.#claim.endByPolicy(error, options));
+    return ended !== undefined && "kind" in ended && ended.kind === "open";
+  }
+
+  #valueOf(response: StoredResponse, classified: Disposition | undefined): unknown {
+    const isWhole = response.body !== undefined;
+    const as = classified === "stub" ? "stub" : keptAs(response.status, isWhole);
+    return keptOf(this.#keptPart(response, classified === "record" ? "record" : as));
   }
 
   #keptPart({ status, headers, body }: StoredResponse, as: "record" | "stub"): StoredResponse {
