@@ -27,6 +27,11 @@ const onServers = [
     include: ["examples/orders/test/on-servers.test.ts"],
     setup: [mysql, postgres],
   },
+  {
+    name: "payments",
+    include: ["examples/fastify-payments/test/on-postgres.test.ts"],
+    setup: [postgres],
+  },
   { name: "documents", include: ["test/docs.test.ts"], setup: [mysql, postgres, redis] },
 ];
 

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 
-/** The `error` member of an answer, as Stripe's clients read it. */
+/** The `error` member of a response, as Stripe's clients read it. */
 export interface ErrorBody {
   readonly type: "api_error" | "card_error" | "idempotency_error" | "invalid_request_error";
   readonly code?: string;
@@ -8,7 +8,7 @@ export interface ErrorBody {
   readonly charge?: string;
 }
 
-/** An answer that is an error, thrown from wherever it becomes clear. */
+/** An error with its response. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly statusCode: number;
@@ -21,7 +21,7 @@ export class ApiError extends Error {
   }
 }
 
-/** Answers what was thrown in Stripe's form. What is not the client's fault is not told to it. */
+/** Responds to an error in Stripe's form. The client does not see the message of an internal error. */
 export function answerError(
   error: FastifyError | ApiError,
   request: FastifyRequest,
@@ -29,8 +29,7 @@ export function answerError(
 ): FastifyReply {
   const { statusCode = 500 } = error;
   reply.code(statusCode);
-  // A replayed error has been through a record: it is no ApiError any more, and has its body still.
-  if ("body" in error) return reply.send({ error: error.body });
+  if (error instanceof ApiError) return reply.send({ error: error.body });
   if (statusCode < 500) {
     return reply.send({ error: { type: "invalid_request_error", message: error.message } });
   }

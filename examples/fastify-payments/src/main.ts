@@ -1,11 +1,13 @@
+import { PretendedNetwork } from "./card-network.ts";
 import { openPayments } from "./open.ts";
 
 const USAGE = `Serves the payment API until it is told to stop. Settings, by environment:
 
-PAYMENTS_DATABASE    the path of a SQLite file (payments.db)
+PAYMENTS_DATABASE    the path of a SQLite file, or postgres://… (payments.db)
 PAYMENTS_PORT        where it listens; 0 for any that is free (8080)
 PAYMENTS_ACCOUNTS    tokens with their accounts (sk_test_ann=ann,sk_test_bob=bob)
 PAYMENTS_LEASE_MS    how long a request of a dead process keeps its key (15000)
+PAYMENTS_NETWORK     the path of the card network's own SQLite file (card-network.db)
 PAYMENTS_NETWORK_MS  how long the card network takes (50)
 `;
 
@@ -31,7 +33,10 @@ const { app } = await openPayments({
   database: process.env.PAYMENTS_DATABASE ?? "payments.db",
   accounts: accounts(),
   leaseMs: wholeNumber("PAYMENTS_LEASE_MS", 15_000),
-  networkMs: wholeNumber("PAYMENTS_NETWORK_MS", 50),
+  network: new PretendedNetwork(
+    process.env.PAYMENTS_NETWORK ?? "card-network.db",
+    wholeNumber("PAYMENTS_NETWORK_MS", 50),
+  ),
 });
 const origin = await app.listen({ port: wholeNumber("PAYMENTS_PORT", 8080), host: "127.0.0.1" });
 for (const signal of ["SIGINT", "SIGTERM"] as const) {

@@ -1,18 +1,21 @@
-import { createEngine, type Engine } from "@idemkit/engine";
-import { migrate, openSqlite, sqliteStore } from "@idemkit/store-sqlite";
+import type { Engine } from "@idemkit/engine";
+import type { CheckOptions } from "@idemkit/store-sqlite";
 import type { FastifyInstance } from "fastify";
 import { type CardNetwork, PretendedNetwork } from "./card-network.ts";
-import { Ledger } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
 import { type PaymentApiOptions, paymentApi } from "./payment-api.ts";
+import { PostgresLedger } from "./postgres-ledger.ts";
+import { SqliteLedger } from "./sqlite-ledger.ts";
 
 export interface OpenOptions
-  extends Pick<PaymentApiOptions, "accounts" | "isProtected" | "logLevel"> {
-  /** The path of a SQLite file. */
+  extends Pick<PaymentApiOptions<never>, "accounts" | "isProtected" | "logLevel" | "watch"> {
+  /** The path of a SQLite file, or `postgres://…`. */
   readonly database: string;
+  /** What an outcome has to survive. Default: a power cut. */
+  readonly durability?: CheckOptions["durability"];
   readonly leaseMs?: number;
-  /** Default: one that approves at once, or after `networkMs`. */
+  /** Default: one that forgets everything when it is closed. */
   readonly network?: CardNetwork;
-  readonly networkMs?: number;
 }
 
 export interface OpenPayments {
@@ -20,33 +23,44 @@ export interface OpenPayments {
   readonly engine: Engine;
 }
 
-/** A request that takes longer renews its lease; the key of a dead one is free after this. */
+/** A running request renews its lease. The key of a dead process is free after this. */
 const LEASE_MS = 15_000;
 const GRACE_MS = 10_000;
 const PURGE_EVERY_MS = 60 * 60 * 1000;
 
-/** Opens the API on a SQLite file. `app.close()` closes all of it. */
+/** Opens the API on a database. `app.close()` closes all of it. */
 export async function openPayments(options: OpenOptions): Promise<OpenPayments> {
-  const { database, leaseMs = LEASE_MS, networkMs = 0, ...api } = options;
-  const { network = new PretendedNetwork(networkMs), ...rest } = api;
-  const db = openSqlite(database);
-  await migrate(db);
-  const store = sqliteStore(db);
-  await store.check();
-  const engine = createEngine({
-    store,
-    // A request whose process died runs again. Here that is right: its charge has an id that is
-    // derived from the key, in the ledger and at the network, so that a new run goes on with it.
-    guarantee: "at-least-once",
+  const { database, durability, ...rest } = options;
+  const check = durability && { durability };
+  return /^postgres(ql)?:/.test(database)
+    ? await assembled(await PostgresLedger.open(database, check), rest)
+    : await assembled(await SqliteLedger.open(database, check), rest);
+}
+
+async function assembled<Tx>(
+  ledger: Ledger<Tx>,
+  { leaseMs = LEASE_MS, network = new PretendedNetwork(":memory:"), ...api }: Rest,
+): Promise<OpenPayments> {
+  const engine = ledger.engine.with({
     leaseMs,
+    // At-most-once then resumes a request whose process died: the interrupted step asks the network.
+    steps: true,
+    // An approval and a decline are responses. After any other error a retry goes on: a step that is done is
+    // skipped, and the network knows the derived key.
+    onError: "release",
   });
-  const app = await paymentApi({ ...rest, engine, ledger: new Ledger(db), network });
-  closeWith(app, engine, db);
+  const app = await paymentApi({ ...api, engine, ledger, network });
+  closeWith(app, { engine, ledger, network });
   return { app, engine };
 }
 
-/** What is to be done while the server runs, and when it is told to stop. */
-function closeWith(app: FastifyInstance, engine: Engine, db: { close(): unknown }): void {
+type Rest = Omit<OpenOptions, "database" | "durability">;
+
+/** Purges while the server runs, and closes everything in order. */
+function closeWith<Tx>(
+  app: FastifyInstance,
+  { engine, ledger, network }: Pick<PaymentApiOptions<Tx>, "engine" | "ledger" | "network">,
+): void {
   const purging = setInterval(() => {
     engine.purge().catch((error: unknown) => app.log.error(error));
   }, PURGE_EVERY_MS).unref();
@@ -55,14 +69,15 @@ function closeWith(app: FastifyInstance, engine: Engine, db: { close(): unknown 
     isClosing = true;
   });
   app.addHook("onSend", async (_request, reply) => {
-    // A connection that is kept alive beyond its last answer would hold the server up.
+    // A connection that is kept alive beyond its last response would hold the server up.
     if (isClosing) reply.header("connection", "close");
   });
   app.addHook("onClose", async () => {
     clearInterval(purging);
-    // Fastify has answered all requests by now. A handler may have outlived its answer, and is
-    // waited for; the database goes last, as outcomes are written until then.
+    // Fastify has responded to all requests by now. A handler may have outlived its response, and is
+    // waited for; the database goes last, because outcomes are written until then.
     await engine.close({ graceMs: GRACE_MS });
-    db.close();
+    await ledger.close();
+    network.close();
   });
 }

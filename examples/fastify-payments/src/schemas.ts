@@ -26,7 +26,7 @@ export const CHARGE = {
     currency: { type: "string" },
     source: { type: "string" },
     metadata: { type: "object", additionalProperties: { type: "string" } },
-    status: { type: "string", enum: ["pending", "succeeded", "failed"] },
+    status: { type: "string", enum: ["succeeded", "failed"] },
     created: { type: "integer", description: "Seconds since 1970." },
   },
 } as const;

@@ -1,8 +1,10 @@
+import { join } from "node:path";
 import Stripe from "stripe";
 import { expect, test } from "vitest";
 import { PretendedNetwork } from "../src/card-network.ts";
+import { ANN, BOB } from "./accounts.ts";
 import { stripeAt } from "./clients.ts";
-import { ANN, BOB, listening } from "./world.ts";
+import { listening, newFolder } from "./world.ts";
 
 const charge = { amount: 2000, currency: "eur", source: "tok_visa" };
 const CROWD = 20;
@@ -44,7 +46,7 @@ test("a form of Stripe's client and JSON say the same", async () => {
 });
 
 test("a crowd with one key gets one charge", async () => {
-  const { origin, rows } = await listening({ networkMs: 50 });
+  const { origin, rows, authorisations } = await listening({ networkMs: 50 });
   const stripe = stripeAt(origin, 8);
   const crowd = Array.from({ length: CROWD }, () =>
     stripe.charges.create(charge, { idempotencyKey: "k" }),
@@ -55,7 +57,8 @@ test("a crowd with one key gets one charge", async () => {
   );
   expect(new Set(charges.map(({ id }) => id)).size).toBe(1);
   expect(replayed.length).toBe(CROWD - 1);
-  expect(rows()).toMatchObject([{ status: "succeeded", timesBegun: 1 }]);
+  expect(await rows()).toMatchObject([{ status: "succeeded" }]);
+  expect(authorisations()).toEqual([{ verdict: "approved", timesAsked: 1 }]);
 });
 
 test("Stripe's client knows the errors by their classes, and their replays too", async () => {
@@ -79,20 +82,28 @@ test("Stripe's client knows the errors by their classes, and their replays too",
   await expect(stripeAt(origin).charges.retrieve("ch_none")).rejects.toMatchObject({
     statusCode: 404,
   });
-  expect(rows()).toMatchObject([{ status: "failed", timesBegun: 1 }]);
+  expect(await rows()).toMatchObject([{ status: "failed" }]);
 });
 
-test("the network's failure gives the key back, and the retry gets the charge", async () => {
-  const network = new PretendedNetwork(0);
-  const { origin, rows } = await listening({ network });
-  const key = { "idempotency-key": "k" };
-  network.isDown = true;
-  expect(await post(origin, key)).toMatchObject({ status: 503, isReplayed: false });
-  network.isDown = false;
-  expect(await post(origin, key)).toMatchObject({ status: 200, isReplayed: false });
-  expect(await post(origin, key)).toMatchObject({ status: 200, isReplayed: true });
-  expect(rows()).toMatchObject([{ status: "succeeded", timesBegun: 2 }]);
-});
+for (const [fault, timesAsked] of [
+  ["isDown", 1],
+  ["losesResponses", 2],
+] as const) {
+  test(`a network that ${fault} gives the key back, and the retry gets one charge`, async () => {
+    const networkFile = join(newFolder(), "network.db");
+    const network = new PretendedNetwork(networkFile);
+    const { origin, rows, authorisations } = await listening({ network, networkFile });
+    const key = { "idempotency-key": "k" };
+    network[fault] = true;
+    expect(await post(origin, key)).toMatchObject({ status: 503, isReplayed: false });
+    expect(await rows()).toEqual([]);
+    network[fault] = false;
+    expect(await post(origin, key)).toMatchObject({ status: 200, isReplayed: false });
+    expect(await post(origin, key)).toMatchObject({ status: 200, isReplayed: true });
+    expect(await rows()).toMatchObject([{ status: "succeeded" }]);
+    expect(authorisations()).toEqual([{ verdict: "approved", timesAsked }]);
+  });
+}
 
 test("a key whose record is gone finds its charge, and is refused for another", async () => {
   const { origin, rows, engine } = await listening();
@@ -103,7 +114,7 @@ test("a key whose record is gone finds its charge, and is refused for another", 
   await engine.remove(["payments", "ann"], "k");
   const other = await post(origin, key, JSON.stringify({ ...charge, amount: 1 }));
   expect(other).toMatchObject({ status: 400, json: { error: { type: "idempotency_error" } } });
-  expect(rows().length).toBe(1);
+  expect((await rows()).length).toBe(1);
 });
 
 test("accounts do not share keys, nor learn of each other's", async () => {
@@ -115,7 +126,7 @@ test("accounts do not share keys, nor learn of each other's", async () => {
   expect((await get(origin, `/v1/charges/${id}`, BOB)).status).toBe(404);
   const ofBob = await post(origin, { ...key, authorization: `Bearer ${BOB}` });
   expect(ofBob).toMatchObject({ status: 200, isReplayed: false });
-  expect(rows().length).toBe(2);
+  expect((await rows()).length).toBe(2);
   expect(await get(origin, "/v1/idempotency-keys/k")).toMatchObject({
     ...{ status: 200, json: { status: "completed", responseStatus: 200 } },
   });
@@ -137,7 +148,7 @@ test("what is refused before the charge uses no key up", async () => {
     ...{ status: 400, json: { error: { code: "key-missing" } } },
   });
   expect(await post(origin, key)).toMatchObject({ status: 200, isReplayed: false });
-  expect(rows().length).toBe(1);
+  expect((await rows()).length).toBe(1);
 });
 
 test("a member of a form that is called __proto__ is refused like any other", async () => {
@@ -145,7 +156,7 @@ test("a member of a form that is called __proto__ is refused like any other", as
   const sent = { ...charge, amount: "2000", "__proto__[amount]": "1" };
   const form = new URLSearchParams(Object.entries(sent));
   expect(await post(origin, { "idempotency-key": "k" }, form)).toMatchObject({ status: 400 });
-  expect(rows()).toEqual([]);
+  expect(await rows()).toEqual([]);
 });
 
 test("the OpenAPI document tells of the key where it is needed", async () => {

@@ -19,15 +19,15 @@ for (const [index, [name, clientAt]] of Object.entries(CLIENTS).entries()) {
       expect(doubledIn(loaded.rows)).toEqual([]);
       expect(lostIn(loaded)).toEqual([]);
       expect(misjudgedIn(loaded.calls)).toEqual([]);
-      // The derived id of a charge would hide a handler that has run twice.
-      expect(loaded.rows.filter(({ timesBegun }) => timesBegun > 1)).toEqual([]);
-      // Whoever has not kept the key cannot come again.
+      // The derived key would hide a handler that has run twice.
+      expect(loaded.authorisations.filter(({ timesAsked }) => timesAsked > 1)).toEqual([]);
+      // A caller that has not kept the key cannot call again with it.
       if (!loaded.takesKeys) return;
       const again = await loaded.callAgain();
       expect(again.calls.filter(({ charged }) => charged === undefined)).toEqual([]);
       expect(lostIn(again)).toEqual([]);
       expect(new Set(again.rows.map(({ orderId }) => orderId)).size).toBe(CALLS);
-      expect(again.rows.filter(({ timesBegun }) => timesBegun > 1)).toEqual([]);
+      expect(again.authorisations.filter(({ timesAsked }) => timesAsked > 1)).toEqual([]);
       expect(again.rows.length).toBe(CALLS);
     });
 

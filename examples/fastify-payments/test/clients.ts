@@ -2,7 +2,7 @@ import got from "got";
 import ky from "ky";
 import Stripe from "stripe";
 import { Agent, RetryAgent, request } from "undici";
-import { ANN } from "./world.ts";
+import { ANN } from "./accounts.ts";
 
 /** What a client was answered. */
 export interface Charged {

@@ -7,7 +7,7 @@ import {
 } from "@idemkit/test-servers";
 import { onTestFinished } from "vitest";
 import type { Charged, Client, ClientAt } from "./clients.ts";
-import { type ChargeRow, listening } from "./world.ts";
+import { type Authorisation, type ChargeRow, listening } from "./world.ts";
 
 export const CALLS = 200;
 const CALLERS = 30;
@@ -31,9 +31,10 @@ export interface Call {
 export interface Loaded {
   readonly calls: readonly Call[];
   readonly rows: readonly ChargeRow[];
+  readonly authorisations: readonly Authorisation[];
   readonly takesKeys: boolean;
   /** Calls again for those that have failed, with their keys and by a line that is whole. */
-  callAgain(): Promise<{ readonly calls: readonly Call[]; readonly rows: readonly ChargeRow[] }>;
+  callAgain(): Promise<Pick<Loaded, "calls" | "rows" | "authorisations">>;
 }
 
 /** Lets many callers charge at once, each order once, by a line that is cut again and again. */
@@ -42,7 +43,7 @@ export async function load(
   seed: number,
   isProtected: boolean,
 ): Promise<Loaded> {
-  const { origin, rows } = await listening({ isProtected, networkMs: NETWORK_MS });
+  const { origin, rows, authorisations } = await listening({ isProtected, networkMs: NETWORK_MS });
   const proxy = await startCuttingProxy(origin, drawFates(seed, CUT_CHANCE, CUTS_MAX));
   onTestFinished(() => proxy.stop());
   const orders = Array.from({ length: CALLS }, (_, index) => `order-${index + 1}`);
@@ -52,11 +53,13 @@ export async function load(
   const fatesOf = (orderId: string) => (byOrder.get(orderId) ?? []).map(({ fate }) => fate);
   return {
     calls: ended.map((call) => ({ ...call, fates: fatesOf(call.orderId) })),
-    rows: rows(),
+    rows: await rows(),
+    authorisations: authorisations(),
     takesKeys: client.takesKeys,
     callAgain: async () => {
       const failed = ended.filter(({ charged }) => charged === undefined);
-      return { calls: await callEach(clientAt(origin), failed), rows: rows() };
+      const calls = await callEach(clientAt(origin), failed);
+      return { calls, rows: await rows(), authorisations: authorisations() };
     },
   };
 }

@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { stripeAt } from "./clients.ts";
 import { COMMAND, startServer } from "./server-process.ts";
-import { newFolder, rowsOf } from "./world.ts";
+import { authorisationsOf, newFolder, rowsOf } from "./world.ts";
 
 const run = promisify(execFile);
 const README = readFileSync(new URL("../README.md", import.meta.url), "utf8");
@@ -36,7 +36,8 @@ test("the README starts the server and has curl commands that answer what it say
   const { stdout: version } = await run("curl", ["--version"]);
   expect(version).toMatch(/^curl \d/);
   const { origin } = await startServer({
-    ...{ PAYMENTS_DATABASE: join(newFolder(), "payments.db"), PAYMENTS_PORT: "0" },
+    ...filesIn(newFolder()),
+    PAYMENTS_PORT: "0",
   });
   const told = toldIn(README);
   expect(told.length).toBe((README.match(/^curl /gm) ?? []).length);
@@ -49,36 +50,47 @@ test("the README starts the server and has curl commands that answer what it say
 });
 
 test("a client of Stripe's outlives the death of the server, and the charge is one", async () => {
-  const database = join(newFolder(), "payments.db");
+  const files = filesIn(newFolder());
   const settings = {
-    ...{ PAYMENTS_DATABASE: database, PAYMENTS_LEASE_MS: String(LEASE_MS) },
+    ...{ ...files, PAYMENTS_LEASE_MS: String(LEASE_MS) },
     PAYMENTS_NETWORK_MS: String(NETWORK_MS),
   };
   const first = await startServer({ ...settings, PAYMENTS_PORT: "0" });
   const stripe = stripeAt(first.origin, RETRIES);
   const metadata = { order_id: "order-1" };
   const charging = stripe.charges.create({ ...charge, metadata });
-  await expect.poll(() => rowsOf(database).length, { timeout: 10_000 }).toBe(1);
-  expect(rowsOf(database)).toMatchObject([{ status: "pending", timesBegun: 1 }]);
+  const asked = () => authorisationsOf(files.PAYMENTS_NETWORK).length;
+  await expect.poll(asked, { timeout: 10_000 }).toBe(1);
+  expect(await rowsOf(files.PAYMENTS_DATABASE)).toEqual([]);
   await first.end("SIGKILL");
   await startServer({ ...settings, PAYMENTS_PORT: new URL(first.origin).port });
   const { id, status } = await charging;
   expect(status).toBe("succeeded");
-  expect(rowsOf(database)).toEqual([{ id, orderId: "order-1", status, timesBegun: 2 }]);
+  expect(await rowsOf(files.PAYMENTS_DATABASE)).toEqual([{ id, orderId: "order-1", status }]);
+  // The second run has found the verdict, and has not asked for another one.
+  expect(authorisationsOf(files.PAYMENTS_NETWORK)).toEqual([
+    { verdict: "approved", timesAsked: 1 },
+  ]);
 });
 
-test("a server that is told to stop answers and records what runs", async () => {
-  const database = join(newFolder(), "payments.db");
-  const settings = { PAYMENTS_DATABASE: database, PAYMENTS_NETWORK_MS: String(NETWORK_MS) };
+test("a server that is stopped responds to what runs, and records it", async () => {
+  const files = filesIn(newFolder());
+  const settings = { ...files, PAYMENTS_NETWORK_MS: String(NETWORK_MS) };
   const first = await startServer({ ...settings, PAYMENTS_PORT: "0" });
   const keyed = { idempotencyKey: "key-1" };
   const charging = stripeAt(first.origin, 0).charges.create(charge, keyed);
-  await expect.poll(() => rowsOf(database).length, { timeout: 10_000 }).toBe(1);
+  const asked = () => authorisationsOf(files.PAYMENTS_NETWORK).length;
+  await expect.poll(asked, { timeout: 10_000 }).toBe(1);
   expect(await first.end("SIGTERM")).toBe(0);
   const { id } = await charging;
   const second = await startServer({ ...settings, PAYMENTS_PORT: "0" });
   const again = await stripeAt(second.origin, 0).charges.create(charge, keyed);
   expect(again.id).toBe(id);
   expect(again.lastResponse.headers["idempotent-replayed"]).toBe("true");
-  expect(rowsOf(database)).toMatchObject([{ status: "succeeded", timesBegun: 1 }]);
+  expect(await rowsOf(files.PAYMENTS_DATABASE)).toMatchObject([{ id, status: "succeeded" }]);
 });
+
+function filesIn(folder: string) {
+  const PAYMENTS_DATABASE = join(folder, "payments.db");
+  return { PAYMENTS_DATABASE, PAYMENTS_NETWORK: join(folder, "network.db") };
+}

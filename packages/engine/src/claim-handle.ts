@@ -20,6 +20,11 @@ export interface PolicyEnd extends Written {
 export interface PolicyEndOptions {
   /** The policy if the engine has no `onError`, instead of the default for the guarantee. */
   readonly byDefault?: ErrorPolicy;
+  /**
+   * The policy, whatever the engine's `onError` says. As an `onError` that is no function it does not decide
+   * about an abort or a step in doubt.
+   */
+  readonly policy?: ErrorPolicy;
   /** A result that is recorded in place of the failure, where the policy is `record`. */
   readonly value?: unknown;
   /** The failure as it is recorded, if that is not the error itself. */

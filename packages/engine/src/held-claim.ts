@@ -167,7 +167,7 @@ export class HeldClaim implements TransactionalClaimHandle<unknown, false> {
     policy: ErrorPolicy,
     error: unknown,
     isDecided = false,
-    outcome: Omit<PolicyEndOptions, "byDefault"> = {},
+    outcome: Omit<PolicyEndOptions, "byDefault" | "policy"> = {},
   ): Promise<Written> {
     while (this.#knownSteps()?.isRunning) await this.#steps?.finished();
     const steps = this.#steps;

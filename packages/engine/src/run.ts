@@ -48,9 +48,9 @@ export async function endFailed(
   claim: HeldClaim,
   error: unknown,
   settings: Settings,
-  { byDefault, ...outcome }: PolicyEndOptions = {},
+  { byDefault, policy: given, ...outcome }: PolicyEndOptions = {},
 ): Promise<PolicyEnd> {
-  const { onError = byDefault } = settings;
+  const onError = given ?? settings.onError ?? byDefault;
   const policy = policyFor(error, { ...settings, onError });
   const isAsked = typeof onError === "function";
   const isDecided = policy === "hold" || isAsked;

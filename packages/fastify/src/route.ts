@@ -1,4 +1,4 @@
-import type { Guard, ProtectedRun } from "@idemkit/http";
+import type { Guard, Instead, ProtectedRun } from "@idemkit/http";
 import type {
   FastifyInstance,
   FastifyReply,
@@ -136,7 +136,11 @@ export class ProtectedRoute {
     }
     if (!run.records(made.response)) await done;
     const instead = await run.recordResponse(made.response);
-    if (!hasResponse(state, reply)) return respond(reply, instead ?? made.response, made.payload);
+    if (!hasResponse(state, reply)) {
+      if (instead === undefined) return respond(reply, made.response, made.payload);
+      destroy(made.payload);
+      return respondInstead(reply, instead);
+    }
     // A response that another plugin sends stays: this one is for the duplicates.
     destroy(made.payload);
     return reply;
@@ -160,10 +164,17 @@ export class ProtectedRoute {
       destroy(made.payload);
       return reply;
     }
-    if (instead !== undefined) return respondOwn(reply, instead);
+    if (instead !== undefined) {
+      destroy(made.payload);
+      return respondInstead(reply, instead);
+    }
     state.errorResponse = { error, seen: made };
     throw error;
   }
+}
+
+function respondInstead(reply: FastifyReply, { kind, response }: Instead): unknown {
+  return kind === "problem" ? respondOwn(reply, response) : respond(reply, response);
 }
 
 /**

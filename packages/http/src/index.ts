@@ -17,7 +17,7 @@ export {
   type ProblemCode,
   ProblemError,
 } from "./problems.ts";
-export { ProtectedRun } from "./protected-run.ts";
+export { type Instead, ProtectedRun } from "./protected-run.ts";
 export { ResponseError } from "./response-error.ts";
 export type { IdempotencyState } from "./state.ts";
 export { StatusEndpoint, type StatusOptions } from "./status.ts";

@@ -13,9 +13,18 @@ export interface NamedResponse {
   /** 200 to 599. */
   readonly status: number;
   readonly headers?: Readonly<Record<string, string | readonly string[]>>;
-  /** Text and bytes are sent as they are, and any other value as JSON. */
+  /**
+   * Text and bytes are sent as they are, and any other value as JSON. Without a `content-type` it gets
+   * `text/plain`, `application/octet-stream` or `application/json`.
+   */
   readonly body?: unknown;
 }
+
+const TYPES: Readonly<Partial<Record<StoredBody["kind"], string>>> = {
+  text: "text/plain; charset=utf-8",
+  bytes: "application/octet-stream",
+  json: "application/json; charset=utf-8",
+};
 
 /** @throws TypeError if it could not be sent, or its body could not be kept */
 export function checkedResponse(response: unknown, maxBytes: number): StoredResponse {
@@ -32,11 +41,20 @@ export function checkedResponse(response: unknown, maxBytes: number): StoredResp
     value,
   ]);
   checkHeaders(headers);
-  return { status: status as number, headers, body: bodyOf(named.body, maxBytes) };
+  const body = bodyOf(named.body, maxBytes);
+  return { status: status as number, headers: withType(headers, body), body };
+}
+
+/** Koa sets a type only when a handler sets a body by `ctx.body`. */
+function withType(headers: HeaderList, { kind }: StoredBody): HeaderList {
+  const type = TYPES[kind];
+  if (type === undefined || headers.some(([name]) => name === "content-type")) return headers;
+  return [["content-type", type], ...headers];
 }
 
 function bodyOf(value: unknown, maxBytes: number): StoredBody {
-  if (value === undefined || value === null) return { kind: "none" };
+  // Without a body that is set to nothing, Koa sends the reason phrase.
+  if (value === undefined || value === null) return { kind: "empty" };
   if (isStream(value)) {
     throw new TypeError(
       "body: expected text, bytes or a JSON value. A stream cannot be committed.",
@@ -54,7 +72,10 @@ function bodyOf(value: unknown, maxBytes: number): StoredBody {
   );
 }
 
+/** A `Blob` and a web `Response` are streams too: JSON would make `{}` of them. */
+const OF_STREAMS = ["pipe", "getReader", "arrayBuffer"] as const;
+
 function isStream(value: unknown): boolean {
-  const { pipe, getReader } = value as { readonly pipe?: unknown; readonly getReader?: unknown };
-  return typeof pipe === "function" || typeof getReader === "function";
+  const members = value as Readonly<Record<string, unknown>>;
+  return OF_STREAMS.some((name) => typeof members[name] === "function");
 }

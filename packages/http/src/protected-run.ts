@@ -1,26 +1,29 @@
 import {
   OutcomeUnknownError,
   type PolicyEnd,
+  type PolicyEndOptions,
   RunAbortedError,
   StoreError,
   type TransactionalClaimHandle,
   type Written,
 } from "@idemkit/engine";
 import { DISPOSITIONS, type Disposition, keptAs, saysNothingDone } from "./disposition.ts";
+import { HandlerTransaction, type Transacted } from "./handler-transaction.ts";
 import { type HeaderList, keptHeaders } from "./headers.ts";
-import { checkedResponse, type NamedResponse } from "./named-response.ts";
+import { checkedResponse } from "./named-response.ts";
 import type { HttpSettings, ResponseFacts } from "./options.ts";
 import { type ProblemCode, problemResponse } from "./problems.ts";
 import type { Report } from "./report.ts";
 import { ResponseError } from "./response-error.ts";
 import { type Decision, type IdempotencyState, type OfKey, RunningState } from "./state.ts";
 import { keptOf, type StoredResponse } from "./stored-response.ts";
-import { isUnclearCommit } from "./thrown.ts";
 
-/** What a transaction of the handler has decided: its response, or that nobody knows. */
-type Transacted =
-  | { readonly kind: "committed"; readonly response: StoredResponse }
-  | { readonly kind: "open" };
+/** A response that is sent in place of the handler's own. */
+export interface Instead {
+  /** A problem is idemkit's own, and written already: no serializer of the application may touch it. */
+  readonly kind: "response" | "problem";
+  readonly response: StoredResponse;
+}
 
 interface ErrorFacts {
   readonly isFrameworks: boolean;
@@ -44,10 +47,10 @@ export class ProtectedRun {
   readonly #settings: HttpSettings<never>;
   readonly #claim: TransactionalClaimHandle<unknown, false>;
   readonly #report: Report;
+  readonly #transaction: HandlerTransaction;
   #decision: Decision | undefined;
   #named: StoredResponse | undefined;
   #hasBegun = false;
-  #transacting: Promise<Transacted | undefined> | undefined;
 
   constructor(
     settings: HttpSettings<never>,
@@ -58,6 +61,9 @@ export class ProtectedRun {
     this.#settings = settings;
     this.#claim = claim;
     this.#report = report;
+    this.#transaction = new HandlerTransaction(claim, settings.maxBody, (response) =>
+      keptOf(this.#keptPart(response, "record")),
+    );
     this.state = new RunningState(ofKey, claim, {
       decide: (decision, response) => {
         this.#named = response && checkedResponse(response, settings.maxBody);
@@ -66,7 +72,8 @@ export class ProtectedRun {
       begin: () => {
         this.#hasBegun = true;
       },
-      transaction: (work) => this.#transact(work as (tx: unknown) => ReturnType<typeof work>),
+      transaction: (work) =>
+        this.#transaction.run(work as (tx: unknown) => ReturnType<typeof work>),
     });
   }
 
@@ -94,16 +101,17 @@ export class ProtectedRun {
    *
    * @returns the response to send, if that is not the handler's own
    */
-  async recordResponse(response: StoredResponse): Promise<StoredResponse | undefined> {
-    const transacted = await this.#transacting;
+  async recordResponse(response: StoredResponse): Promise<Instead | undefined> {
+    const transacted = await this.#transaction.decided;
     if (transacted !== undefined) return this.#afterTransaction(transacted);
     const { status } = response;
     const facts = this.#factsOf(response);
     const disposition = this.#dispositionOf(facts);
-    if (disposition !== undefined) return await this.#end(disposition, response);
-    const kept = keptOf(this.#keptPart(response, keptAs(status, facts.isWhole)));
-    const error = new ResponseError(status, kept);
-    await this.#attempt(() => this.#claim.endByPolicy(error, { ...this.#byDefault, value: kept }));
+    if (disposition !== undefined && (status < 500 || this.#decision !== undefined)) {
+      return await this.#end(disposition, response);
+    }
+    const value = this.#valueOf(response, disposition);
+    await this.#endByPolicy(new ResponseError(status, value), disposition, { value });
     return undefined;
   }
 
@@ -120,8 +128,8 @@ export class ProtectedRun {
     error: unknown,
     response: StoredResponse,
     { isFrameworks, keep }: ErrorFacts,
-  ): Promise<StoredResponse | undefined> {
-    const transacted = await this.#transacting;
+  ): Promise<Instead | undefined> {
+    const transacted = await this.#transaction.decided;
     if (transacted !== undefined) {
       this.#report(error);
       return this.#afterTransaction(transacted);
@@ -129,36 +137,31 @@ export class ProtectedRun {
     const facts = { ...this.#factsOf(response), error };
     const decided = this.#decided(facts);
     const failure = keep?.(facts.headers);
-    if (decided === "record" && failure !== undefined && this.#named === undefined) {
+    if (this.#decision !== undefined && decided !== undefined) {
+      const isFailure = decided === "record" && failure !== undefined && this.#named === undefined;
+      if (!isFailure) return await this.#end(decided, response, error);
       await this.#attempt(() => this.#claim.fail(failure));
       return undefined;
     }
-    if (decided !== undefined) return await this.#end(decided, response, error);
-    if (isFrameworks && this.#mayRelease(response.status)) {
+    if (decided === undefined && isFrameworks && this.#mayRelease(response.status)) {
       return await this.#end("release", response, error);
     }
-    const value = keptOf(this.#keptPart(response, keptAs(response.status, facts.isWhole)));
-    const ended = await this.#attempt(() =>
-      this.#claim.endByPolicy(error, {
-        ...this.#byDefault,
-        ...(failure === undefined ? { value } : { failure }),
-      }),
-    );
-    return ended !== undefined && "kind" in ended && ended.kind === "open"
-      ? this.#leftOpen(error)
-      : undefined;
+    const isResponse = failure === undefined || decided === "stub";
+    const outcome = isResponse ? { value: this.#valueOf(response, decided) } : { failure };
+    const isOpen = await this.#endByPolicy(error, decided, outcome);
+    return isOpen ? this.#leftOpen(error) : undefined;
   }
 
   /**
    * Commits that a handler is done whose response went out behind the framework's back: it does not run
    * again. Duplicates get the response that the handler has named, or a stub.
    */
-  async recordUnseen(seen: Partial<StoredResponse> = {}): Promise<StoredResponse | undefined> {
-    const transacted = await this.#transacting;
-    if (transacted !== undefined) return this.#afterTransaction(transacted);
+  async recordUnseen(seen: Partial<StoredResponse> = {}): Promise<void> {
+    const transacted = await this.#transaction.decided;
+    if (transacted !== undefined) return;
     const { status = 0, headers = [] } = seen;
     const decided = this.#decided(this.#factsOf({ status, headers }));
-    return await this.#end(decided ?? "stub", { status, headers });
+    await this.#end(decided ?? "stub", { status, headers });
   }
 
   #factsOf({ status, headers, body }: StoredResponse): ResponseFacts {
@@ -200,9 +203,31 @@ export class ProtectedRun {
     return saysNothingDone(status) && !this.#hasBegun;
   }
 
-  get #byDefault() {
+  /**
+   * Ends the claim as the engine ends that of a function that throws. `classify` comes before its `onError`, but
+   * decides as little about an abort or a step in doubt as a policy does.
+   *
+   * @returns whether the outcome was left open
+   */
+  async #endByPolicy(
+    error: unknown,
+    classified: Disposition | undefined,
+    outcome: Pick<PolicyEndOptions, "value" | "failure">,
+  ): Promise<boolean> {
     const { on5xx } = this.#settings;
-    return on5xx === undefined ? {} : { byDefault: on5xx };
+    const options: PolicyEndOptions = {
+      ...outcome,
+      ...(on5xx !== undefined && { byDefault: on5xx }),
+      ...(classified !== undefined && { policy: classified === "stub" ? "record" : classified }),
+    };
+    const ended = await this.#attempt(() => this.#claim.endByPolicy(error, options));
+    return ended !== undefined && "kind" in ended && ended.kind === "open";
+  }
+
+  #valueOf(response: StoredResponse, classified: Disposition | undefined): unknown {
+    const isWhole = response.body !== undefined;
+    const as = classified === "stub" ? "stub" : keptAs(response.status, isWhole);
+    return keptOf(this.#keptPart(response, classified === "record" ? "record" : as));
   }
 
   #keptPart({ status, headers, body }: StoredResponse, as: "record" | "stub"): StoredResponse {
@@ -214,7 +239,7 @@ export class ProtectedRun {
     disposition: Disposition,
     response: StoredResponse,
     error?: unknown,
-  ): Promise<StoredResponse | undefined> {
+  ): Promise<Instead | undefined> {
     switch (disposition) {
       case "release":
         await this.#attempt(() => this.#claim.release());
@@ -229,11 +254,8 @@ export class ProtectedRun {
     }
   }
 
-  async #complete(
-    response: StoredResponse,
-    as: "record" | "stub",
-  ): Promise<StoredResponse | undefined> {
-    const instead = as === "record" && response === this.#named ? response : undefined;
+  async #complete(response: StoredResponse, as: "record" | "stub"): Promise<Instead | undefined> {
+    const isNamed = as === "record" && response === this.#named;
     try {
       const kept = keptOf(this.#keptPart(response, as));
       const { recorded, error } = await this.#claim.complete(kept);
@@ -242,7 +264,7 @@ export class ProtectedRun {
       this.#report(error);
       if (error instanceof OutcomeUnknownError) return this.#problem("outcome-unknown");
     }
-    return instead;
+    return isNamed ? { kind: "response", response } : undefined;
   }
 
   async #attempt<T extends Written | PolicyEnd>(end: () => Promise<T>): Promise<T | undefined> {
@@ -257,42 +279,22 @@ export class ProtectedRun {
   }
 
   /** The client of a run whose outcome was left open is not shown an error as if that were the outcome. */
-  #leftOpen(error: unknown): StoredResponse {
+  #leftOpen(error: unknown): Instead {
     this.#report(error);
     const isToRetry = error instanceof StoreError || error instanceof RunAbortedError;
     return this.#problem(isToRetry ? "store-unavailable" : "outcome-unknown");
   }
 
-  #problem(code: ProblemCode): StoredResponse {
+  #problem(code: ProblemCode): Instead {
     const isToRetry = code === "store-unavailable";
-    return problemResponse(code, this.#settings, {
+    const response = problemResponse(code, this.#settings, {
       ...(isToRetry && { detail: INTERRUPTED, retryAfterMs: RETRY_AFTER_MS }),
     });
+    return { kind: "problem", response };
   }
 
-  #afterTransaction(transacted: Transacted): StoredResponse {
-    return transacted.kind === "committed" ? transacted.response : this.#problem("outcome-unknown");
-  }
-
-  async #transact(
-    work: (tx: unknown) => NamedResponse | Promise<NamedResponse>,
-  ): Promise<NamedResponse> {
-    let made: { readonly named: NamedResponse; readonly response: StoredResponse } | undefined;
-    const commit = (named: NamedResponse) => {
-      const response = checkedResponse(named, this.#settings.maxBody);
-      made = { named, response };
-      return keptOf(this.#keptPart(response, "record")) as never;
-    };
-    const running = this.#claim.transaction((tx) => {
-      const came = work(tx);
-      // The work of a synchronous driver must not turn into a promise.
-      return came instanceof Promise ? came.then(commit) : commit(came);
-    });
-    this.#transacting = running.then(
-      () => made && { kind: "committed", response: made.response },
-      (error: unknown) => (isUnclearCommit(error) ? { kind: "open" } : undefined),
-    );
-    await running;
-    return (made as NonNullable<typeof made>).named;
+  #afterTransaction(transacted: Transacted): Instead {
+    if (transacted.kind === "open") return this.#problem("outcome-unknown");
+    return { kind: "response", response: transacted.response };
   }
 }

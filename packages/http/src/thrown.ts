@@ -1,4 +1,3 @@
-import { StoreError, UnclearCommitError } from "@idemkit/engine";
 import type { HeaderList } from "./headers.ts";
 
 /** Where the headers stand that were set before the error was thrown. */
@@ -8,11 +7,6 @@ const HEADERS_MEMBER = "idempotentResponseHeaders";
 export function statusOfError(error: unknown, otherwise = 500): number {
   const { status, statusCode } = answeredBy(error);
   return [status, statusCode].find(isErrorStatus) ?? otherwise;
-}
-
-/** Whether it comes from a transaction that may have been committed. */
-export function isUnclearCommit(error: unknown): boolean {
-  return error instanceof StoreError && error.cause instanceof UnclearCommitError;
 }
 
 function isErrorStatus(status: unknown): status is number {

@@ -76,7 +76,7 @@ async function run(protectedRun: ProtectedRun, ctx: Context, next: Next): Promis
   try {
     await recorder.run(next);
     if (recorder.isTaken) return await taken(protectedRun, ctx, recorder);
-    if (recorder.isLost) return void (await protectedRun.recordUnseen());
+    if (recorder.isLost) return await protectedRun.recordUnseen();
     made = await seen(recorder, protectedRun.maxBody);
   } catch (error) {
     return await fail(protectedRun, ctx, recorder, error);
@@ -84,7 +84,7 @@ async function run(protectedRun: ProtectedRun, ctx: Context, next: Next): Promis
   const instead = await protectedRun.recordResponse(made.response);
   // A response that another middleware has set meanwhile stays: this one is for the duplicates.
   if (recorder.isOvertaken) destroy(made.body);
-  else respond(ctx, instead ?? made.response, made.body);
+  else respond(ctx, instead?.response ?? made.response, made.body);
 }
 
 /** The response is out, or goes out by other means. The handler is done: it does not run again. */
@@ -124,7 +124,7 @@ async function fail(
     if (!ctx.headerSent) setHeaders(ctx, headers);
     throw error;
   }
-  if (!recorder.isOvertaken) respond(ctx, instead);
+  if (!recorder.isOvertaken) respond(ctx, instead.response);
 }
 
 /** Lets go of a stream that is not sent. */
