@@ -11,14 +11,25 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 
 import type { App, Binding, Exchange, Plan } from "./lab.ts";
 
-/** @param module the binding, or a broken one */
-export function fastifyBinding(module: typeof Fastify): Binding {
-  return { name: "Fastify", start: async (engine, plan) => await start(module, engine, plan) };
+/**
+ * @param module the binding, or a broken one
+ * @param make the framework, in the version to test
+ */
+export function fastifyBinding(module: typeof Fastify, make: typeof fastify = fastify): Binding {
+  return {
+    name: "Fastify",
+    start: async (engine, plan) => await start(module, make, engine, plan),
+  };
 }
 
-async function start(module: typeof Fastify, engine: Engine, plan: Plan): Promise<App> {
+async function start(
+  module: typeof Fastify,
+  make: typeof fastify,
+  engine: Engine,
+  plan: Plan,
+): Promise<App> {
   const reported: unknown[] = [];
-  const app = fastify({ loggerInstance: loggerInto(reported) }) as unknown as FastifyInstance;
+  const app = make({ loggerInstance: loggerInto(reported) }) as unknown as FastifyInstance;
   const options = {
     engine,
     scope: scopeOf,
@@ -37,6 +48,9 @@ async function start(module: typeof Fastify, engine: Engine, plan: Plan): Promis
     { parseAs: "string" },
     (_request, body, done) => done(null, body),
   );
+  // Fastify 5.0 knows its own type in lower case only.
+  const parseJson = app.getDefaultJsonParser("error", "error");
+  app.addContentTypeParser(/^application\/json/i, { parseAs: "string" }, parseJson);
   await app.register(module.idempotency, options);
   declareRoutes(module, app, engine, plan);
   await app.listen({ port: 0, host: "127.0.0.1" });
