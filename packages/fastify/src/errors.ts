@@ -1,6 +1,6 @@
 import { STATUS_CODES } from "node:http";
 import { FastifyError } from "@fastify/error";
-import { statusOfError } from "@idemkit/http";
+import { isMadeBy, statusOfError } from "@idemkit/http";
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from "fastify";
 import { type RecordedResponse, Recorder } from "./recorder.ts";
 
@@ -84,6 +84,5 @@ function byFastify(error: unknown, handler: Recorder, reply: FastifyReply): Reco
 export function isFrameworkError(error: unknown, server: FastifyInstance): boolean {
   if (error instanceof FastifyError) return true;
   const { httpErrors } = server as { readonly httpErrors?: { readonly HttpError?: unknown } };
-  const { HttpError } = httpErrors ?? {};
-  return typeof HttpError === "function" && error instanceof HttpError;
+  return isMadeBy(httpErrors?.HttpError, error);
 }

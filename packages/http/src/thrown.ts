@@ -9,6 +9,19 @@ export function statusOfError(error: unknown, otherwise = 500): number {
   return [status, statusCode].find(isErrorStatus) ?? otherwise;
 }
 
+/**
+ * Whether a class of errors has made an error, or a class that extends it. Koa 3.3 lets `instanceof HttpError`
+ * hold for every error that has a status, such as that of an HTTP client.
+ */
+export function isMadeBy(kind: unknown, error: unknown): boolean {
+  try {
+    return typeof kind === "function" && Function.prototype[Symbol.hasInstance].call(kind, error);
+  } catch {
+    // A proxy whose prototype cannot be read.
+    return false;
+  }
+}
+
 function isErrorStatus(status: unknown): status is number {
   return Number.isInteger(status) && Number(status) >= 400 && Number(status) <= 599;
 }
