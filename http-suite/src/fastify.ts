@@ -1,15 +1,17 @@
 import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
+import { setTimeout as pause } from "node:timers/promises";
 import compress from "@fastify/compress";
 import cookie from "@fastify/cookie";
 import cors from "@fastify/cors";
 import createError from "@fastify/error";
 import etag from "@fastify/etag";
+import sensible from "@fastify/sensible";
 import type { Engine } from "@idemkit/engine";
 import type * as Fastify from "@idemkit/fastify";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-
-import type { App, Binding, Exchange, Plan } from "./lab.ts";
+import createHttpError from "http-errors";
+import { type App, type Binding, type Exchange, type Plan, SLOW_MS } from "./lab.ts";
 
 /**
  * @param module the binding, or a broken one
@@ -83,15 +85,18 @@ async function surround(
       reply.raw.once("close", () => clearTimeout(timer));
     });
   }
-  if (plan.formatsErrors) {
+  if (plan.formatsErrors !== undefined) {
     app.setErrorHandler((error: Readonly<Record<string, never>>, _request, reply) => {
       const { statusCode = 500, message, problem, headers = {} } = error;
+      if (plan.formatsErrors === "as-success") return reply.code(200).send({ hidden: true });
       return reply
         .code(statusCode)
         .headers(headers)
         .send(problem ?? { formatted: true, message });
     });
   }
+  layer(app, around);
+  if (around.includes("sensible")) await app.register(sensible);
   if (around.includes("cors")) {
     const { allowHeaders, exposeHeaders } = module.corsHeaders(options);
     await app.register(cors, {
@@ -102,6 +107,29 @@ async function surround(
   await app.register(cookie);
   if (around.includes("compress")) await app.register(compress, { threshold: 1 });
   if (around.includes("etag")) await app.register(etag);
+}
+
+/** Hooks as the plugins of an application have them. */
+function layer(app: FastifyInstance, around: NonNullable<Plan["around"]>): void {
+  if (around.includes("slow")) {
+    app.addHook("onSend", async (_request, _reply, payload) => {
+      await pause(SLOW_MS);
+      return payload;
+    });
+  }
+  if (around.includes("served-at")) {
+    app.addHook("onSend", async (_request, reply, payload) => {
+      reply.header("X-Served-At", String(process.hrtime.bigint()));
+      return payload;
+    });
+  }
+  if (around.includes("serializer")) {
+    // As @fastify/accepts-serializer does.
+    app.addHook("onRequest", async (_request, reply) => {
+      reply.type("application/yaml");
+      reply.serializer((payload: unknown) => `yaml:${JSON.stringify(payload)}`);
+    });
+  }
 }
 
 function declareRoutes(
@@ -145,6 +173,12 @@ function exchangeOf(request: FastifyRequest, reply: FastifyReply): Exchange {
     fail: (status, message, members = {}) => {
       const Failure = createError("FAILED", message.replaceAll("%", "%%"), status);
       throw Object.assign(new Failure(), members);
+    },
+    failByPlugin: (status, message) => {
+      throw request.server.httpErrors.createError(status, message);
+    },
+    decorate: (status, error) => {
+      throw createHttpError(status, error);
     },
     hijack: () => reply.hijack().raw,
     unparsed: async () => {
