@@ -1,5 +1,5 @@
 import type { EngineOptions } from "@idemkit/engine";
-import { ResponseError } from "@idemkit/http";
+import type { ResponseError } from "@idemkit/http";
 import { expect } from "vitest";
 import { send } from "../client.ts";
 import type { Exchange, Plan, Row } from "../lab.ts";
@@ -65,8 +65,7 @@ export const policyRows: readonly Row[] = [
     "a function as onError gets a ResponseError for an answered 5xx",
     {
       policies: {
-        onError: (error) =>
-          error instanceof ResponseError && error.status === 502 ? "hold" : "record",
+        onError: (error) => (isResponseError(error) && error.status === 502 ? "hold" : "record"),
       },
     },
     [responding, 502],
@@ -140,4 +139,9 @@ export const policyRows: readonly Row[] = [
 
 function isFull(error: unknown): boolean {
   return error instanceof Error && error.message === "the database is full";
+}
+
+/** By its name: a binding that is bundled has a class of its own. */
+function isResponseError(error: unknown): error is ResponseError {
+  return error instanceof Error && error.name === "ResponseError";
 }
