@@ -77,8 +77,14 @@ async function surround(
   const { timeoutMs } = plan;
   if (timeoutMs !== undefined) {
     // Fastify's own handlerTimeout ends with a request's body on Node 20.
-    app.addHook("preHandler", async (_request, reply) => {
+    const responding = new WeakSet<FastifyRequest>();
+    app.addHook("onSend", async (request, _reply, payload) => {
+      responding.add(request);
+      return payload;
+    });
+    app.addHook("preHandler", async (request, reply) => {
       const timer = setTimeout(() => {
+        if (responding.has(request)) return;
         const body = JSON.stringify({ error: "The handler takes too long." });
         void reply.code(503).type("application/json").send(body);
       }, timeoutMs);
@@ -142,6 +148,9 @@ function declareRoutes(
     await plan.handler(exchangeOf(request, reply));
   app.get("/status/:key", module.idempotencyStatus({ engine, scope: scopeOf }));
   app.route({ method: ["GET", "POST", "PUT", "PATCH"], url: "/open", handler: answer });
+  app.post("/callback/*", { config: { idempotency: true } }, (request, reply) => {
+    void plan.handler(exchangeOf(request, reply));
+  });
   app.route({
     method: ["GET", "POST", "PUT", "PATCH"],
     url: "/*",
@@ -170,6 +179,7 @@ function exchangeOf(request: FastifyRequest, reply: FastifyReply): Exchange {
     cookie: (name, value) => void reply.setCookie(name, value),
     redirect: (url) => reply.redirect(url),
     send: (body) => (body === null ? reply.send(null) : body),
+    respond: (body) => void reply.send(body),
     fail: (status, message, members = {}) => {
       const Failure = createError("FAILED", message.replaceAll("%", "%%"), status);
       throw Object.assign(new Failure(), members);

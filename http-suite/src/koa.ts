@@ -114,6 +114,9 @@ function exchangeOf(ctx: Context): Exchange {
     send: (body) => {
       if (body !== undefined) ctx.body = body;
     },
+    respond: (body) => {
+      ctx.body = body;
+    },
     fail: (status, message, members = {}) => {
       ctx.throw(status, message, members);
     },

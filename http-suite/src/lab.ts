@@ -15,6 +15,8 @@ export interface Exchange {
   redirect(url: string): unknown;
   /** What the handler has to return. */
   send(body?: unknown): unknown;
+  /** Responds without returning: the way of handlers with callbacks, on paths under `/callback/`. */
+  respond(body: unknown): void;
   /** Throws an error of the framework's own class. */
   fail(status: number, message: string, members?: object): never;
   /** Throws an error of the class that the framework's usual plugin has, with `around: ['sensible']`. */
