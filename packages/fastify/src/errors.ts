@@ -54,7 +54,11 @@ function handlersAround(server: FastifyInstance): readonly ErrorHandler[] {
 }
 
 /** What Fastify makes of an error that no error handler has responded to. */
-function byFastify(error: unknown, handler: Recorder, reply: FastifyReply): RecordedResponse {
+export function byFastify(
+  error: unknown,
+  handler: Recorder,
+  reply: FastifyReply,
+): RecordedResponse {
   const own = handler.status ?? 0;
   const status = statusOfError(error, own >= 400 ? own : 500);
   const {
