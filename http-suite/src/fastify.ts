@@ -148,8 +148,11 @@ function declareRoutes(
     await plan.handler(exchangeOf(request, reply));
   app.get("/status/:key", module.idempotencyStatus({ engine, scope: scopeOf }));
   app.route({ method: ["GET", "POST", "PUT", "PATCH"], url: "/open", handler: answer });
-  app.post("/callback/*", { config: { idempotency: true } }, (request, reply) => {
-    void plan.handler(exchangeOf(request, reply));
+  app.route({
+    method: ["GET", "POST", "PUT", "PATCH"],
+    url: "/callback/*",
+    config: { idempotency: true },
+    handler: (request, reply) => void plan.handler(exchangeOf(request, reply)),
   });
   app.route({
     method: ["GET", "POST", "PUT", "PATCH"],
