@@ -33,7 +33,7 @@ export interface Scenario {
   readonly clients: readonly FuzzedClient[];
 }
 
-export interface FuzzedClient {
+interface FuzzedClient {
   readonly afterMs: number;
   readonly leave: Leave | undefined;
   readonly encoding: "gzip" | "identity";

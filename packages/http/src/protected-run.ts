@@ -4,7 +4,6 @@ import {
   RunAbortedError,
   StoreError,
   type TransactionalClaimHandle,
-  UnclearCommitError,
   type Written,
 } from "@idemkit/engine";
 import { DISPOSITIONS, type Disposition, keptAs, saysNothingDone } from "./disposition.ts";
@@ -16,6 +15,7 @@ import type { Report } from "./report.ts";
 import { ResponseError } from "./response-error.ts";
 import { type Decision, type IdempotencyState, type OfKey, RunningState } from "./state.ts";
 import { keptOf, type StoredResponse } from "./stored-response.ts";
+import { isUnclear } from "./thrown.ts";
 
 /** What a transaction of the handler has decided: its response, or that nobody knows. */
 type Transacted =
@@ -294,9 +294,4 @@ export class ProtectedRun {
     await running;
     return (made as NonNullable<typeof made>).named;
   }
-}
-
-/** Whether a transaction may have been committed. */
-function isUnclear(error: unknown): boolean {
-  return error instanceof StoreError && error.cause instanceof UnclearCommitError;
 }

@@ -1,3 +1,4 @@
+import { StoreError, UnclearCommitError } from "@idemkit/engine";
 import type { HeaderList } from "./headers.ts";
 
 /** Where the headers stand that were set before the error was thrown. */
@@ -71,4 +72,9 @@ function answeredBy(error: unknown): {
   } catch {
     return {};
   }
+}
+
+/** Whether a transaction may have been committed. */
+export function isUnclear(error: unknown): boolean {
+  return error instanceof StoreError && error.cause instanceof UnclearCommitError;
 }
