@@ -8,7 +8,7 @@ import Application, { type Context, type Next } from "koa";
 import compress from "koa-compress";
 import conditional from "koa-conditional-get";
 import etag from "koa-etag";
-import type { App, Binding, Exchange, Plan } from "./lab.ts";
+import { type App, type Binding, type Exchange, type Plan, SLOW_MS } from "./lab.ts";
 
 /**
  * @param module the binding, or a broken one
@@ -35,12 +35,13 @@ async function start(
   app.on("error", (error: unknown) => reported.push(error));
   const options = { engine, scope: scopeOf, ...plan.options } as KoaModule.KoaOptions;
   const around = plan.around ?? [];
-  if (plan.formatsErrors) app.use(formatErrors);
+  if (plan.formatsErrors !== undefined) app.use(formatErrors(plan.formatsErrors));
   app.use(async (ctx, next) => {
     ctx.set("X-Request-Id", Math.random().toString(36));
     ctx.set("X-Outside", Math.random().toString(36));
     await next();
   });
+  layer(app, around);
   if (around.includes("cors")) app.use(cors(corsHeaders(options)));
   if (around.includes("compress")) app.use(compress({ threshold: 1 }));
   if (around.includes("etag")) app.use(conditional()).use(etag());
@@ -69,6 +70,30 @@ async function start(
   };
 }
 
+/** Middlewares as applications have them. */
+function layer(app: Application, around: NonNullable<Plan["around"]>): void {
+  if (around.includes("slow")) {
+    app.use(async (_ctx, next) => {
+      await next();
+      await pause(SLOW_MS);
+    });
+  }
+  if (around.includes("served-at")) {
+    app.use(async (ctx, next) => {
+      await next();
+      ctx.set("X-Served-At", String(process.hrtime.bigint()));
+    });
+  }
+  if (around.includes("serializer")) {
+    app.use(async (ctx, next) => {
+      await next();
+      if (Object.getPrototypeOf(ctx.body ?? "") !== Object.prototype) return;
+      ctx.body = `yaml:${JSON.stringify(ctx.body)}`;
+      ctx.type = "application/yaml";
+    });
+  }
+}
+
 function scopeOf(ctx: Context): string {
   return ctx.get("x-user");
 }
@@ -89,9 +114,14 @@ function exchangeOf(ctx: Context): Exchange {
     send: (body) => {
       if (body !== undefined) ctx.body = body;
     },
+    respond: (body) => {
+      ctx.body = body;
+    },
     fail: (status, message, members = {}) => {
       ctx.throw(status, message, members);
     },
+    failByPlugin: (status, message) => ctx.throw(status, message),
+    decorate: (status, error) => ctx.throw(status, error),
     hijack: () => {
       ctx.respond = false;
       return ctx.res;
@@ -100,20 +130,26 @@ function exchangeOf(ctx: Context): Exchange {
   };
 }
 
-async function formatErrors(ctx: Context, next: Next): Promise<void> {
-  try {
-    await next();
-  } catch (error) {
-    const {
-      status = 500,
-      message,
-      problem,
-      headers = {},
-    } = error as Readonly<Record<string, never>>;
-    ctx.set(headers);
-    ctx.status = status;
-    ctx.body = problem ?? { formatted: true, message };
-  }
+function formatErrors(how: NonNullable<Plan["formatsErrors"]>) {
+  return async (ctx: Context, next: Next): Promise<void> => {
+    try {
+      await next();
+    } catch (error) {
+      const {
+        status = 500,
+        message,
+        problem,
+        headers = {},
+      } = error as Readonly<Record<string, never>>;
+      if (how === "as-success") {
+        ctx.body = { hidden: true };
+        return;
+      }
+      ctx.set(headers);
+      ctx.status = status;
+      ctx.body = problem ?? { formatted: true, message };
+    }
+  };
 }
 
 function timeOut(afterMs: number) {

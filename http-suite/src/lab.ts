@@ -15,8 +15,14 @@ export interface Exchange {
   redirect(url: string): unknown;
   /** What the handler has to return. */
   send(body?: unknown): unknown;
-  /** Throws what the framework answers with this status. */
+  /** Responds without returning: the way of handlers with callbacks, on paths under `/callback/`. */
+  respond(body: unknown): void;
+  /** Throws an error of the framework's own class. */
   fail(status: number, message: string, members?: object): never;
+  /** Throws an error of the class that the framework's usual plugin has, with `around: ['sensible']`. */
+  failByPlugin(status: number, message: string): never;
+  /** Throws an error of another library after the framework has put a status on it. */
+  decorate(status: number, error: Error): never;
   /** Takes the response away from the framework. */
   hijack(): ServerResponse;
   /** Reads a request's body that no parser has read. */
@@ -25,7 +31,22 @@ export interface Exchange {
 
 export type Handler = (exchange: Exchange) => unknown;
 
-type Surrounding = "compress" | "cookies" | "cors" | "etag";
+/**
+ * - `slow`: a layer that works for {@link SLOW_MS} on each response, as a session store does
+ * - `served-at`: puts a header on each response, after its handler
+ * - `serializer`: chooses a serializer and a type for the objects of each response
+ * - `sensible`: the framework's usual plugin for HTTP errors
+ */
+export type Surrounding =
+  | "compress"
+  | "cors"
+  | "etag"
+  | "sensible"
+  | "served-at"
+  | "serializer"
+  | "slow";
+
+export const SLOW_MS = 30;
 
 /** What a row wants to be served. */
 export interface Plan {
@@ -35,8 +56,8 @@ export interface Plan {
   readonly around?: readonly Surrounding[];
   /** After how long the framework answers 503 for the handler. */
   readonly timeoutMs?: number;
-  /** Formats errors as JSON, as applications do. */
-  readonly formatsErrors?: boolean;
+  /** Formats errors as JSON, as applications do; or hides them behind a success. */
+  readonly formatsErrors?: boolean | "as-success";
   /** Refuses requests without the header `authorization`, outside of the protection. */
   readonly authenticates?: boolean;
 }

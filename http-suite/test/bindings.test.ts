@@ -2,6 +2,8 @@ import { memoryStore } from "@idemkit/engine";
 import * as fastifyModule from "@idemkit/fastify";
 import * as koaModule from "@idemkit/koa";
 import { migrate, openSqlite, sqliteStore } from "@idemkit/store-sqlite";
+import type { fastify } from "fastify";
+import { fastify as fastify50 } from "fastify50";
 import type Koa from "koa";
 // @ts-expect-error It is typed as the newest is.
 import koa2 from "koa2";
@@ -11,7 +13,8 @@ import { fastifyBinding, koaBinding, prove, TABLE } from "../src/index.ts";
 const bindings = {
   "Koa 3": koaBinding(koaModule),
   "Koa 2.13": koaBinding(koaModule, koa2 as unknown as typeof Koa),
-  "Fastify 5": fastifyBinding(fastifyModule),
+  "Fastify 5.12": fastifyBinding(fastifyModule),
+  "Fastify 5.0": fastifyBinding(fastifyModule, fastify50 as unknown as typeof fastify),
 };
 
 const stores = {

@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { createEngine, memoryStore } from "@idemkit/engine";
 import { idempotency } from "@idemkit/fastify";
@@ -65,4 +66,42 @@ test("a handler that never responds leaves its key open once maxRunMs is over", 
   expect((await answer()).json).toEqual({ title: "slow" });
   expect((await answer()).json).toMatchObject({ code: "in-progress" });
   await until(async () => (await answer()).text.includes("outcome-unknown"));
+});
+
+test("an error whose headers Node refuses is a 500, and ends its key", async () => {
+  const app = fastify() as unknown as FastifyInstance;
+  await app.register(idempotency, options());
+  let runs = 0;
+  app.post("/orders", { config: { idempotency: true } }, async () => {
+    runs += 1;
+    const headers = { "x-reason": "no\nstock" };
+    throw Object.assign(new Error("failed"), { statusCode: 402, headers });
+  });
+  const origin = await serving(app);
+  const first = await send(origin, { key: "k" });
+  expect(first.status).toBe(500);
+  expect(await send(origin, { key: "k" })).toMatchObject({ status: 500, isReplayed: true });
+  expect(runs).toBe(1);
+});
+
+test("an error handler whose stream breaks is a 500, and ends its key", async () => {
+  const app = fastify() as unknown as FastifyInstance;
+  await app.register(idempotency, options());
+  app.setErrorHandler((_error, _request, reply) => {
+    const broken = new Readable({
+      read() {
+        this.destroy(new Error("the disk is gone"));
+      },
+    });
+    return reply.code(402).send(broken);
+  });
+  let runs = 0;
+  app.post("/orders", { config: { idempotency: true } }, async () => {
+    runs += 1;
+    throw new Error("failed");
+  });
+  const origin = await serving(app);
+  expect((await send(origin, { key: "k" })).status).toBe(500);
+  expect(await send(origin, { key: "k" })).toMatchObject({ status: 500, isReplayed: true });
+  expect(runs).toBe(1);
 });

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { sep } from "node:path";
+import { pathToFileURL } from "node:url";
 import { build, type Plugin } from "esbuild";
 
 /** One replacement in a source file. The text to replace has to occur there exactly once. */
@@ -34,6 +35,11 @@ export async function bundled(entry: string, fault?: Fault): Promise<URL> {
     format: "esm",
     conditions: ["@idemkit/source"],
     logLevel: "silent",
+    // Libraries in CommonJS require the modules of Node.
+    banner: {
+      js: `import { createRequire as ownRequire } from "node:module";
+const require = ownRequire(${JSON.stringify(pathToFileURL(entry))});`,
+    },
     plugins: fault === undefined ? [] : [editing(fault)],
   });
   const script = outputFiles.map(({ text }) => text).join("");

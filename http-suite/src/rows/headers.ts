@@ -106,6 +106,21 @@ export const headerRows: readonly Row[] = [
     },
   ),
   row(
+    "a cookie that the handler sets as a header is not replayed",
+    {
+      answer: (exchange) => {
+        exchange.header("Set-Cookie", "session=ada");
+        return exchange.send({});
+      },
+    },
+    async ({ post }) => {
+      expect((await post({ key: "k" })).headers["set-cookie"]).toEqual(["session=ada"]);
+      const second = await post({ key: "k" });
+      expect(second.isReplayed).toBe(true);
+      expect(second.headers["set-cookie"]).toBeUndefined();
+    },
+  ),
+  row(
     "cookies are replayed where that was asked for",
     {
       options: { cookies: true },

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import type { Store } from "@idemkit/engine";
 import { expect } from "vitest";
 import { type Received, type Sent, send } from "../client.ts";
@@ -114,6 +115,20 @@ export function viewOf(store: Store, before: () => void = () => undefined): Stor
       if (typeof member !== "function") return member;
       return (...args: unknown[]) => {
         before();
+        return member.apply(target, args);
+      };
+    },
+  });
+}
+
+/** The same records behind a store that takes its time for each call. */
+export function slowStore(store: Store, ms: number): Store {
+  return new Proxy(store, {
+    get: (target, name) => {
+      const member: unknown = Reflect.get(target, name);
+      if (typeof member !== "function") return member;
+      return async (...args: unknown[]) => {
+        await pause(ms);
         return member.apply(target, args);
       };
     },

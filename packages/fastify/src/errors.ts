@@ -1,6 +1,6 @@
 import { STATUS_CODES } from "node:http";
 import { FastifyError } from "@fastify/error";
-import { statusOfError } from "@idemkit/http";
+import { isMadeBy, statusOfError } from "@idemkit/http";
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from "fastify";
 import { type RecordedResponse, Recorder } from "./recorder.ts";
 
@@ -54,7 +54,11 @@ function handlersAround(server: FastifyInstance): readonly ErrorHandler[] {
 }
 
 /** What Fastify makes of an error that no error handler has responded to. */
-function byFastify(error: unknown, handler: Recorder, reply: FastifyReply): RecordedResponse {
+export function byFastify(
+  error: unknown,
+  handler: Recorder,
+  reply: FastifyReply,
+): RecordedResponse {
   const own = handler.status ?? 0;
   const status = statusOfError(error, own >= 400 ? own : 500);
   const {
@@ -84,6 +88,5 @@ function byFastify(error: unknown, handler: Recorder, reply: FastifyReply): Reco
 export function isFrameworkError(error: unknown, server: FastifyInstance): boolean {
   if (error instanceof FastifyError) return true;
   const { httpErrors } = server as { readonly httpErrors?: { readonly HttpError?: unknown } };
-  const { HttpError } = httpErrors ?? {};
-  return typeof HttpError === "function" && error instanceof HttpError;
+  return isMadeBy(httpErrors?.HttpError, error);
 }

@@ -6,6 +6,7 @@ export {
   type HttpOptions,
   type IdempotencyState,
   ProblemError,
+  ResponseError,
   type StoredResponse,
 } from "@idemkit/http";
 export { type FastifyIdempotencyOptions, idempotency, type RouteIdempotency } from "./plugin.ts";

@@ -25,8 +25,10 @@ export interface Seen {
  */
 export async function seen(recorded: RecordedResponse, maxBytes: number): Promise<Seen> {
   const { status, headers, payload } = unpacked(recorded);
+  // A body that is no stream has a length, and must not have both. Errors of HTTP clients bring headers along.
+  const sized = headers.filter(([name]) => name !== "transfer-encoding");
   const whole = (body: StoredBody | undefined): Seen => ({
-    response: { status, headers, ...(body !== undefined && { body }) },
+    response: { status, headers: sized, ...(body !== undefined && { body }) },
     payload,
   });
   if (payload === undefined || payload === null) return whole({ kind: "none" });
@@ -42,8 +44,6 @@ export async function seen(recorded: RecordedResponse, maxBytes: number): Promis
     return whole(undefined);
   const drained = await drain(stream, maxBytes);
   if ("rest" in drained) return { response: { status, headers }, payload: drained.rest };
-  // It has a length now, and must not have both.
-  const sized = headers.filter(([name]) => name !== "transfer-encoding");
   const body = { kind: "bytes", bytes: drained.bytes } as const;
   return { response: { status, headers: sized, body }, payload: drained.bytes };
 }

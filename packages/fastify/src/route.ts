@@ -8,7 +8,7 @@ import type {
   RouteHandlerMethod,
   RouteOptions,
 } from "fastify";
-import { errorResponse, isFrameworkError } from "./errors.ts";
+import { byFastify, errorResponse, isFrameworkError } from "./errors.ts";
 import { respond, respondOwn, type Seen, seen } from "./payload.ts";
 import { Recorder } from "./recorder.ts";
 import { keepBody, overhearBody } from "./request-body.ts";
@@ -146,6 +146,24 @@ export class ProtectedRoute {
     return reply;
   }
 
+  /** A response of an error handler whose stream breaks is replaced by that which Fastify makes of its error. */
+  async #seenErrorResponse(
+    error: unknown,
+    recorder: Recorder,
+    request: FastifyRequest,
+    maxBody: number,
+  ): Promise<Seen> {
+    const { real: reply } = recorder;
+    const failed = { request, reply, own: this.#errorHandler };
+    try {
+      return await seen(await errorResponse(error, recorder, failed), maxBody);
+    } catch (broken) {
+      request.log.error({ err: broken }, "The response of an error handler failed.");
+      const own = new Error((broken as Partial<Error> | null)?.message);
+      return await seen(byFastify(own, recorder, reply), maxBody);
+    }
+  }
+
   /** @throws the error, so that Fastify's hooks and subscribers learn of it */
   async #fail(
     run: ProtectedRun,
@@ -155,8 +173,7 @@ export class ProtectedRoute {
   ): Promise<unknown> {
     const state = stateOf(request);
     const { real: reply } = recorder;
-    const failed = { request, reply, own: this.#errorHandler };
-    const made = await seen(await errorResponse(error, recorder, failed), run.maxBody);
+    const made = await this.#seenErrorResponse(error, recorder, request, run.maxBody);
     const isFrameworks = isFrameworkError(error, request.server);
     const instead = await run.recordError(error, made.response, { isFrameworks });
     if (hasResponse(state, reply)) {

@@ -30,4 +30,4 @@ export {
   type StoredResponse,
   textBody,
 } from "./stored-response.ts";
-export { errorRecord, statusOfError } from "./thrown.ts";
+export { errorRecord, isMadeBy, statusOfError } from "./thrown.ts";

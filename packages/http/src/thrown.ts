@@ -1,3 +1,4 @@
+import { StoreError, UnclearCommitError } from "@idemkit/engine";
 import type { HeaderList } from "./headers.ts";
 
 /** Where the headers stand that were set before the error was thrown. */
@@ -7,6 +8,19 @@ const HEADERS_MEMBER = "idempotentResponseHeaders";
 export function statusOfError(error: unknown, otherwise = 500): number {
   const { status, statusCode } = answeredBy(error);
   return [status, statusCode].find(isErrorStatus) ?? otherwise;
+}
+
+/**
+ * Whether a class of errors has made an error, or a class that extends it. Koa 3.3 lets `instanceof HttpError`
+ * hold for every error that has a status, such as that of an HTTP client.
+ */
+export function isMadeBy(kind: unknown, error: unknown): boolean {
+  try {
+    return typeof kind === "function" && Function.prototype[Symbol.hasInstance].call(kind, error);
+  } catch {
+    // A proxy whose prototype cannot be read.
+    return false;
+  }
 }
 
 function isErrorStatus(status: unknown): status is number {
@@ -58,4 +72,9 @@ function answeredBy(error: unknown): {
   } catch {
     return {};
   }
+}
+
+/** Whether a transaction may have been committed. */
+export function isUnclear(error: unknown): boolean {
+  return error instanceof StoreError && error.cause instanceof UnclearCommitError;
 }

@@ -5,6 +5,7 @@ import {
   type HeaderList,
   type HttpOptions,
   type IdempotencyState,
+  isMadeBy,
   type ProtectedRun,
   statusOfError,
 } from "@idemkit/http";
@@ -136,7 +137,7 @@ function destroy(body: unknown): void {
 /** An error that `ctx.throw` was given to decorate, or that an HTTP client throws, is not of this class. */
 function isKoasError(error: unknown, app: Application): boolean {
   const { HttpError } = app.constructor as typeof Application;
-  return typeof HttpError === "function" && error instanceof HttpError;
+  return isMadeBy(HttpError, error);
 }
 
 /** Koa drops all headers for an error but those that it brings along. */

@@ -6,6 +6,7 @@ export {
   type HttpOptions,
   type IdempotencyState,
   ProblemError,
+  ResponseError,
   type StoredResponse,
 } from "@idemkit/http";
 export { type IdempotentState, idempotency, type KoaOptions } from "./idempotency.ts";

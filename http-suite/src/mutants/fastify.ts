@@ -1,0 +1,156 @@
+import type { Mutant } from "../mutants.ts";
+
+/** Rules of the binding for Fastify. */
+export const FASTIFY: readonly Mutant[] = [
+  {
+    name: "bodies are compared as Fastify has parsed them",
+    file: "fastify/src/route.ts",
+    from: "readBody: async () => state.body ?? unread(request),",
+    to: "readBody: async () => ({ parsed: request.body }),",
+    caughtBy: "another request under the same key is refused: numbers that parsers take for equal",
+  },
+  {
+    name: "a client that left ends the run",
+    file: "fastify/src/route.ts",
+    from: "const recorded = await recorder.recorded;",
+    to: "const recorded = await recorder.recorded;\n    if (reply.raw.destroyed) return await run.abandon();",
+    caughtBy: "the outcome is kept for a client that left",
+  },
+  {
+    name: "a replay has the headers that Fastify gives it",
+    file: "fastify/src/payload.ts",
+    from: "  for (const [name, value] of headers) {\n    reply.removeHeader(name);",
+    to: "  for (const [name, value] of [] as HeaderList) {\n    reply.removeHeader(name);",
+    caughtBy: "a body is kept: HTML",
+  },
+  {
+    name: "a stream is sent as it comes",
+    file: "fastify/src/payload.ts",
+    from: "const drained = await drain(stream, maxBytes);",
+    to: "return whole(undefined);\n  const drained = await drain(stream, maxBytes);",
+    caughtBy: "a body is kept: a stream",
+  },
+  {
+    name: "a response is sent and not committed",
+    file: "fastify/src/route.ts",
+    from: "const instead = await run.recordResponse(made.response);",
+    to: "const instead = undefined;",
+    caughtBy: "a duplicate gets the first response",
+  },
+  {
+    name: "a response is sent before it is committed",
+    file: "fastify/src/route.ts",
+    from: "const instead = await run.recordResponse(made.response);",
+    to: "const instead = undefined;\n    setTimeout(() => void run.recordResponse(made.response), 200);",
+    caughtBy: "a duplicate gets the first response",
+  },
+  {
+    name: "the response to an error is not recorded",
+    file: "fastify/src/route.ts",
+    from: "const instead = await run.recordError(error, made.response, { isFrameworks });",
+    to: "const instead = await run.recordUnseen();",
+    caughtBy: "a failure that the framework answers is replayed",
+  },
+  {
+    name: "the response to an error is made twice",
+    file: "fastify/src/route.ts",
+    from: "    state.errorResponse = { error, seen: made };\n",
+    to: "",
+    caughtBy: "headers that were set before a failure are replayed",
+  },
+  {
+    name: "a thrown failure gives the key back",
+    file: "fastify/src/route.ts",
+    from: "const instead = await run.recordError(error,",
+    to: "run.state.release();\n    const instead = await run.recordError(error,",
+    caughtBy: "a failure that the framework answers is replayed",
+  },
+  {
+    name: "every error counts as Fastify's",
+    file: "fastify/src/errors.ts",
+    from: "if (error instanceof FastifyError) return true;",
+    to: "if (error instanceof Error) return true;",
+    caughtBy: "a thrown error of another library never gives the key back: 429",
+  },
+  {
+    name: "errors of @fastify/sensible do not count as Fastify's",
+    file: "fastify/src/errors.ts",
+    from: "return isMadeBy(httpErrors?.HttpError, error);",
+    to: "return false;",
+    caughtBy: "a thrown error of the framework's plugin gives the key back: 401",
+  },
+  {
+    name: "the handler gets the reply that a timeout has sent",
+    file: "fastify/src/route.ts",
+    from: "this.#handler.call(instance, request, recorder.reply)",
+    to: "this.#handler.call(instance, request, reply)",
+    caughtBy: "what is answered too late is the outcome: a status from before, and headers",
+  },
+  {
+    name: "headers of the hooks around are kept",
+    file: "fastify/src/recorder.ts",
+    from: "this.#headers = new Map(headers);",
+    to: "this.#headers = new Map(Object.entries(real.getHeaders()) as never);",
+    caughtBy: "headers from outside of the handler are those of each request",
+  },
+  {
+    name: "the handler runs although another plugin has responded",
+    file: "fastify/src/route.ts",
+    from: "if (hasResponse(state, reply)) return await admission.run.abandon();",
+    to: "",
+    caughtBy:
+      "a request that was answered while its key is claimed does not run, and frees its key",
+  },
+  {
+    name: "a key that was not used stays claimed",
+    file: "fastify/src/route.ts",
+    from: "return await admission.run.abandon();",
+    to: "return void admission.run.recordUnseen();",
+    caughtBy:
+      "a request that was answered while its key is claimed does not run, and frees its key",
+  },
+  {
+    name: "the handler runs when a client leaves during a refusal",
+    file: "fastify/src/route.ts",
+    from: "if (hasResponse(state, reply)) return undefined;",
+    to: 'reply.raw.once("close", () => void this.#handler.call(instance, request, reply));',
+    caughtBy:
+      "the handler does not run for a client that leaves while it gets 422, with compression",
+  },
+  {
+    name: "problems go through the serializer of a layer",
+    file: "fastify/src/route.ts",
+    from: "? respondOwn(reply, admission.response)",
+    to: "? respond(reply, admission.response)",
+    caughtBy: "a serializer that a layer has chosen does not touch problems",
+  },
+  {
+    name: "the problem of an open outcome goes through the error handling",
+    file: "fastify/src/route.ts",
+    from: "if (instead !== undefined) return respondOwn(reply, instead);",
+    to: "if (instead !== undefined) throw error;",
+    caughtBy:
+      "the StoreError of a step that leaves the handler decides nothing, with an error handler that hides errors",
+  },
+  {
+    name: "headers that Node refuses are recorded as sent",
+    file: "fastify/src/recorder.ts",
+    from: "    checkHeaders([[name, values]]);\n",
+    to: "",
+    caughtBy: "a response that Node refuses is not recorded as sent: a line break in a header",
+  },
+  {
+    name: "a status that Fastify refuses is recorded as sent",
+    file: "fastify/src/recorder.ts",
+    from: "if (!(Number.isInteger(status) && status >= 100 && status <= 599))",
+    to: "if (!Number.isInteger(status))",
+    caughtBy: "a response that Node refuses is not recorded as sent: a status of 0",
+  },
+  {
+    name: "a written response is recorded as one without a body",
+    file: "fastify/src/recorder.ts",
+    from: "if (this.#isTaken) this.#take();",
+    to: "if (this.#isTaken) this.#send(undefined);",
+    caughtBy: "a response that the handler writes by itself is not kept",
+  },
+];

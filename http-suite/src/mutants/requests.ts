@@ -1,0 +1,103 @@
+import type { Mutant } from "../mutants.ts";
+
+/** Rules about requests and their keys, which both bindings share. */
+export const REQUESTS: readonly Mutant[] = [
+  {
+    name: "Set-Cookie is kept",
+    file: "http/src/headers.ts",
+    from: '"set-cookie", ',
+    to: "",
+    caughtBy: "a cookie that the handler sets as a header is not replayed",
+  },
+  {
+    name: "headers that Connection names are kept",
+    file: "http/src/headers.ts",
+    from: "!ofConnection.has(name) && ",
+    to: "",
+    caughtBy: "what Connection names is not replayed",
+  },
+  {
+    name: "bodies are not compared",
+    file: "http/src/fingerprint.ts",
+    from: ", ...contentOf(body, mediaType) };",
+    to: " };",
+    caughtBy: "another request under the same key is refused: another value",
+  },
+  {
+    name: "numbers are compared as parsers read them",
+    file: "http/src/canonical-json.ts",
+    from: "throw new NotCanonical();\n    this.#at = at;\n",
+    to: "throw new NotCanonical();\n    this.#at = at;\n    return String(JSON.parse(text.slice(start, at)));\n",
+    caughtBy: "another request under the same key is refused: numbers that parsers take for equal",
+  },
+  {
+    name: "the query is not compared",
+    file: "http/src/fingerprint.ts",
+    from: "query: sortedQuery(query), ",
+    to: "",
+    caughtBy: "another request under the same key is refused: another query",
+  },
+  {
+    name: "in progress comes before the comparison",
+    file: "http/src/guard.ts",
+    from: 'if (error instanceof ConflictError) return this.#problem("key-reused");',
+    to: 'if (error instanceof ConflictError) return this.#problem("in-progress");',
+    caughtBy: "another request under a key that still runs is refused as such",
+  },
+  {
+    name: "a key that cannot be read is ignored",
+    file: "http/src/guard.ts",
+    from: 'if (reading.problem === "key-missing" && !required)',
+    to: "if (!required)",
+    caughtBy: "a bad key is refused even where none is required",
+  },
+  {
+    name: "the first of several lines is the key",
+    file: "http/src/key.ts",
+    from: "if (others.length > 0)",
+    to: "if (others.length > 9)",
+    caughtBy: "a key is refused: two header lines",
+  },
+  {
+    name: "a bare key and a quoted one are two",
+    file: "http/src/key.ts",
+    from: 'if (typeof item === "string") return { key: item };',
+    to: 'if (typeof item === "string") return { key: text };',
+    caughtBy: "the same key: a bare key and a quoted one",
+  },
+  {
+    name: "a store that is down is passed by",
+    file: "http/src/guard.ts",
+    from: "this.#settings.isBypassing && error instanceof StoreError",
+    to: "error instanceof StoreError",
+    caughtBy: "a store that is down is 503 at once, and the handler does not run",
+  },
+  {
+    name: "a status is shown to every caller",
+    file: "http/src/status.ts",
+    from: "engine.inspect(await scope(request), reading.key)",
+    to: 'engine.inspect("ada", reading.key)',
+    caughtBy: "the status of an unknown key, and of somebody else's, is not found",
+  },
+  {
+    name: "problems contain the key",
+    file: "http/src/guard.ts",
+    from: 'if (error instanceof OutcomeUnknownError) return this.#problem("outcome-unknown");',
+    to: 'if (error instanceof OutcomeUnknownError)\n      return this.#problem("outcome-unknown", { detail: ofKey.key });',
+    caughtBy: "what its process has left open is told to be unknown, and does not run again",
+  },
+  {
+    name: "a replay is not marked",
+    file: "http/src/guard.ts",
+    from: "headers: [...headers, this.#replayHeader], body",
+    to: "headers, body",
+    caughtBy: "a duplicate gets the first response",
+  },
+  {
+    name: "an engine with `exclude` is accepted",
+    file: "http/src/options.ts",
+    from: "if (engine.exclude.length > 0) {",
+    to: "if (engine.exclude.length > 9) {",
+    caughtBy: "an engine whose `exclude` would not apply is refused",
+  },
+];
