@@ -77,8 +77,8 @@ export class ClaimEnd {
       if (wrong !== undefined) throw wrong;
       // A claim that is to lapse must not be renewed behind that.
       if (isToLapse) this.#lease.stop();
-      // After an abort the lease runs out: it is not shortened.
-      if (isToLapse && this.#lease.abort.reason !== undefined) return true;
+      // After an abort meanwhile the lease of an open outcome runs out: it is not shortened.
+      if (this.#name === "leaveOpen" && this.#lease.abort.reason !== undefined) return true;
       return await client.release(this.#claim, isToLapse, settings.storeTimeoutMs);
     };
     return writtenOf(await this.#wait("release", release()));
