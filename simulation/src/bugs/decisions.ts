@@ -70,7 +70,7 @@ export const decisionBugs: readonly Bug[] = [
     edits: [
       {
         file: "claim-end.ts",
-        from: "const wrong = await steps?.saved();\n      if (wrong instanceof LeaseLostError) return false;",
+        from: "the lease runs out.\n      const wrong = await steps?.saved();\n      if (wrong instanceof LeaseLostError) return false;",
         to: "\n      const wrong: Error | undefined = steps && undefined;",
       },
     ],
