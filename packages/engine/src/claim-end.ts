@@ -77,22 +77,25 @@ export class ClaimEnd {
       if (wrong !== undefined) throw wrong;
       // A claim that is to lapse must not be renewed behind that.
       if (isToLapse) this.#lease.stop();
-      // After an abort the lease runs out: it is not shortened.
-      if (isToLapse && this.#lease.abort.reason !== undefined) return true;
       return await client.release(this.#claim, isToLapse, settings.storeTimeoutMs);
     };
     return writtenOf(await this.#wait("release", release()));
   }
 
-  /** Renews the claim no more, and leaves it to the end of its lease. */
-  async runOut(steps: Steps | undefined): Promise<Written> {
-    this.#lease.stop();
-    const save = async () => {
+  /** Leaves the outcome open: the claim lapses at once or, after an abort, at the end of its lease. */
+  async leaveOpen(steps: Steps | undefined, isAborted: () => boolean): Promise<Written> {
+    const { client, settings } = this.#scope;
+    if (isAborted()) this.#lease.stop();
+    const leave = async () => {
       const wrong = await steps?.saved();
-      if (wrong !== undefined && !(wrong instanceof LeaseLostError)) throw wrong;
-      return true;
+      if (wrong instanceof LeaseLostError) return false;
+      if (wrong !== undefined) throw wrong;
+      this.#lease.stop();
+      // An aborted request may still be on its way: the lease is neither extended nor shortened.
+      if (isAborted()) return true;
+      return await client.release(this.#claim, true, settings.storeTimeoutMs);
     };
-    return { ...writtenOf(await this.#wait("renew", save())), recorded: false };
+    return { ...writtenOf(await this.#wait("release", leave())), recorded: false };
   }
 
   /** Lets go of it without a word to the store: the caller's transaction is rolled back. */
@@ -102,10 +105,7 @@ export class ClaimEnd {
   }
 
   /** Waits for the store, renewing until it has answered, and stops all that runs. */
-  async #wait(
-    operation: "complete" | "release" | "renew",
-    asked: Promise<boolean>,
-  ): Promise<Ended> {
+  async #wait(operation: "complete" | "release", asked: Promise<boolean>): Promise<Ended> {
     try {
       if (await asked) return "done";
     } catch (error) {

@@ -219,12 +219,10 @@ export class HeldClaim implements TransactionalClaimHandle<unknown, false> {
     const openReason = this.#steps?.hasDoubts === true ? "step-in-doubt" : "lapsed";
     const reason = this.abortReason === undefined ? openReason : "aborted";
     this.#end.start("leaveOpen");
-    const written =
-      this.abortReason === undefined
-        ? await this.#end.giveBack(true, this.#steps)
-        : await this.#end.runOut(this.#steps);
+    const isAborted = () => this.abortReason !== undefined;
+    const written = await this.#end.leaveOpen(this.#steps, isAborted);
     this.#scope.events.emit("unknown", () => ({ ...this.about, reason }));
-    return { ...written, recorded: false };
+    return written;
   }
 
   /** Gives the key back. A claim that took over lapses at once instead: what it took over is still open. */

@@ -70,8 +70,8 @@ export const decisionBugs: readonly Bug[] = [
     edits: [
       {
         file: "claim-end.ts",
-        from: "const wrong = await steps?.saved();\n      if (wrong instanceof LeaseLostError) return false;",
-        to: "const wrong: Error | undefined = steps && undefined;",
+        from: "the lease runs out.\n      const wrong = await steps?.saved();\n      if (wrong instanceof LeaseLostError) return false;",
+        to: "\n      const wrong: Error | undefined = steps && undefined;",
       },
     ],
   },
@@ -93,9 +93,9 @@ export const decisionBugs: readonly Bug[] = [
     what: "what an abort leaves open is released, as if nothing had run",
     edits: [
       {
-        file: claim,
-        from: ": await this.#end.runOut(this.#steps);",
-        to: ": await this.#end.giveBack(false, this.#steps);",
+        file: "claim-end.ts",
+        from: "if (isAborted()) return true;\n      return await client.release(this.#claim, true,",
+        to: "return await client.release(this.#claim, !isAborted(),",
       },
     ],
   },
@@ -165,9 +165,9 @@ export const decisionBugs: readonly Bug[] = [
     what: "after an abort the claim lapses at once, while its request may still be on its way",
     edits: [
       {
-        file: claim,
-        from: ": await this.#end.runOut(this.#steps);",
-        to: ": await this.#end.giveBack(true, this.#steps);",
+        file: "claim-end.ts",
+        from: "if (isAborted()) return true;\n",
+        to: "",
       },
     ],
   },
