@@ -1,6 +1,7 @@
-import { StoreError, type TransactionalClaimHandle, UnclearCommitError } from "@idemkit/engine";
+import type { TransactionalClaimHandle } from "@idemkit/engine";
 import { checkedResponse, type NamedResponse } from "./named-response.ts";
 import type { StoredResponse } from "./stored-response.ts";
+import { isUnclear } from "./thrown.ts";
 
 /** What a transaction has decided: its response is committed, or its commit is unclear. */
 export type Transacted =
@@ -56,9 +57,4 @@ export class HandlerTransaction {
 
 function isThenable<T>(value: T | Promise<T>): value is Promise<T> {
   return typeof (value as Partial<Promise<T>> | null | undefined)?.then === "function";
-}
-
-/** Whether a transaction may have been committed. */
-function isUnclear(error: unknown): boolean {
-  return error instanceof StoreError && error.cause instanceof UnclearCommitError;
 }

@@ -17,7 +17,6 @@ import type { Report } from "./report.ts";
 import { ResponseError } from "./response-error.ts";
 import { type Decision, type IdempotencyState, type OfKey, RunningState } from "./state.ts";
 import { keptOf, type StoredResponse } from "./stored-response.ts";
-import { isUnclear } from "./thrown.ts";
 
 /** A response that is sent in place of the handler's own. */
 export interface Instead {
