@@ -41,12 +41,16 @@ export async function authenticate(ctx: Context, next: Next): Promise<void> {
   await next();
 }
 
-/** Gives the errors of the orders their status: this is recorded, and what duplicates get. */
+/**
+ * Responds to the errors of the orders. A response is recorded and replayed; an error would give the key back
+ * under at-least-once.
+ */
 export async function translateErrors(ctx: Context, next: Next): Promise<void> {
   try {
     await next();
   } catch (error) {
-    if (error instanceof OutOfStockError) ctx.throw(409, error.message);
-    throw error;
+    if (!(error instanceof OutOfStockError)) throw error;
+    ctx.status = 409;
+    ctx.body = { title: error.message, status: 409 };
   }
 }

@@ -96,7 +96,7 @@ export const FASTIFY: readonly Mutant[] = [
   {
     name: "the handler runs although another plugin has responded",
     file: "fastify/src/route.ts",
-    from: "if (hasResponse(state, reply)) return await admission.run.abandon();",
+    from: "if (hasResponse(state, reply)) {\n          await admission.run.abandon();\n          return reply;\n        }\n",
     to: "",
     caughtBy:
       "a request that was answered while its key is claimed does not run, and frees its key",
@@ -104,16 +104,16 @@ export const FASTIFY: readonly Mutant[] = [
   {
     name: "a key that was not used stays claimed",
     file: "fastify/src/route.ts",
-    from: "return await admission.run.abandon();",
-    to: "return void admission.run.recordUnseen();",
+    from: "await admission.run.abandon();",
+    to: "await admission.run.recordUnseen();",
     caughtBy:
       "a request that was answered while its key is claimed does not run, and frees its key",
   },
   {
     name: "the handler runs when a client leaves during a refusal",
     file: "fastify/src/route.ts",
-    from: "if (hasResponse(state, reply)) return undefined;",
-    to: 'reply.raw.once("close", () => void this.#handler.call(instance, request, reply));',
+    from: "if (hasResponse(state, reply)) return reply;\n",
+    to: 'reply.raw.once("close", () => void this.#handler.call(instance, request, reply));\n',
     caughtBy:
       "the handler does not run for a client that leaves while it gets 422, with compression",
   },
@@ -127,8 +127,8 @@ export const FASTIFY: readonly Mutant[] = [
   {
     name: "the problem of an open outcome goes through the error handling",
     file: "fastify/src/route.ts",
-    from: "if (instead !== undefined) return respondOwn(reply, instead);",
-    to: "if (instead !== undefined) throw error;",
+    from: "    if (instead !== undefined) {\n      destroy(made.payload);\n      return respondInstead(reply, instead);\n    }\n    state.",
+    to: "    if (instead !== undefined) throw error;\n    state.",
     caughtBy:
       "the StoreError of a step that leaves the handler decides nothing, with an error handler that hides errors",
   },

@@ -95,7 +95,7 @@ export const REQUESTS: readonly Mutant[] = [
   },
   {
     name: "an engine with `exclude` is accepted",
-    file: "http/src/options.ts",
+    file: "http/src/engine-option.ts",
     from: "if (engine.exclude.length > 0) {",
     to: "if (engine.exclude.length > 9) {",
     caughtBy: "an engine whose `exclude` would not apply is refused",
