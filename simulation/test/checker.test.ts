@@ -739,7 +739,7 @@ const bad: readonly (readonly [InvariantId, string, () => readonly (Event | (() 
       call(1),
       claim("a", granted(5)),
       call(2, { settleAfterMs: 50 }),
-      later(LEASE_MS + 49, () => claim("b", takenOver(6), { takeOver: true })),
+      later(LEASE_MS + 40, () => claim("b", takenOver(6), { takeOver: true })),
       asks(2, 6),
     ],
   ],

@@ -151,8 +151,8 @@ export const answerBugs: readonly Bug[] = [
     edits: [
       {
         file: "run.ts",
-        from: "else await claim.endBy(policy, error, isDecided);",
-        to: "else await claim.release();",
+        from: ": await claim.endBy(policy, error, isDecided, outcome);",
+        to: ": await claim.release();",
       },
     ],
   },

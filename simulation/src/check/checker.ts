@@ -273,7 +273,9 @@ class Checker {
     }
     const isFailure = code === "STORE_FAILED" || ("recorded" in told && !told.recorded);
     const isDoubtful = isFailure || (code === "OUTCOME_UNKNOWN" && !ledger.hasRuns);
-    if (!isDoubtful || !this.#calm.isCalm || ledger.function.isAborted) return;
+    // The abort of a limited run is not seen by a function that never reads its signal.
+    const mayBeAborted = ledger.function.isAborted || ledger.call.maxRunMs !== undefined;
+    if (!isDoubtful || !this.#calm.isCalm || mayBeAborted) return;
     this.#expect(
       ledger.isOverruled,
       "I9",
