@@ -4,7 +4,7 @@ import { join } from "node:path";
 import pg from "pg";
 import { find, launch, type TestServer } from "./local-server.ts";
 
-/** From this version on it can follow named statements, unless it is told not to. */
+/** From this version on it follows named statements, unless it is configured not to. */
 const FOLLOWING_SINCE = [1, 21] as const;
 
 /**

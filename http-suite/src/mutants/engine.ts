@@ -28,7 +28,7 @@ export const ENGINE: readonly Mutant[] = [
     file: "engine/src/held-claim.ts",
     from: 'if (policy !== "hold" && !isDecided && this.isCutOff) {',
     to: 'if (!("value" in outcome) && !isDecided && this.isCutOff) {',
-    caughtBy: "a 5xx that the handler answers after the engine's abort leaves its key open",
+    caughtBy: "a 5xx that the handler sends after the engine's abort leaves its key open",
   },
   {
     name: "an error that decides nothing is recorded",

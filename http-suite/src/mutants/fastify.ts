@@ -49,7 +49,7 @@ export const FASTIFY: readonly Mutant[] = [
     file: "fastify/src/route.ts",
     from: "const instead = await run.recordError(error, made.response, { isFrameworks });",
     to: "const instead = await run.recordUnseen();",
-    caughtBy: "a failure that the framework answers is replayed",
+    caughtBy: "a failure that the framework responds to is replayed",
   },
   {
     name: "the response to an error is made twice",
@@ -63,7 +63,7 @@ export const FASTIFY: readonly Mutant[] = [
     file: "fastify/src/route.ts",
     from: "const instead = await run.recordError(error,",
     to: "run.state.release();\n    const instead = await run.recordError(error,",
-    caughtBy: "a failure that the framework answers is replayed",
+    caughtBy: "a failure that the framework responds to is replayed",
   },
   {
     name: "every error counts as Fastify's",
@@ -84,7 +84,7 @@ export const FASTIFY: readonly Mutant[] = [
     file: "fastify/src/route.ts",
     from: "this.#handler.call(instance, request, recorder.reply)",
     to: "this.#handler.call(instance, request, reply)",
-    caughtBy: "what is answered too late is the outcome: a status from before, and headers",
+    caughtBy: "a response that comes too late is the outcome: a status from before, and headers",
   },
   {
     name: "headers of the hooks around are kept",
@@ -99,7 +99,7 @@ export const FASTIFY: readonly Mutant[] = [
     from: "if (hasResponse(state, reply)) {\n          await admission.run.abandon();\n          return reply;\n        }\n",
     to: "",
     caughtBy:
-      "a request that was answered while its key is claimed does not run, and frees its key",
+      "a request that got a response while its key was claimed does not run, and frees its key",
   },
   {
     name: "a key that was not used stays claimed",
@@ -107,7 +107,7 @@ export const FASTIFY: readonly Mutant[] = [
     from: "await admission.run.abandon();",
     to: "await admission.run.recordUnseen();",
     caughtBy:
-      "a request that was answered while its key is claimed does not run, and frees its key",
+      "a request that got a response while its key was claimed does not run, and frees its key",
   },
   {
     name: "the handler runs when a client leaves during a refusal",

@@ -42,7 +42,7 @@ export const KOA: readonly Mutant[] = [
     file: "koa/src/idempotency.ts",
     from: "const instead = await protectedRun.recordError(",
     to: "protectedRun.state.release();\n  const instead = await protectedRun.recordError(",
-    caughtBy: "a failure that the framework answers is replayed",
+    caughtBy: "a failure that the framework responds to is replayed",
   },
   {
     name: "every error counts as Koa's",
@@ -56,7 +56,7 @@ export const KOA: readonly Mutant[] = [
     file: "koa/src/recorder.ts",
     from: "handlers.getStore() === this ? own() : outside",
     to: "outside",
-    caughtBy: "what is answered too late is the outcome: a status from before, and headers",
+    caughtBy: "a response that comes too late is the outcome: a status from before, and headers",
   },
   {
     name: "headers of the middleware around are kept",
@@ -71,7 +71,7 @@ export const KOA: readonly Mutant[] = [
     from: "if (ctx.headerSent) return await admission.run.abandon();",
     to: "",
     caughtBy:
-      "a request that was answered while its key is claimed does not run, and frees its key",
+      "a request that got a response while its key was claimed does not run, and frees its key",
   },
   {
     name: "a key that was not used stays claimed",
@@ -79,7 +79,7 @@ export const KOA: readonly Mutant[] = [
     from: "return await admission.run.abandon();",
     to: "return void admission.run.recordUnseen();",
     caughtBy:
-      "a request that was answered while its key is claimed does not run, and frees its key",
+      "a request that got a response while its key was claimed does not run, and frees its key",
   },
   {
     name: "the handler runs when a client leaves during a replay",

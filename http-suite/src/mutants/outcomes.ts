@@ -101,11 +101,11 @@ export const OUTCOMES: readonly Mutant[] = [
     caughtBy: "onError of the engine decides about a thrown error: hold",
   },
   {
-    name: "onError of the engine is ignored for answered 5xx",
+    name: "onError of the engine is ignored for a 5xx response",
     file: "http/src/protected-run.ts",
     from: "await this.#endByPolicy(new ResponseError(status, value), disposition, { value });",
     to: "await this.#attempt(() => this.#claim.complete(value));",
-    caughtBy: "onError of the engine decides about an answered 502: hold",
+    caughtBy: "onError of the engine decides about a 502 response: hold",
   },
   {
     name: "on5xx comes before onError of the engine",
@@ -122,11 +122,11 @@ export const OUTCOMES: readonly Mutant[] = [
     caughtBy: "classify comes before onError of the engine",
   },
   {
-    name: "an answered 5xx is an error like others for onError",
+    name: "a 5xx response is an error like others for onError",
     file: "http/src/protected-run.ts",
     from: "new ResponseError(status, value), disposition",
     to: "new Error(String(status)), disposition",
-    caughtBy: "a function as onError gets a ResponseError for an answered 5xx",
+    caughtBy: "a function as onError gets a ResponseError for a 5xx response",
   },
   {
     name: "an error that leaves the outcome open is shown as the outcome",
@@ -172,7 +172,7 @@ export const OUTCOMES: readonly Mutant[] = [
     from: "await this.#attempt(() => this.#claim.release());\n  }",
     to: "await this.#attempt(() => this.#claim.hold(undefined));\n  }",
     caughtBy:
-      "a request that was answered while its key is claimed does not run, and frees its key",
+      "a request that got a response while its key was claimed does not run, and frees its key",
   },
   {
     name: "errors that have a status count as the framework's",

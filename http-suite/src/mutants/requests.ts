@@ -77,14 +77,14 @@ export const REQUESTS: readonly Mutant[] = [
     file: "http/src/status.ts",
     from: "engine.inspect(await scope(request), reading.key)",
     to: 'engine.inspect("ada", reading.key)',
-    caughtBy: "the status of an unknown key, and of somebody else's, is not found",
+    caughtBy: "the status of an unknown key, and of another scope's key, is not found",
   },
   {
     name: "problems contain the key",
     file: "http/src/guard.ts",
     from: 'if (error instanceof OutcomeUnknownError) return this.#problem("outcome-unknown");',
     to: 'if (error instanceof OutcomeUnknownError)\n      return this.#problem("outcome-unknown", { detail: ofKey.key });',
-    caughtBy: "what its process has left open is told to be unknown, and does not run again",
+    caughtBy: "work that its process has left open is reported as unknown, and does not run again",
   },
   {
     name: "a replay is not marked",

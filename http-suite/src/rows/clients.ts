@@ -55,7 +55,7 @@ interface LateAnswer {
 /** A row whose handler answers after somebody else has answered 503 for it. */
 function late(what: string, answer: (exchange: Exchange) => unknown, expected: LateAnswer): Row {
   return {
-    title: `what is answered too late is the outcome: ${what}`,
+    title: `a response that comes too late is the outcome: ${what}`,
     prove: async ({ serve }) => {
       const { handler, runs } = counting(answer);
       const { origin } = await serve({ handler, timeoutMs: 100, options: { on5xx: "release" } });

@@ -62,7 +62,8 @@ function leaving(
 export const disconnectRows: readonly Row[] = [
   ...surroundings.flatMap((where) => refusals.map((refusal) => leaving(refusal, where))),
   {
-    title: "a request that was answered while its key is claimed does not run, and frees its key",
+    title:
+      "a request that got a response while its key was claimed does not run, and frees its key",
     prove: async ({ serve, store, createEngine }) => {
       const { handler, runs } = counting();
       const engine = createEngine({ store: slowStore(store, 250) });

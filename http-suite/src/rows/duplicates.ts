@@ -151,7 +151,7 @@ export const duplicateRows: readonly Row[] = [
     },
   },
   {
-    title: "what its process has left open is told to be unknown, and does not run again",
+    title: "work that its process has left open is reported as unknown, and does not run again",
     prove: async ({ serve, store, createEngine }) => {
       const lost = createEngine({ store, leaseMs: 100 });
       const { handler, runs } = counting(async () => await new Promise(() => undefined));

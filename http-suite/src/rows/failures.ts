@@ -45,7 +45,7 @@ async function withBrokenStore(
   await engine.close({ graceMs: 0 });
 }
 
-/** A request to a provider that has booked and does not answer: it ends with the handler's `signal`. */
+/** A request to a provider that has charged and does not respond: it ends with the handler's `signal`. */
 function hanging(signal: AbortSignal): Promise<never> {
   return new Promise((_resolve, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason));
@@ -92,7 +92,7 @@ export const failureRows: readonly Row[] = [
     },
   ),
   row(
-    "a failure that the framework answers is replayed",
+    "a failure that the framework responds to is replayed",
     { answer: failing(404) },
     async ({ post, runs }) => {
       const first = await post({ key: "k" });

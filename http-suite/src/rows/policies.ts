@@ -18,7 +18,7 @@ const responding = (exchange: Exchange) => {
 
 const failures = [
   ["a thrown error", 500, throwing],
-  ["an answered 502", 502, responding],
+  ["a 502 response", 502, responding],
 ] as const;
 
 /** A row whose engine has policies: the outcome of a failure by them. */
@@ -62,7 +62,7 @@ export const policyRows: readonly Row[] = [
     "release",
   ),
   by(
-    "a function as onError gets a ResponseError for an answered 5xx",
+    "a function as onError gets a ResponseError for a 5xx response",
     {
       policies: {
         onError: (error) => (isResponseError(error) && error.status === 502 ? "hold" : "record"),
@@ -113,7 +113,7 @@ export const policyRows: readonly Row[] = [
     },
   },
   {
-    title: "a 5xx that the handler answers after the engine's abort leaves its key open",
+    title: "a 5xx that the handler sends after the engine's abort leaves its key open",
     prove: async ({ serve, store, createEngine }) => {
       const engine = createEngine({ store, leaseMs: 300 });
       const { handler, runs } = counting(async (exchange) => {

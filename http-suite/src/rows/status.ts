@@ -42,7 +42,7 @@ export const statusRows: readonly Row[] = [
     },
   },
   row(
-    "the status of an unknown key, and of somebody else's, is not found",
+    "the status of an unknown key, and of another scope's key, is not found",
     {},
     async ({ post }) => {
       await post({ key: "secret-key" });

@@ -74,8 +74,8 @@ const failures: readonly (readonly [string, (exchange: Exchange) => unknown, num
     500,
   ],
   ["a thrown 404", (exchange) => exchange.fail(404, "There is no such account yet."), 404],
-  ["an answered 503", (exchange) => respond(exchange, 503), 503],
-  ["an answered 422", (exchange) => respond(exchange, 422), 422],
+  ["a 503 response", (exchange) => respond(exchange, 503), 503],
+  ["a 422 response", (exchange) => respond(exchange, 422), 422],
   [
     "a redirect",
     (exchange) => {

@@ -106,7 +106,7 @@ function timeoutError(timeoutMs: number, status: number | undefined): Error {
   const ms = Math.round(timeoutMs);
   return new Error(
     status === undefined
-      ? `No answer came within ${ms} ms.`
+      ? `No response came within ${ms} ms.`
       : `Status ${status} came, but its body or \`shouldRetry\` took longer than ${ms} ms.`,
   );
 }

@@ -6,7 +6,7 @@ import { checkKey, type KeyFormat } from "./key.ts";
 export type RetryReason =
   /** The connection could not be made, or broke. */
   | "network-error"
-  /** No answer came within `attemptTimeoutMs`. */
+  /** No response came within `attemptTimeoutMs`. */
   | "attempt-timeout"
   /** The server said that the same key is still running. */
   | "in-progress"

@@ -41,7 +41,7 @@ describe("when the deadline is over", () => {
   test("a silent server is not waited for any longer", async () => {
     const { error, tookMs } = await failed({ deadlineMs: 300 }, silent);
     expect(error).toMatchObject({ attempts: 1, lastStatus: undefined });
-    expect(error.cause).toMatchObject({ message: "No answer came within 300 ms." });
+    expect(error.cause).toMatchObject({ message: "No response came within 300 ms." });
     expect(error.message).toMatch(/^No final answer after 1 attempt in \d+ ms/);
     expect(tookMs).toBeGreaterThan(290);
     expect(tookMs).toBeLessThan(5_000);

@@ -16,7 +16,7 @@ export type TakeOver = number | undefined;
 export function takeOverUnseen(settings: Settings): TakeOver {
   const policy = lapsedPolicyOf(settings);
   if (policy === "block" || policy === "resume") return undefined;
-  // A step of it may have to be reconciled, which its checkpoint tells.
+  // Its checkpoint may show a step that has to be reconciled.
   return policy === "rerun" && !settings.steps ? 0 : settleAfterMsOf(settings);
 }
 

@@ -6,7 +6,7 @@ import type { ClaimOutcome, RecordView } from "./store.ts";
  * expected, or nothing where the answer is sound.
  */
 
-/** A store broke its contract: its answer cannot be used, and asking again would not help. */
+/** A store broke its contract: its result cannot be used, and a retry would not help. */
 export class FaultyStoreError extends Error {
   override readonly name = "FaultyStoreError";
   readonly code = "FAULTY_STORE";

@@ -5,7 +5,7 @@ import type { Lease } from "./lease.ts";
 import type { Steps } from "./steps.ts";
 import type { Claim, Completion } from "./store.ts";
 
-/** What the store said about the end of a claim: done, refused, or its error. */
+/** The store's result for the end of a claim: done, refused, or its error. */
 type Ended = "done" | "refused" | { readonly error: unknown };
 
 /** The one end of a claim: it is written to the store, and its lease is let go. */
@@ -21,7 +21,7 @@ export class ClaimEnd {
     this.#lease = lease;
   }
 
-  /** What has ended the claim, or is about to. */
+  /** The end of the claim, from the moment at which it starts. */
   get name(): string | undefined {
     return this.#name;
   }
@@ -104,7 +104,7 @@ export class ClaimEnd {
     this.#lease.letGo();
   }
 
-  /** Waits for the store, renewing until it has answered, and stops all that runs. */
+  /** Waits for the store, renewing until it has responded, and stops all that runs. */
   async #wait(operation: "complete" | "release", asked: Promise<boolean>): Promise<Ended> {
     try {
       if (await asked) return "done";

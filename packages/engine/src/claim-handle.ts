@@ -58,8 +58,8 @@ export interface ClaimHandle extends Context {
   fail(error: unknown): Promise<Written>;
   /**
    * Gives the key back: the next caller runs. Only right where nothing happened. A claim that took
-   * over lapses at once instead: what it took over is as open as it was, so that only those run who
-   * may take over as well. Does not throw where the claim was lost meanwhile: then there is nothing
+   * over lapses at once instead: the work that it took over is as open as before, so that only a call which
+   * may take over runs. Does not throw where the claim was lost meanwhile: then there is nothing
    * to give back (`recorded: false`).
    */
   release(): Promise<Written>;

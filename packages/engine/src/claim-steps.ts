@@ -57,7 +57,7 @@ function mayRepeat({ settings }: ClaimScope, { takenOver }: ClaimOfSteps): boole
   return policy === "rerun" || (takenOver && typeof policy === "function");
 }
 
-/** A claim that took over early enough for a late request to arrive waits before anybody is asked. */
+/** A claim that took over early enough for a late request to arrive waits before `reconcile` is called. */
 async function settled(
   { runtime, settings, lifetime }: ClaimScope,
   { takenOver, tookOverAfterMs }: ClaimOfSteps,

@@ -21,7 +21,7 @@ export interface ClaimContext {
   readonly signal: AbortSignal;
   /**
    * An idempotency key for a call to another service: the same on every attempt of this key, and another
-   * one for every name. The service can tell a repetition from a new call by it. Default: 64 hex digits.
+   * one for every name. By it the service distinguishes a repetition from a new call. Default: 64 hex digits.
    *
    * The format is not kept with the record: another `format` or `length` in the code also changes the
    * derived keys of operations that are still open, so that the service runs a repetition as a new call.

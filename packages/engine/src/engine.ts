@@ -73,7 +73,7 @@ export interface Engine<C extends Context = Context> {
    * @throws LeaseLostError if `fn` ran and its late result was refused
    * @throws OutcomeUnknownError with `value` if `fn` returned while one of its steps was in doubt
    * @throws TypeError for a payload or an option that is none; the signal's reason; or the error that
-   *   `fn` throws, as it is. If it was aborted, its outcome is open: `inspect` or the same key tells
+   *   `fn` throws, as it is. If it was aborted, its outcome is open: `inspect` or a retry with the same key shows it
    */
   execute<P, T>(
     scope: Scope,

@@ -148,7 +148,7 @@ export class GiveBacks {
     for (const { lifetime, wake } of this.#doubts.values()) if (lifetime.isClosing) wake();
   }
 
-  /** At most half of what is left of a grace, so that a try follows within it. */
+  /** At most half of the rest of a grace, so that a try follows within it. */
   async #pause(pauseMs: number, lifetime: Lifetime, doubt?: Doubt): Promise<void> {
     const jitter = 0.5 + this.#runtime.random();
     const leftMs = Math.max(0, lifetime.endsAtMs - this.#runtime.monotonicMs());

@@ -225,7 +225,7 @@ export class HeldClaim implements TransactionalClaimHandle<unknown, false> {
     return written;
   }
 
-  /** Gives the key back. A claim that took over lapses at once instead: what it took over is still open. */
+  /** Gives the key back. A claim that took over lapses at once instead: the work that it took over is still open. */
   async giveBack(): Promise<Written> {
     this.#end.start("release");
     const written = await this.#end.giveBack(this.takenOver, this.#steps);

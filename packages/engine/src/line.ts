@@ -55,7 +55,7 @@ export class Line<Entry, Answer> {
   readonly #runtime: Runtime;
   readonly #aloneTurns = new Turns(ASKED_ALONE_AT_ONCE_MAX);
   readonly #queue: Queue<Entry, Answer>;
-  /** What is sent only while no call waits in the queue, one list at a time. */
+  /** Calls that are sent only while no other waits in the queue, one list at a time. */
   readonly #background: Queue<Entry, Answer>;
   readonly #pace = new Pace();
   #inFlight = 0;
@@ -213,7 +213,7 @@ export class Line<Entry, Answer> {
     const answers = await this.#timed(list.length, () => send(list.map(({ entry }) => entry)));
     if (!Array.isArray(answers) || answers.length !== list.length) {
       throw new FaultyStoreError(
-        `${name}: expected one answer for each of ${list.length} entries, in their order.`,
+        `${name}: expected one result for each of ${list.length} entries, in their order.`,
       );
     }
     this.#pace.answered(sentAtMs, this.#runtime.monotonicMs());

@@ -19,7 +19,7 @@ class Estimate {
     return this.#ms / (1 + (nowMs - this.measuredAtMs) / HALF_LIFE_MS);
   }
 
-  /** Ignores what has begun before the last one that was measured: it is older news. */
+  /** Ignores a list that has begun before the last one that was measured: its time is older news. */
   measure(begunAtMs: number, nowMs: number): void {
     if (begunAtMs < this.#begunAtMs) return;
     this.#ms = Math.max(nowMs - begunAtMs, this.at(nowMs) * FALL);
@@ -27,7 +27,7 @@ class Estimate {
     this.measuredAtMs = nowMs;
   }
 
-  /** Measures what is not over yet: the estimate may only rise. */
+  /** Measures a list that is not over yet: the estimate may only rise. */
   measureAtLeast(begunAtMs: number, nowMs: number): void {
     if (begunAtMs < this.#begunAtMs || nowMs - begunAtMs <= this.at(nowMs)) return;
     this.#ms = nowMs - begunAtMs;

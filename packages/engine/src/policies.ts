@@ -2,7 +2,7 @@ import type { ClaimContext } from "./context.ts";
 import type { Finding } from "./finding.ts";
 
 /**
- * - `at-most-once`: the same key never runs twice without somebody's decision. Failures are
+ * - `at-most-once`: the same key never runs twice unless an option or an operator decides so. Failures are
  *   recorded, and work whose process died is reported as unknown.
  * - `at-least-once`: what failed or was abandoned runs again when a caller comes again.
  */
@@ -15,7 +15,7 @@ export type Guarantee = "at-most-once" | "at-least-once";
 export type ErrorPolicy = "record" | "release" | "hold";
 
 /**
- * What the next caller does with work whose lease lapsed:
+ * The next caller's treatment of work whose lease lapsed:
  *
  * - `block`: nothing. The outcome stays unknown until it is settled.
  * - `resume`: runs again if no step would be repeated: each step that had begun is done, or can be
@@ -36,7 +36,7 @@ export type LapsedPolicy = "block" | "resume" | "rerun" | Reconcile;
  */
 export type Reconcile = (context: ClaimContext) => Finding<unknown> | Promise<Finding<unknown>>;
 
-/** What a call does that meets the same key still running. */
+/** A call's behaviour when it meets the same key still running. */
 export type DuplicatePolicy = "reject" | { readonly waitMs: number };
 
 /** The policies of an operation, checked and filled in. */
@@ -53,7 +53,7 @@ export interface Policies {
 
 export const ERROR_POLICIES: readonly ErrorPolicy[] = ["record", "release", "hold"];
 
-/** What the next caller does with work whose lease lapsed. */
+/** The next caller's treatment of work whose lease lapsed. */
 export function lapsedPolicyOf({ guarantee, onLapsed, steps }: Policies): LapsedPolicy {
   if (onLapsed !== undefined) return onLapsed;
   if (guarantee === "at-least-once") return "rerun";

@@ -1,6 +1,6 @@
 import type { Waiting } from "./waiting.ts";
 
-/** How the entries of a queue are told apart and measured. */
+/** How the entries of a queue are identified and measured. */
 export interface QueueSpec<Entry> {
   readonly digestOf: (entry: Entry) => string;
   /** About how many bytes the entry is on the wire. */

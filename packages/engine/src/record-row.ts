@@ -47,7 +47,7 @@ export function recordInRow(row: readonly (string | null)[]): FoundRecord {
 }
 
 /**
- * The records of a statement's rows, each by its digest: no row is taken for the answer to an entry because of its
+ * The records of a statement's rows, each by its digest: no row is taken for the result of an entry because of its
  * place.
  *
  * @param asked the records that the statement was to look at
@@ -76,8 +76,8 @@ export function recordsByDigest(
 export function expectAsked(isAsked: boolean): void {
   if (isAsked) return;
   throw new Error(
-    "The database returned a row of another record than the statement asked for, so none of its answers was used. " +
-      "Look for a driver, proxy or pooler that gives one statement the answer of another.",
+    "The database returned a row of another record than the statement asked for, so none of its rows was used. " +
+      "Look for a driver, proxy or pooler that gives one statement the result of another.",
   );
 }
 

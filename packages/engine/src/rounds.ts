@@ -121,7 +121,7 @@ function refuse(
   return new InProgressError({ retryAfterMs, attempt });
 }
 
-/** What a call waits for. */
+/** The record that a call waits for, and how long. */
 interface Waiting {
   readonly asked: Asked;
   readonly running: Running;

@@ -52,7 +52,7 @@ export class StoreClient {
 
   /**
    * Claims, within the lifetime of an engine. After it has rejected, nothing runs under the request's
-   * owner any more, and what was sent is given back.
+   * owner any more, and a claim that was sent is given back.
    */
   async claim(
     request: ClaimRequest,

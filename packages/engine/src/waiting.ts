@@ -2,7 +2,7 @@
 export interface Terms<Result> {
   /** Once an engine is closing, nothing is sent whose result would come after the end of its grace. */
   readonly lifetime: { readonly endsAtMs: number };
-  /** Takes each result of what was sent for the call, if it comes once the call has failed. */
+  /** Takes each result that comes once the call has failed. */
   readonly onLate: (result: Result) => void;
 }
 
@@ -12,7 +12,7 @@ const NO_END_MS = Number.POSITIVE_INFINITY;
 /**
  * One call in a line. Several lists may be sent for it, and the first result that comes settles it.
  * A result that comes once it has failed goes to `onLate`, and a result after another one goes nowhere:
- * no caller that got a claim can see it treated as nobody's.
+ * a claim that a caller has got is never given back for it.
  */
 export class Waiting<Entry, Result> {
   readonly entry: Entry;

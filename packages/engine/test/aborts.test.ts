@@ -4,7 +4,7 @@ import { gate, otherProcess, rejection, settled, world } from "./world.ts";
 
 const LEASE_MS = 30_000;
 
-/** A payment provider that books at once and never answers: the caller's `signal` ends the wait. */
+/** A payment provider that charges at once and never responds: the caller's `signal` ends the wait. */
 function hangingProvider() {
   const bookings: string[] = [];
   return {

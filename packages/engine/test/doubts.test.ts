@@ -18,7 +18,7 @@ async function diesInside(fn: (context: Context) => Promise<unknown>, options = 
 
 const unknown = { reconcile: () => "still-unknown" as const };
 
-/** Its step may have happened, and asking does not tell. */
+/** Its step may have happened, and `reconcile` does not find out. */
 async function inDoubt(options: OperationOptions = {}) {
   const shared = await diesInside(({ step }) => step("charge", never, unknown));
   const other = otherProcess(shared, { steps: true, settleAfterMs: 0, ...options });

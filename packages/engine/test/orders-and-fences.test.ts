@@ -108,7 +108,7 @@ test("a claim that was lost on its way is given back without taking over another
   expect(again).toMatchObject({ value: 1, replayed: true });
 });
 
-/** A store whose lists wait until the test lets all of them go, with what they carried. */
+/** A store whose lists, with their entries, wait until the test lets all of them go. */
 function heldStore(inner: Store = memoryStore()) {
   const sent: unknown[] = [];
   let waiting: (() => void)[] = [];
@@ -188,7 +188,7 @@ describe("while a step runs, no end of its claim is written, and its result is k
     { kind: "execute" }
   >["claim"];
 
-  /** The claim ends while its step runs: what the store was asked for, once the step is over. */
+  /** The calls to the store after the step is over, if the claim ends while its step runs. */
   async function endedInside(end: (claim: Claim) => Promise<unknown>) {
     const { engine, time, wire } = world({ steps: true });
     const begun = await engine.begin("orders", "k", null);

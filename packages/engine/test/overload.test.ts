@@ -136,7 +136,7 @@ describe("5,000 callers at a store that takes two seconds a list", () => {
   }
 
   for (const graceMs of [0, 1_000, 2_500, 3_500]) {
-    test(`leave open what the store held up at the end of a grace of ${graceMs} ms`, async () => {
+    test(`leave open the claims that the store held up at the end of a grace of ${graceMs} ms`, async () => {
       const { engine, time, memory, claimed } = slowWorld(() => LATENCY_MS);
       const callers = new Callers(engine);
       const ended = callers.call(CALLERS);
@@ -200,7 +200,7 @@ describe("5,000 callers at a store that takes two seconds a list", () => {
     await Promise.all([closed, ...calls]);
     expect(await openKeys(memory)).toEqual([]);
     expect(Object.keys(callers.codes).sort()).toEqual(["ENGINE_CLOSED", "NOT_SENT"]);
-    // 256 a second, for 20 seconds and what is left of the time of the last calls.
+    // 256 a second, for 20 seconds and the rest of the last calls' time.
     expect(callers.ran.size).toBeGreaterThan(5_000);
   });
 });
@@ -520,7 +520,7 @@ describe("claims that are being given back", () => {
 
   test("are finished within the grace of a close, if the store lets them", async () => {
     const { engine, time, wire, memory } = world();
-    // Nothing tells the process that it was granted.
+    // The process never learns that it was granted.
     wire.fail("claim", "answer lost", 3);
     const run = rejection(engine.execute("s", "k", null, () => 1, { leaseMs: 60_000 }));
     await time.advance(105);

@@ -14,7 +14,7 @@ const CONTEXTS_MAX = 1_000;
  * then those of the contexts around it, each with the error of the one before, as Fastify asks them. The last is
  * Fastify's own, which logs the error and sends it on.
  *
- * @param handler what the handler has set before it threw
+ * @param handler the status and headers that the handler has set before it threw
  */
 export async function errorResponse(
   error: unknown,

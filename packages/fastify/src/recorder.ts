@@ -23,11 +23,11 @@ type Serializer = (payload: never) => string | Uint8Array;
 const PAYLOAD_HEADERS = ["content-type", "content-length"];
 
 /**
- * What a handler sets and sends by the reply that it gets. Nothing of it reaches the client before it is
+ * Records the responses that a handler sets and sends by its own reply. Nothing of them reaches the client before it is
  * committed, and nothing that a plugin sends by the real reply meanwhile, such as a timeout's 503, reaches it.
  */
 export class Recorder {
-  /** What the handler gets: the real reply, but for all that changes a response. */
+  /** The handler's reply: the real one, except for all functions that change a response. */
   readonly reply: FastifyReply;
   /** Settles once: with the first response, or when the handler is done without one. */
   readonly recorded: Promise<Recorded>;
@@ -86,7 +86,7 @@ export class Recorder {
       if (this.#isTaken) this.#take();
       else if (value !== undefined && value !== this.reply) this.#send(value);
       else if (this.#hasWritten) this.#take();
-      // As Fastify does: what is async is over, while a callback may send later.
+      // As in Fastify, an async function is over now, while a callback may send later.
       else if (isAsync && value === undefined && !this.#isRecorded) this.#send(undefined);
     } catch (error) {
       if (this.#isRecorded) this.#logLate(error);

@@ -16,7 +16,7 @@ import { RequestState, STATE, stateOf } from "./request-state.ts";
 
 /**
  * A protected route: the key is claimed in its handler, so that nothing but the claim lets the handler run.
- * What the handler sends is recorded, committed, and only then sent, by the code that sends replays.
+ * The handler's response is recorded, committed, and only then sent, by the code that sends replays.
  */
 export class ProtectedRoute {
   readonly #guard: Guard<FastifyRequest>;

@@ -4,8 +4,8 @@ export const DISPOSITIONS = ["record", "release", "hold", "stub"] as const;
  * What becomes of a key once its handler has responded:
  * - `record`: duplicates get the response again
  * - `release`: nothing was done, and the next request with the key runs
- * - `hold`: the outcome is unknown; duplicates are told so until an operator settles it
- * - `stub`: it was done, but its response cannot be kept; duplicates are told so, and nothing runs
+ * - `hold`: the outcome is unknown; duplicates get 409 `outcome-unknown` until an operator settles it
+ * - `stub`: it was done, but its response cannot be kept; duplicates get 409 `response-not-stored`, and nothing runs
  */
 export type Disposition = (typeof DISPOSITIONS)[number];
 

@@ -19,7 +19,7 @@ export function checkedEngine(
   exclude: readonly string[],
 ): Engine {
   if (typeof (engine as Partial<Engine> | undefined)?.begin !== "function") {
-    throw wrong("engine", "what createEngine answers", engine);
+    throw wrong("engine", "an engine of createEngine", engine);
   }
   // Silence would let members count that were meant not to.
   if (engine.exclude.length > 0) {

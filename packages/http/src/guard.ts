@@ -53,7 +53,7 @@ export interface RequestFacts {
   readonly report: Report;
 }
 
-/** What a binding does with a request. */
+/** The decision about a request, which a binding carries out. */
 export type Admission =
   /** The handler runs without protection: there is no key and none is needed, or the store has failed. */
   | { readonly kind: "pass" }

@@ -3,7 +3,7 @@ import { checkedResponse, type NamedResponse } from "./named-response.ts";
 import type { StoredResponse } from "./stored-response.ts";
 import { isUnclear } from "./thrown.ts";
 
-/** What a transaction has decided: its response is committed, or its commit is unclear. */
+/** The end of a transaction: its response is committed, or its commit is unclear. */
 export type Transacted =
   | { readonly kind: "committed"; readonly response: StoredResponse }
   | { readonly kind: "open" };

@@ -63,7 +63,7 @@ export function headersSince(before: OutgoingHeaders, after: OutgoingHeaders): H
   return list;
 }
 
-/** Those of a handler's headers that are kept: the rest belongs to one answer alone. */
+/** Those of a handler's headers that are kept: the rest belongs to one response alone. */
 export function keptHeaders(list: HeaderList, rules: HeaderRules): HeaderList {
   const ofConnection = namesIn(list.find(([name]) => name === "connection")?.[1]);
   return list.filter(([name]) => !ofConnection.has(name) && isKept(name, rules));

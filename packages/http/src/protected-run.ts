@@ -122,7 +122,7 @@ export class ProtectedRun {
    * @param isFrameworks whether the framework's own class of HTTP errors has made it
    * @param keep makes the error as it is recorded, with the handler's headers that are kept. Without it the
    *   response is recorded
-   * @returns the response to send, if that is not what the error handling makes
+   * @returns the response to send, if that is not the response of the error handling
    */
   async recordError(
     error: unknown,
@@ -169,7 +169,7 @@ export class ProtectedRun {
     return { status, headers: kept, isWhole: body !== undefined };
   }
 
-  /** By what was decided, or by the table of statuses. Nothing for 5xx, which is up to the policies. */
+  /** By a decision, or by the table of statuses. Undefined for 5xx, which is up to the policies. */
   #dispositionOf(facts: ResponseFacts): Disposition | undefined {
     const { status, isWhole } = facts;
     const decided = this.#decided(facts);

@@ -13,7 +13,7 @@ const wrong: readonly (readonly [string, object, RegExp])[] = [
     { engine, scope, scopes: 1 },
     /^scopes: no such option. Expected one of/,
   ],
-  ["no engine", { scope }, /^engine: expected what createEngine answers, got undefined/],
+  ["no engine", { scope }, /^engine: expected an engine of createEngine, got undefined/],
   ["no scope", { engine }, /^scope: expected a function, got undefined/],
   ["a scope that is none", { engine, scope: "ada" }, /^scope: expected a function, got 'ada'/],
   [

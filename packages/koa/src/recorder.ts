@@ -24,7 +24,7 @@ export class Recorder {
     this.raw = new HandlerRaw(res);
     const own: Response = Object.create(app.response);
     this.response = Object.assign(own, { app, ctx, req, request, res: this.raw });
-    // 404 stands for a response that nobody has set.
+    // Koa begins with 404: a response that was not set.
     if (real.status !== 404) own.status = real.status;
     if (real.body !== undefined) own.body = real.body;
     this.#realBefore = stateOf(real);

@@ -14,7 +14,7 @@ const script = fileURLToPath(new URL("ended-process.ts", import.meta.url));
 for (const [version, server] of servers) {
   for (const name of Object.keys(clients) as readonly ClientName[]) {
     test(
-      `on ${version} a process on ${name} outlives connections that the server ends at any answer`,
+      `on ${version} a process on ${name} outlives connections that the server ends at any response`,
       async () => {
         const url = await database(server);
         await migrate(pool(url, onTestFinished));

@@ -45,7 +45,7 @@ async function rows(client: Pool, statement: string): Promise<readonly RowDataPa
 }
 
 describe.each(servers)("on %s the runbook", (_version, server) => {
-  test("finds what is open in the hour that comes twice, as in any other time zone", async () => {
+  test("finds open records in the hour that comes twice, as in any other time zone", async () => {
     await makeZone(server);
     const client = pool(await database(server), onTestFinished, { connectionLimit: 1 });
     await migrate(client);

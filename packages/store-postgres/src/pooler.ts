@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Database, Queries } from "./queries.ts";
 import { ERRORS, isAboutName, NAME_ADVICE } from "./statements.ts";
 
-/** postgres.js prepares only what has parameters. */
+/** postgres.js prepares only statements with parameters. */
 const PROBE = "SELECT $1::text";
 const PARAMETERS = [""];
 /** A pool of one connection never gives a second one. */

@@ -21,7 +21,7 @@ export type Attempt = <T>(work: (tx: unknown) => Promise<T>) => Promise<T>;
 
 /** All that the store needs of a driver. */
 export interface Database extends Queries {
-  /** Runs the work on one connection, outside of a transaction. What it begins it has to end. */
+  /** Runs the work on one connection, outside of a transaction. The work must end a transaction that it begins. */
   session<T>(work: (queries: Queries) => Promise<T>): Promise<T>;
   /**
    * Runs the work in one transaction on one connection, and rolls back where it rejects.

@@ -168,7 +168,7 @@ export const ERRORS: Omit<TransactingDatabase<unknown>, "transaction"> = {
   isBlocked: (error) => codeOf(error) === LOCK_NOT_AVAILABLE,
 };
 
-/** Whether the server may not know what a prepared statement's name stands for. */
+/** Whether the server may not know a prepared statement's name. */
 export function isAboutName(error: unknown): boolean {
   return NAME_CODES.includes(codeOf(error));
 }

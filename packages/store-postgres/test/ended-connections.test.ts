@@ -13,7 +13,7 @@ const script = fileURLToPath(new URL("ended-process.ts", import.meta.url));
 
 for (const name of Object.keys(clients) as readonly ClientName[]) {
   test(
-    `a process on ${name} outlives connections that the server ends at any answer`,
+    `a process on ${name} outlives connections that the server ends at any response`,
     async () => {
       const url = await database();
       await migrate(pool(url, onTestFinished));

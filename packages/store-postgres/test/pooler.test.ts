@@ -72,7 +72,7 @@ describe("check", () => {
   }
 });
 
-describe("what the server says of a statement's name is told with the option that helps", () => {
+describe("an error about a statement's name comes with the option that helps", () => {
   async function claimThrough(
     change: (
       client: PgPool,

@@ -5,7 +5,7 @@ export const answerBugs: readonly Bug[] = [
   {
     name: "no-fingerprint",
     where: "engine",
-    what: "a key is enough: another content gets the outcome of the first (Powertools, unless told otherwise)",
+    what: "a key is enough: a different payload gets the outcome of the first (the default of Powertools)",
     edits: [
       {
         file: "meet.ts",
@@ -29,7 +29,7 @@ export const answerBugs: readonly Bug[] = [
   {
     name: "acknowledge-before-recording",
     where: "engine",
-    what: "a caller is told that its outcome is recorded before the store has it",
+    what: "an outcome is reported as recorded before the store has it",
     edits: [
       {
         file: "claim-end.ts",
@@ -41,7 +41,7 @@ export const answerBugs: readonly Bug[] = [
   {
     name: "unrecorded-called-recorded",
     where: "engine",
-    what: "a completion whose answer is lost counts as recorded",
+    what: "a completion whose response is lost counts as recorded",
     edits: [
       {
         file: "claim-end.ts",
@@ -53,7 +53,7 @@ export const answerBugs: readonly Bug[] = [
   {
     name: "refusal-called-recorded",
     where: "engine",
-    what: "a late owner whose completion is refused is told that it was recorded",
+    what: "a completion that the store refused is reported as recorded",
     edits: [
       {
         file: "claim-end.ts",
@@ -65,7 +65,7 @@ export const answerBugs: readonly Bug[] = [
   {
     name: "result-by-reference",
     where: "engine",
-    what: "callers in one process are given the same object, and what one does to it the others see",
+    what: "callers in one process share one result object, so that a change by one caller reaches the others",
     edits: [
       {
         file: "body.ts",
@@ -99,7 +99,7 @@ export const answerBugs: readonly Bug[] = [
   {
     name: "fresh-owner-on-retry",
     where: "engine",
-    what: "a claim whose answer was lost is sent again under another name",
+    what: "a claim whose response was lost is sent again by another owner",
     edits: [
       {
         file: "begin.ts",
@@ -111,7 +111,7 @@ export const answerBugs: readonly Bug[] = [
   {
     name: "fresh-owner-each-round",
     where: "engine",
-    what: "a call that asks again is another owner, to whom its own delayed claim is a stranger's",
+    what: "a call that retries gets another owner, so that its own delayed claim blocks it",
     edits: [
       {
         file: "rounds.ts",
@@ -123,7 +123,7 @@ export const answerBugs: readonly Bug[] = [
   {
     name: "unknown-taken-for-failure",
     where: "engine",
-    what: "an outcome that nobody knows is replayed as a failure",
+    what: "an unknown outcome is replayed as a failure",
     edits: [
       {
         file: "meet.ts",
@@ -135,7 +135,7 @@ export const answerBugs: readonly Bug[] = [
   {
     name: "lost-completion-given-back",
     where: "engine",
-    what: "a completion whose answer is lost counts as failed, and the key is given back",
+    what: "a completion whose response is lost counts as failed, and the key is given back",
     edits: [
       {
         file: "claim-end.ts",
@@ -159,7 +159,7 @@ export const answerBugs: readonly Bug[] = [
   {
     name: "mismatch-learns-of-doubt",
     where: "engine",
-    what: "a caller with another content is told that the outcome is open, not that the contents differ",
+    what: "a call with a different payload gets the error for an open outcome instead of the conflict",
     edits: [
       {
         file: "meet.ts",
@@ -171,7 +171,7 @@ export const answerBugs: readonly Bug[] = [
   {
     name: "attempt-not-told",
     where: "engine",
-    what: "every run is told that it is the first attempt",
+    what: "every run gets 1 as its attempt",
     edits: [
       {
         file: "held-claim.ts",
@@ -183,7 +183,7 @@ export const answerBugs: readonly Bug[] = [
   {
     name: "settle-told-when-refused",
     where: "engine",
-    what: "an operator is told that a decision stands though the store refused it",
+    what: "a decision that the store refused is reported to the operator as recorded",
     edits: [
       {
         file: "operators.ts",

@@ -90,7 +90,7 @@ export const decisionBugs: readonly Bug[] = [
   {
     name: "aborted-claim-released",
     where: "engine",
-    what: "what an abort leaves open is released, as if nothing had run",
+    what: "a claim that an abort leaves open is released, as if nothing had run",
     edits: [
       {
         file: "claim-end.ts",
@@ -229,7 +229,7 @@ export const decisionBugs: readonly Bug[] = [
   {
     name: "renewal-counted-from-its-answer",
     where: "engine",
-    what: "a renewed lease is counted from the store's answer instead of from the request",
+    what: "a renewed lease is counted from the store's response instead of from the request",
     edits: [
       {
         file: beats,
@@ -241,7 +241,7 @@ export const decisionBugs: readonly Bug[] = [
   {
     name: "lapse-not-noticed",
     where: "engine",
-    what: "a function whose lease is over without a renewal is not told",
+    what: "a function whose lease is over without a renewal gets no abort",
     edits: [{ file: beats, from: "beat.spec.onOver();", to: "void beat.spec.onOver;" }],
   },
   {

@@ -7,7 +7,7 @@ export const fenceBugs: readonly Bug[] = [
   {
     name: "no-fence",
     where: "store",
-    what: "whoever comes may complete: the outcome is written by key alone (Powertools, node-idempotency)",
+    what: "any caller may complete: the outcome is written by key alone (Powertools, node-idempotency)",
     edits: [
       {
         file: rules,
@@ -19,7 +19,7 @@ export const fenceBugs: readonly Bug[] = [
   {
     name: "fence-by-owner-alone",
     where: "store",
-    what: "what is left of an earlier hold of the same owner passes",
+    what: "a late write of an earlier claim of the same owner is accepted",
     edits: [
       {
         file: rules,
@@ -31,7 +31,7 @@ export const fenceBugs: readonly Bug[] = [
   {
     name: "fence-by-status-alone",
     where: "store",
-    what: "a completion needs a claimed record, whoever claimed it",
+    what: "a completion needs a claimed record, but not its owner",
     edits: [
       {
         file: rules,
@@ -55,7 +55,7 @@ export const fenceBugs: readonly Bug[] = [
   {
     name: "renew-without-fence",
     where: "store",
-    what: "a late owner renews the claim of its successor and never learns that it lost",
+    what: "a late owner renews the claim of its successor, and gets no refusal",
     edits: [
       {
         file: rules,
@@ -79,7 +79,7 @@ export const fenceBugs: readonly Bug[] = [
   {
     name: "racy-claim",
     where: "store",
-    what: "a claim reads, and writes a little later what it decided then",
+    what: "a claim reads, and writes its decision a little later",
     edits: [
       {
         file: rules,

@@ -7,7 +7,7 @@ export const frontBugs: readonly Bug[] = [
   {
     name: "list-answers-shifted",
     where: "front",
-    what: "each entry of a list is given the answer to its neighbour",
+    what: "each entry of a list gets the result of its neighbour",
     edits: [
       {
         file: line,
@@ -19,7 +19,7 @@ export const frontBugs: readonly Bug[] = [
   {
     name: "list-answers-halved",
     where: "front",
-    what: "two neighbours in a list are given the same answer",
+    what: "two neighbours in a list get the same result",
     edits: [
       {
         file: line,
@@ -31,7 +31,7 @@ export const frontBugs: readonly Bug[] = [
   {
     name: "first-answer-for-all",
     where: "front",
-    what: "when a list fails, what the first entry is told alone is told to all",
+    what: "when a list fails, all entries get the result of the first entry's retry",
     edits: [
       {
         file: line,
@@ -55,7 +55,7 @@ export const frontBugs: readonly Bug[] = [
   {
     name: "waits-for-ever",
     where: "front",
-    what: "a store that never answers is waited for without a limit",
+    what: "a store that never responds is waited for without a limit",
     edits: [
       {
         file: line,
@@ -67,7 +67,7 @@ export const frontBugs: readonly Bug[] = [
   {
     name: "entry-forgotten",
     where: "front",
-    what: "what does not fit into a list is dropped instead of waiting for the next",
+    what: "entries that do not fit into a list are dropped instead of waiting for the next",
     edits: [
       {
         file: "queue.ts",

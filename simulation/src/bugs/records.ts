@@ -7,7 +7,7 @@ export const recordBugs: readonly Bug[] = [
   {
     name: "purge-unfinished",
     where: "store",
-    what: "a purge goes by age alone, and deletes work whose outcome is open",
+    what: "a purge goes by age alone, and deletes records whose outcome is open",
     edits: [
       {
         file: rules,
@@ -49,7 +49,7 @@ export const recordBugs: readonly Bug[] = [
   {
     name: "unknown-expires",
     where: "store",
-    what: "an unknown outcome is forgotten by time before anybody settled it",
+    what: "an unknown outcome expires before an operator has settled it",
     edits: [
       {
         file: rules,
@@ -107,7 +107,7 @@ export const recordBugs: readonly Bug[] = [
   {
     name: "client-clock",
     where: "store",
-    what: "leases are judged by the clock of whoever asks (Powertools compares with the caller's)",
+    what: "leases are judged by the caller's clock (as Powertools does)",
     edits: [
       {
         file: "server.ts",
@@ -131,7 +131,7 @@ export const recordBugs: readonly Bug[] = [
   {
     name: "take-over-without-leave",
     where: "store",
-    what: "a lapsed claim is taken over by those who may not (a lock that just expires)",
+    what: "a lapsed claim is taken over without permission (a lock that just expires)",
     edits: [
       {
         file: rules,
@@ -143,7 +143,7 @@ export const recordBugs: readonly Bug[] = [
   {
     name: "own-claim-refused",
     where: "store",
-    what: "an owner that asks again after a lost answer is refused because of its own claim",
+    what: "an owner that retries after a lost response is refused because of its own claim",
     edits: [
       {
         file: rules,
@@ -179,7 +179,7 @@ export const recordBugs: readonly Bug[] = [
   {
     name: "removal-forgets-the-owner",
     where: "store",
-    what: "a removed record belongs to nobody, and a delayed claim of its owner revives it",
+    what: "a removed record keeps no owner, and a delayed claim of its owner revives it",
     edits: [
       {
         file: rules,
@@ -191,7 +191,7 @@ export const recordBugs: readonly Bug[] = [
   {
     name: "late-owner-told-true",
     where: "store",
-    what: "an owner that comes after a settlement is told that its own outcome was recorded",
+    what: "after a settlement the store reports to a late owner that its own outcome was recorded",
     edits: [
       {
         file: rules,
@@ -215,7 +215,7 @@ export const recordBugs: readonly Bug[] = [
   {
     name: "repeated-completion-refused",
     where: "store",
-    what: "an owner that completes again after a lost answer is told that it lost",
+    what: "a completion that is repeated after a lost response is refused",
     edits: [
       {
         file: rules,

@@ -5,7 +5,7 @@ export const runBugs: readonly Bug[] = [
   {
     name: "fails-open",
     where: "engine",
-    what: "where the store gives no answer, the function runs without a claim (node-idempotency, where the record is gone when it is read)",
+    what: "if the store does not respond, the function runs without a claim (node-idempotency, if the record is gone when it is read)",
     edits: [
       {
         file: "create-engine.ts",
@@ -17,7 +17,7 @@ export const runBugs: readonly Bug[] = [
   {
     name: "runs-under-a-lapsed-lease",
     where: "engine",
-    what: "a claim whose answer took longer than its lease is run under all the same",
+    what: "the function runs under a claim whose response took longer than its lease",
     edits: [
       {
         file: "begin.ts",
@@ -100,7 +100,7 @@ export const runBugs: readonly Bug[] = [
   {
     name: "late-renewal-arms-again",
     where: "engine",
-    what: "a renewal that answers after the end sets its timer again",
+    what: "a renewal whose response comes after the end sets its timer again",
     edits: [
       {
         file: "heartbeats.ts",
@@ -148,7 +148,7 @@ export const runBugs: readonly Bug[] = [
   {
     name: "close-forgets-operators",
     where: "engine",
-    what: "close does not wait for what an operator does, which goes on afterwards",
+    what: "close does not wait for an operator's call, which goes on afterwards",
     edits: [
       {
         file: "create-engine.ts",
@@ -165,13 +165,13 @@ export const runBugs: readonly Bug[] = [
   {
     name: "settle-overrules",
     where: "engine",
-    what: "an operator's decision goes by what was read before, and overrules an owner that has renewed",
+    what: "an operator's decision goes by an earlier read, and overrules an owner that has renewed",
     edits: [{ file: "operators.ts", from: "ifLapsed: !overrule, ", to: "" }],
   },
   {
     name: "settle-without-owner",
     where: "engine",
-    what: "an operator removes what is open instead of deciding in the owner's name",
+    what: "an operator's decision removes the open record instead of completing it in the owner's name",
     edits: [
       {
         file: "operators.ts",

@@ -53,7 +53,7 @@ export const transactionBugs: readonly Bug[] = [
   {
     name: "committed-whatever-is-recorded",
     where: "engine",
-    what: "any outcome that is recorded in the owner's name is taken for what the transaction committed",
+    what: "any outcome that is recorded in the owner's name counts as the one that the transaction committed",
     edits: [
       {
         file: "transaction-work.ts",

@@ -195,11 +195,11 @@ class Checker {
     if (event.finding === "happened" && isWhole) grant.isFoundHappened = true;
     if (event.finding !== "did-not-happen") return;
     if (isWhole) record.openRuns = 0;
-    // Where a request can be late without a limit, who asks can be told too soon that there is none.
+    // If a request can be late without a limit, the provider can be asked before it arrives.
     if (!areRequestsBounded) record.effects.allow(grant.life, isWhole ? undefined : event.step);
   }
 
-  /** A step that has failed is in doubt only where the store could not be told. */
+  /** A step that has failed is in doubt only if the store could not be informed. */
   #checkDoubt(event: RunEvent, { call, function: run, grant }: CallLedger): void {
     if (event.kind !== "step" || event.code !== "OUTCOME_UNKNOWN" || grant === undefined) return;
     const isOpen = this.#record(call.record).effects.isOpen(grant.life, event.step);

@@ -31,7 +31,7 @@ export class Leases {
     const isOver =
       answer.outcome === "lapsed" || (answer.outcome === "claimed" && answer.takenOver);
     const run = holder?.run;
-    // The owner that asks again is told once more that it took over.
+    // An owner that retries gets its take-over confirmed once more.
     if (!isOver || holder === undefined || holder.owner === given.owner) return;
     if (!isDead) this.#checkKnown(holder, run);
     if (!this.#calm.isCalm || holder.isGivenUp) return;

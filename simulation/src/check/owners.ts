@@ -41,7 +41,7 @@ export class Owners {
     expect: Expect,
   ): void {
     if (answer.outcome !== "claimed" || !answer.takenOver) return;
-    // The same owner that asks again is told what it was told before.
+    // An owner that retries gets the same result again.
     if (record.grants.has(answer.token) || process.endsWith("front")) return;
     const sentAt = this.#sentAt.get(message) ?? 0;
     const { by = [] } = this.#minted.get(given.owner) ?? {};
