@@ -3,7 +3,7 @@ import { claimContextOf } from "./context.ts";
 import { LeaseLostError, StoreError } from "./errors.ts";
 import { checkedFinding, type Finding } from "./finding.ts";
 import type { HeldClaim } from "./held-claim.ts";
-import { type Call, unknown } from "./meet.ts";
+import { type Call, checkWanted, unknown } from "./meet.ts";
 import type { Settings } from "./options.ts";
 import { lapsedPolicyOf, settleAfterMsOf } from "./policies.ts";
 import { interruptionOf, isStepLog } from "./step-log.ts";
@@ -71,9 +71,15 @@ export async function isStillToDo(
     await record(claim, found.happened);
     return false;
   }
-  if (claim.abortReason === undefined) return true;
-  await claim.giveBack();
-  throw claim.abortReason;
+  try {
+    if (claim.abortReason !== undefined) throw claim.abortReason;
+    // The caller may have left while `onLapsed` was asked.
+    checkWanted(scope, call);
+  } catch (reason) {
+    await claim.giveBack();
+    throw reason;
+  }
+  return true;
 }
 
 /** Lets the claim lapse again, so that the next caller can find out. */

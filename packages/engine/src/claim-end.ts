@@ -71,10 +71,7 @@ export class ClaimEnd {
   async giveBack(isToLapse: boolean, steps: Steps | undefined): Promise<Written> {
     const { client, settings } = this.#scope;
     const release = async () => {
-      // The next caller must know which steps failed: if that cannot be written, the lease runs out.
-      const wrong = await steps?.saved();
-      if (wrong instanceof LeaseLostError) return false;
-      if (wrong !== undefined) throw wrong;
+      if (!(await isSaved(steps))) return false;
       // A claim that is to lapse must not be renewed behind that.
       if (isToLapse) this.#lease.stop();
       return await client.release(this.#claim, isToLapse, settings.storeTimeoutMs);
@@ -87,9 +84,7 @@ export class ClaimEnd {
     const { client, settings } = this.#scope;
     if (isAborted()) this.#lease.stop();
     const leave = async () => {
-      const wrong = await steps?.saved();
-      if (wrong instanceof LeaseLostError) return false;
-      if (wrong !== undefined) throw wrong;
+      if (!(await isSaved(steps))) return false;
       this.#lease.stop();
       // An aborted request may still be on its way: the lease is neither extended nor shortened.
       if (isAborted()) return true;
@@ -123,4 +118,15 @@ export class ClaimEnd {
 function writtenOf(ended: Ended): Written {
   if (typeof ended === "string") return { recorded: ended === "done" };
   return { recorded: false, error: ended.error };
+}
+
+/**
+ * Lets the store know which steps failed, as the next caller must know it. Returns whether the claim still holds.
+ *
+ * @throws StoreError if it could not be written: then the lease runs out
+ */
+async function isSaved(steps: Steps | undefined): Promise<boolean> {
+  const wrong = await steps?.saved();
+  if (wrong !== undefined && !(wrong instanceof LeaseLostError)) throw wrong;
+  return wrong === undefined;
 }

@@ -16,7 +16,7 @@ export interface ClaimContext {
    *
    * Whether a request that was aborted has had its effect is not known. So a function that has read this
    * signal and throws after it was aborted leaves its outcome open, whatever it throws, unless `onError`
-   * is a function, which then decides. A value that it returns is still recorded.
+   * is a function, which then decides, or `hold`. `engine.transaction` rolls back instead. A value that it returns is still recorded.
    */
   readonly signal: AbortSignal;
   /**

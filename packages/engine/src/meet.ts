@@ -3,6 +3,7 @@ import { decodeError, decodeValue } from "./body.ts";
 import type { ClaimScope } from "./claim-scope.ts";
 import {
   ConflictError,
+  EngineClosedError,
   OutcomeUnknownError,
   ReplayedError,
   ResultUnavailableError,
@@ -131,4 +132,10 @@ function readBody<T>(read: () => T): T {
     // The parser's message would quote the body.
     throw new StoreError("claim", new Error("The stored body cannot be read."));
   }
+}
+
+/** @throws the signal's reason if the caller has left; EngineClosedError if the engine is closed */
+export function checkWanted({ lifetime }: ClaimScope, { signal }: Call): void {
+  signal?.throwIfAborted();
+  if (lifetime.isEnded) throw new EngineClosedError();
 }

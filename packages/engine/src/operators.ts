@@ -137,7 +137,11 @@ export async function remove(scope: ClaimScope, id: RecordId): Promise<boolean> 
   const { client, settings } = scope;
   const view = await client.read(id, settings.storeTimeoutMs);
   checkNotEnded(scope);
-  return view !== undefined && (await client.remove(id, view.token, settings.storeTimeoutMs));
+  if (view === undefined) return false;
+  const isRemoved = await client.remove(id, view.token, settings.storeTimeoutMs);
+  // As after a decision: duplicates in this process ask the store from now on.
+  if (isRemoved) client.flights.landAt(id.digest);
+  return isRemoved;
 }
 
 /**

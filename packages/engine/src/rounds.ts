@@ -2,7 +2,7 @@ import { type TakeOver, takeOverOf, takeOverUnseen } from "./abandoned.ts";
 import type { ClaimScope } from "./claim-scope.ts";
 import { EngineClosedError, InProgressError } from "./errors.ts";
 import type { Asked } from "./flights.ts";
-import { type Call, meet, type Replay, type Running } from "./meet.ts";
+import { type Call, checkWanted, meet, type Replay, type Running } from "./meet.ts";
 import type { Settings } from "./options.ts";
 
 export type Granted = Extract<Asked, { kind: "granted" }>;
@@ -102,12 +102,6 @@ function takeOverSeen(settings: Settings, { fingerprint }: Call, asked: Asked): 
   if (asked.kind !== "answered" || asked.outcome.outcome !== "lapsed") return undefined;
   if (asked.outcome.fingerprint !== fingerprint) return undefined;
   return takeOverOf(settings, asked.outcome.checkpoint);
-}
-
-/** Whether anybody is still there to run for. */
-export function checkWanted({ lifetime }: ClaimScope, { signal }: Call): void {
-  signal?.throwIfAborted();
-  if (lifetime.isEnded) throw new EngineClosedError();
 }
 
 function refuse(

@@ -93,8 +93,9 @@ export class TransactionWork {
    */
   readonly onError = (error: unknown, claimed: Claimed): Completion | undefined => {
     const { settings } = this.#scope;
+    if (!this.hasThrown(error)) return undefined;
     const policy = policyFor(error, settings);
-    if (policy === "release" || !this.hasThrown(error)) return undefined;
+    if (policy === "release") return undefined;
     this.#thrown = undefined;
     const isDecided = typeof settings.onError === "function" || !this.#work.isCutOff();
     if (policy === "record" && isDecided)

@@ -5,10 +5,10 @@ import { StoreError } from "./errors.ts";
 import type { EventMap } from "./events.ts";
 import type { Answer } from "./flights.ts";
 import { derivedKey } from "./identity.ts";
-import type { Call, Replay } from "./meet.ts";
+import { type Call, checkWanted, type Replay } from "./meet.ts";
 import type { Settings } from "./options.ts";
 import { lapsedPolicyOf } from "./policies.ts";
-import { type Answered, checkWanted, type Granted, untilKnown } from "./rounds.ts";
+import { type Answered, type Granted, untilKnown } from "./rounds.ts";
 import { type AbortReason, RunAbort } from "./run-abort.ts";
 import type { Claimed, ClaimRequest, RecordView, Transacted } from "./store.ts";
 import { within } from "./timing.ts";
@@ -165,7 +165,7 @@ class Run {
     const abort = new RunAbort(token);
     this.#abort = abort;
     const abortFor = (reason: AbortReason) => {
-      abort.abort(reason);
+      if (!abort.abort(reason)) return;
       events.emit("aborted", () => ({ digest: id.digest, attempt, token, reason }));
     };
     const stop = lifetime.onEnd(() => abortFor("engine-closed"));

@@ -19,36 +19,36 @@ const UNDECIDED = [
 
 const CAUSES_MAX = 16;
 
+/** A call that throws one of these may have had its effect. */
+const MAY_HAVE_HAPPENED = [RunAbortedError, OutcomeUnknownError, LeaseLostError];
+
 /**
  * Whether an error that a function throws comes from an engine that has decided nothing: its own, or that of
  * another call which it made. Such an error is no failure of the operation, even as the cause of another one.
  */
 export function isUndecided(error: unknown): boolean {
-  return undecidedIn(error) !== undefined;
+  return hasCause(error, (one) => UNDECIDED.some((kind) => one instanceof kind));
 }
 
 /** Whether a step that throws this error has made another call, which may have had its effect. */
 export function mayHaveHappened(error: unknown): boolean {
-  const found = undecidedIn(error);
-  if (found instanceof StoreError) return found.operation !== "claim";
-  return (
-    found instanceof RunAbortedError ||
-    found instanceof OutcomeUnknownError ||
-    found instanceof LeaseLostError
+  return hasCause(error, (one) =>
+    one instanceof StoreError
+      ? one.operation !== "claim"
+      : MAY_HAVE_HAPPENED.some((kind) => one instanceof kind),
   );
 }
 
-function undecidedIn(error: unknown): unknown {
+/** Whether the error, one of its causes, or an error of an AggregateError among them passes the test. */
+export function hasCause(error: unknown, test: (one: unknown) => boolean): boolean {
   try {
     let each = error;
     for (let depth = 0; depth < CAUSES_MAX && each instanceof Error; depth += 1) {
-      const all: readonly unknown[] = each instanceof AggregateError ? each.errors : [each];
-      const found = all.find((one) => UNDECIDED.some((kind) => one instanceof kind));
-      if (found !== undefined) return found;
+      if (test(each) || (each instanceof AggregateError && each.errors.some(test))) return true;
       each = each.cause;
     }
   } catch {
     // A proxy or a getter that throws itself.
   }
-  return undefined;
+  return false;
 }

@@ -4,7 +4,9 @@ import {
   type Context,
   createEngine,
   type Engine,
+  EngineClosedError,
   type OperationOptions,
+  OutcomeUnknownError,
   type Store,
   StoreError,
 } from "../src/index.ts";
@@ -111,6 +113,21 @@ describe("a function that throws the error of a call that it made", () => {
       state: "lapsed",
       steps: [{ name: "pay", state: "begun" }],
     });
+  });
+});
+
+describe("a step that made several calls", () => {
+  const unknown = new OutcomeUnknownError({ reason: "lapsed", attempt: 1, token: 1 });
+  const closed = new EngineClosedError();
+  test.each([
+    ["first", [unknown, closed]],
+    ["last", [closed, unknown]],
+  ])("stays in doubt if the %s of them may have happened", async (_which, errors) => {
+    const shared = world({ steps: true });
+    const pay = () => Promise.reject(new AggregateError(errors));
+    const run = shared.engine.execute("orders", "k", 1, ({ step }) => step("pay", pay));
+    expect(await rejection(run)).toBeInstanceOf(AggregateError);
+    expect(await stateOf(shared)).toMatchObject({ steps: [{ name: "pay", state: "begun" }] });
   });
 });
 
@@ -276,6 +293,21 @@ describe("lapsed work", () => {
     await shared.time.advance(60_000);
     expect(await run).toMatchObject({ code: "STORE_FAILED", operation: "complete" });
     expect(asked).toBe(1);
+  });
+
+  test("is not run for a caller who leaves while `onLapsed` is asked", async () => {
+    const shared = await lapses();
+    const found = gate<"did-not-happen">();
+    const { engine } = otherProcess(shared, { onLapsed: () => found.fn() });
+    const caller = new AbortController();
+    const run = rejection(
+      engine.execute("orders", "k", 1, () => expect.unreachable(), { signal: caller.signal }),
+    );
+    await settled();
+    caller.abort(new Error("left"));
+    found.open("did-not-happen");
+    expect(await run).toMatchObject({ message: "left" });
+    expect(await engine.inspect("orders", "k")).toMatchObject({ state: "lapsed" });
   });
 
   test("whose owner begins a step while it is taken over is taken over once it has settled", async () => {

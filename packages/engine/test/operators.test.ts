@@ -216,6 +216,18 @@ describe("inspect and list", () => {
 });
 
 describe("remove", () => {
+  test("lets the next caller of the same process run, though the removed function still runs", async () => {
+    const { engine, time } = world();
+    const removed = gate<string>();
+    const first = rejection(engine.execute("o", "k", 1, () => removed.fn()));
+    await settled();
+    expect(await engine.remove("o", "k")).toBe(true);
+    expect(await engine.execute("o", "k", 1, () => "next")).toMatchObject({ value: "next" });
+    removed.open("late");
+    await time.advance(0);
+    expect(await first).toMatchObject({ code: "LEASE_LOST" });
+  });
+
   test("drops a record, so that its key is new, and answers whether it was there", async () => {
     const { engine } = world();
     await engine.execute("o", "k", "first", () => 1);

@@ -130,6 +130,7 @@ export class Records implements Store {
       const answer = answerOrWrite(known.get(request.id.digest), request, writes);
       if (answer !== undefined) answers.set(request.id.digest, answer);
     }
+    if (writes.again.length + writes.free.length === 0) return;
     const written = [
       ...(await this.#statements.each("claimAgain", writes.again)),
       ...(await this.#statements.each("claimFound", writes.free)),
@@ -145,9 +146,9 @@ export class Records implements Store {
   async #change(name: PairName, entries: readonly (readonly Value[])[]): Promise<boolean[]> {
     const rows = await this.#statements.each(name, entries);
     const done = new Set(rows.map(([digest]) => (digest ?? "").replaceAll("-", "")));
-    const asked = entries.map(([digest]) => String(digest));
-    for (const digest of done) expectAsked(asked.includes(digest));
-    return asked.map((digest) => done.has(digest));
+    const asked = new Set(entries.map(([digest]) => String(digest)));
+    for (const digest of done) expectAsked(asked.has(digest));
+    return entries.map(([digest]) => done.has(String(digest)));
   }
 
   /**

@@ -70,8 +70,8 @@ export const decisionBugs: readonly Bug[] = [
     edits: [
       {
         file: "claim-end.ts",
-        from: "the lease runs out.\n      const wrong = await steps?.saved();\n      if (wrong instanceof LeaseLostError) return false;",
-        to: "\n      const wrong: Error | undefined = steps && undefined;",
+        from: "      if (!(await isSaved(steps))) return false;\n      // A claim that is to lapse",
+        to: "      // A claim that is to lapse",
       },
     ],
   },

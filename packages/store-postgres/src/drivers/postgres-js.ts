@@ -61,13 +61,19 @@ const SENDING: ReadonlySet<unknown> = new Set(["unsafe", "savepoint", "notify", 
  */
 export async function transact(sql: PostgresJs, options: string, work: Work): Promise<unknown> {
   let isOver = false;
+  let end: (reason: Error) => void = () => undefined;
+  const over = new Promise<never>((_resolve, reject) => {
+    end = reject;
+  });
+  over.catch(() => undefined);
+  const ended = () =>
+    new Error("The transaction is over: it has ended, or its connection was lost.");
   const refuseLate = () => {
-    if (isOver)
-      throw new Error("The transaction is over: it has ended, or its connection was lost.");
+    if (isOver) throw ended();
   };
   const run = async (inner: PostgresJsTransaction, inside: Work): Promise<unknown> => {
     try {
-      const made: unknown = inside(guarded(inner, refuseLate, run));
+      const made: unknown = inside(guarded(inner, refuseLate, run, over));
       return await (Array.isArray(made) ? Promise.all(made) : made);
     } finally {
       // A lost connection rejects the statement first, and the transaction later in the same turn.
@@ -79,6 +85,7 @@ export async function transact(sql: PostgresJs, options: string, work: Work): Pr
     return await sql.begin(options, (inner) => run(inner as PostgresJsTransaction, work));
   } finally {
     isOver = true;
+    end(ended());
   }
 }
 
@@ -87,6 +94,7 @@ function guarded(
   inner: PostgresJsTransaction,
   check: () => void,
   run: (nested: PostgresJsTransaction, inside: Work) => Promise<unknown>,
+  over: Promise<never>,
 ): PostgresJsTransaction {
   return new Proxy(inner, {
     apply: (target, self, given) => {
@@ -103,7 +111,12 @@ function guarded(
         if (name === "savepoint" && typeof inside === "function") {
           given[given.length - 1] = (nested: PostgresJsTransaction) => run(nested, inside as Work);
         }
-        return Reflect.apply(value as never, target, given);
+        const sent = Reflect.apply(value as never, target, given) as unknown;
+        if (name !== "savepoint") return sent;
+        // The driver never learns of the end of a savepoint whose connection was lost; its caller has to.
+        const settled = Promise.race([sent, over]);
+        settled.catch(() => undefined);
+        return settled;
       };
     },
   });
