@@ -20,3 +20,4 @@ export {
   transition,
 } from "./transition.ts";
 export { trialProblem } from "./trial.ts";
+export { hasCause } from "./undecided.ts";

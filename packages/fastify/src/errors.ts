@@ -29,7 +29,8 @@ export async function errorResponse(
     void recorder.run(call);
     const recorded = await recorder.recorded;
     if (recorded.kind === "response") return recorded;
-    if (recorded.kind === "error") last = recorded.error;
+    if (recorded.kind === "taken") break;
+    last = recorded.error;
   }
   return byFastify(last, handler, reply);
 }
@@ -86,7 +87,12 @@ export function byFastify(
  * client has a status as well, but speaks of another request.
  */
 export function isFrameworkError(error: unknown, server: FastifyInstance): boolean {
-  if (error instanceof FastifyError) return true;
+  try {
+    if (error instanceof FastifyError) return true;
+  } catch {
+    // A proxy, or a getter, that throws itself.
+    return false;
+  }
   const { httpErrors } = server as { readonly httpErrors?: { readonly HttpError?: unknown } };
   return isMadeBy(httpErrors?.HttpError, error);
 }

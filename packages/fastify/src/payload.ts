@@ -2,9 +2,10 @@ import { Readable } from "node:stream";
 import {
   bytesBody,
   drain,
-  type HeaderList,
+  headerOf,
   jsonBody,
   mediaTypeOf,
+  payloadOf,
   type StoredBody,
   type StoredResponse,
   textBody,
@@ -40,7 +41,7 @@ export async function seen(recorded: RecordedResponse, maxBytes: number): Promis
   const stream = streamOf(payload);
   if (stream === undefined) return whole(jsonBody(payload, maxBytes));
   // Server-sent events have no end that could be waited for.
-  if (mediaTypeOf(headerText(headers, "content-type")) === "text/event-stream")
+  if (mediaTypeOf(headerOf(headers, "content-type")) === "text/event-stream")
     return whole(undefined);
   const drained = await drain(stream, maxBytes);
   if ("rest" in drained) return { response: { status, headers }, payload: drained.rest };
@@ -57,7 +58,7 @@ export function respond(
   { status, headers, body }: StoredResponse,
   payload?: unknown,
 ): unknown {
-  const sent = body === undefined ? payload : payloadOf(body);
+  const sent = body === undefined ? payload : (payloadOf(body) ?? undefined);
   reply.code(status);
   for (const [name, value] of headers) {
     reply.removeHeader(name);
@@ -72,20 +73,6 @@ export function respondOwn(reply: FastifyReply, response: StoredResponse): unkno
   const sent = respond(reply, response);
   if (sent !== undefined) reply.serializer((text: unknown) => text as string);
   return sent;
-}
-
-function payloadOf(body: StoredBody): unknown {
-  switch (body.kind) {
-    case "none":
-    case "empty":
-      return undefined;
-    case "json":
-      return body.value;
-    case "text":
-      return body.text;
-    case "bytes":
-      return Buffer.from(body.bytes.buffer, body.bytes.byteOffset, body.bytes.byteLength);
-  }
 }
 
 /** A web `Response` is a status, headers and a body. */
@@ -106,8 +93,4 @@ function streamOf(payload: unknown): AsyncIterable<unknown> | undefined {
   return Symbol.asyncIterator in payload
     ? (payload as AsyncIterable<unknown>)
     : new Readable().wrap(payload as NodeJS.ReadableStream);
-}
-
-function headerText(headers: HeaderList, name: string): string {
-  return String(headers.find(([each]) => each === name)?.[1] ?? "");
 }

@@ -1,4 +1,10 @@
-import { checkHeaders, type HeaderList, headersSince, type OutgoingHeaders } from "@idemkit/http";
+import {
+  checkHeaders,
+  type HeaderList,
+  headersSince,
+  isThenable,
+  type OutgoingHeaders,
+} from "@idemkit/http";
 import type { FastifyReply } from "fastify";
 
 /** How a handler has responded, or an error handler in its place. */
@@ -55,12 +61,7 @@ export class Recorder {
     this.#statusBefore =
       handler === undefined && statusCode !== 200 && statusCode < 400 ? statusCode : undefined;
     this.#status = handler?.status;
-    // Fastify's default error handler sets this status, when the response may be another plugin's already.
-    const { raw } = real;
-    this.#raw =
-      handler === undefined
-        ? raw
-        : Object.create(raw, { statusCode: { value: handler.status ?? 200, writable: true } });
+    this.#raw = handler === undefined ? real.raw : withOwnStatus(real.raw, handler.status ?? 200);
     const headers = handler?.headers.filter(([name]) => !PAYLOAD_HEADERS.includes(name));
     this.#headers = new Map(headers);
     this.recorded = new Promise((resolve) => {
@@ -88,6 +89,7 @@ export class Recorder {
       else if (this.#hasWritten) this.#take();
       // As in Fastify, an async function is over now, while a callback may send later.
       else if (isAsync && value === undefined && !this.#isRecorded) this.#send(undefined);
+      else if (!this.#isRecorded) this.#takeOnClose();
     } catch (error) {
       if (this.#isRecorded) this.#logLate(error);
       else this.#record({ kind: "error", error });
@@ -115,6 +117,13 @@ export class Recorder {
     if (!this.#isRecorded) this.#record({ kind: "taken" });
   }
 
+  /** A callback may take the response, or write to it, after the handler has returned. */
+  #takeOnClose(): void {
+    this.real.raw.once("close", () => {
+      if (this.#isTaken || this.#hasWritten) this.#take();
+    });
+  }
+
   #send(payload: unknown): void {
     if (this.#isRecorded) {
       const { method, url } = this.real.request;
@@ -122,10 +131,19 @@ export class Recorder {
     } else if (payload instanceof Error) {
       this.#record({ kind: "error", error: payload });
     } else {
-      const { headers } = this;
-      const serialize = this.#serializes(payload) ? this.#serializer : undefined;
+      this.#record(this.#responseOf(payload));
+    }
+  }
+
+  #responseOf(payload: unknown): Recorded {
+    const raw = this.#rawBefore === undefined ? [] : this.rawHeaders;
+    const headers = [...new Map([...raw, ...this.#headers])];
+    const serialize = this.#serializes(payload) ? this.#serializer : undefined;
+    try {
       const sent = serialize === undefined ? payload : serialize(payload as never);
-      this.#record({ kind: "response", status: this.#statusToSend, headers, payload: sent });
+      return { kind: "response", status: this.#statusToSend, headers, payload: sent };
+    } catch (error) {
+      return { kind: "error", error };
     }
   }
 
@@ -189,11 +207,9 @@ export class Recorder {
       // biome-ignore lint/suspicious/noThenProperty: Fastify's replies can be awaited.
       then: (onSent: () => void) => {
         void this.recorded.then(() => onSent());
-        if (this.#isTaken || this.#hasWritten)
-          real.then(
-            () => onSent(),
-            () => onSent(),
-          );
+        if (this.#isRecorded) return;
+        this.#takeOnClose();
+        if (this.#isTaken || this.#hasWritten) this.#take();
       },
     };
     for (const [name, value] of Object.entries(functions)) {
@@ -257,6 +273,22 @@ export class Recorder {
   }
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === "function";
+/**
+ * The raw response for an error handler. Fastify's default one sets a status on it, when the response may be
+ * another plugin's already.
+ */
+function withOwnStatus(raw: FastifyReply["raw"], status: number): FastifyReply["raw"] {
+  let statusCode = status;
+  return new Proxy(raw, {
+    get: (target, name) => {
+      if (name === "statusCode") return statusCode;
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+    set: (target, name, value) => {
+      if (name !== "statusCode") return Reflect.set(target, name, value);
+      statusCode = value as number;
+      return true;
+    },
+  });
 }

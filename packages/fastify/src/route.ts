@@ -1,4 +1,11 @@
-import type { Guard, Instead, ProtectedRun } from "@idemkit/http";
+import {
+  destroyStream,
+  type Guard,
+  type Instead,
+  isClosed,
+  mediaTypeOf,
+  type ProtectedRun,
+} from "@idemkit/http";
 import type {
   FastifyInstance,
   FastifyReply,
@@ -126,23 +133,24 @@ export class ProtectedRoute {
     const recorder = new Recorder(reply, () => state.isResponding);
     const done = recorder.run(() => this.#handler.call(instance, request, recorder.reply));
     const recorded = await recorder.recorded;
-    if (recorded.kind === "error") return await this.#fail(run, recorded.error, recorder, request);
     if (recorded.kind === "taken") return await taken(run, recorder);
     let made: Seen;
     try {
+      if (recorded.kind === "error") throw recorded.error;
       made = await seen(recorded, run.maxBody);
     } catch (error) {
+      // An error may give the key back, and nothing may run beside the rest of the handler.
+      await done;
       return await this.#fail(run, error, recorder, request);
     }
-    if (!run.records(made.response)) await done;
-    const instead = await run.recordResponse(made.response);
+    const instead = await run.recordResponse(made.response, done);
     if (!hasResponse(state, reply)) {
       if (instead === undefined) return respond(reply, made.response, made.payload);
-      destroy(made.payload);
+      destroyStream(made.payload);
       return respondInstead(reply, instead);
     }
     // A response that another plugin sends stays: this one is for the duplicates.
-    destroy(made.payload);
+    destroyStream(made.payload);
     return reply;
   }
 
@@ -158,8 +166,8 @@ export class ProtectedRoute {
     try {
       return await seen(await errorResponse(error, recorder, failed), maxBody);
     } catch (broken) {
-      request.log.error({ err: broken }, "The response of an error handler failed.");
-      const own = new Error((broken as Partial<Error> | null)?.message);
+      const own = new Error("The response of an error handler failed.", { cause: broken });
+      request.log.error({ err: own }, own.message);
       return await seen(byFastify(own, recorder, reply), maxBody);
     }
   }
@@ -178,11 +186,11 @@ export class ProtectedRoute {
     const instead = await run.recordError(error, made.response, { isFrameworks });
     if (hasResponse(state, reply)) {
       request.log.error({ err: error }, "The handler failed after another response was sent.");
-      destroy(made.payload);
+      destroyStream(made.payload);
       return reply;
     }
     if (instead !== undefined) {
-      destroy(made.payload);
+      destroyStream(made.payload);
       return respondInstead(reply, instead);
     }
     state.errorResponse = { error, seen: made };
@@ -202,21 +210,13 @@ function hasResponse(state: RequestState, { sent, raw }: FastifyReply): boolean 
   return state.isResponding || sent || raw.headersSent;
 }
 
-/** Lets go of a stream that is not sent. */
-function destroy(payload: unknown): void {
-  const { destroy: end } = (payload ?? {}) as { readonly destroy?: unknown };
-  if (typeof end === "function") end.call(payload);
-}
-
 /** The response is out, or goes out by other means. The handler is done: it does not run again. */
-async function taken(
-  run: ProtectedRun,
-  { real: { raw }, rawHeaders }: Recorder,
-): Promise<undefined> {
-  if (!(raw.headersSent || raw.destroyed)) {
+async function taken(run: ProtectedRun, recorder: Recorder): Promise<undefined> {
+  const { raw } = recorder.real;
+  if (!(raw.headersSent || isClosed(raw))) {
     await new Promise<void>((resolve) => raw.once("close", () => resolve()));
   }
-  const head = { status: raw.statusCode, headers: rawHeaders };
+  const head = { status: raw.statusCode, headers: recorder.rawHeaders };
   await run.recordUnseen(raw.headersSent ? head : {});
   return undefined;
 }
@@ -233,5 +233,5 @@ function isFlowing(payload: RequestPayload): boolean {
 }
 
 function isMultipart(request: FastifyRequest): boolean {
-  return request.headers["content-type"]?.trim().toLowerCase().startsWith("multipart/") ?? false;
+  return mediaTypeOf(request.headers["content-type"]).startsWith("multipart/");
 }

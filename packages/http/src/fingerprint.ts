@@ -85,7 +85,7 @@ function contentOf(body: RequestBody, mediaType: string): RequestPayload {
   return { bytes: hash("sha256", body.raw, "hex") };
 }
 
-export function isJson(mediaType: string): boolean {
+function isJson(mediaType: string): boolean {
   return mediaType === "application/json" || mediaType.endsWith("+json");
 }
 

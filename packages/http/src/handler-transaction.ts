@@ -1,6 +1,7 @@
 import type { TransactionalClaimHandle } from "@idemkit/engine";
 import { checkedResponse, type NamedResponse } from "./named-response.ts";
 import type { StoredResponse } from "./stored-response.ts";
+import { isThenable } from "./streams.ts";
 import { isUnclear } from "./thrown.ts";
 
 /** The end of a transaction: its response is committed, or its commit is unclear. */
@@ -53,8 +54,4 @@ export class HandlerTransaction {
     await running;
     return (made as NonNullable<typeof made>).named;
   }
-}
-
-function isThenable<T>(value: T | Promise<T>): value is Promise<T> {
-  return typeof (value as Partial<Promise<T>> | null | undefined)?.then === "function";
 }

@@ -2,7 +2,7 @@ export { type CorsHeaders, corsHeaders } from "./cors.ts";
 export { describeOperation, type OperationDescription } from "./describe.ts";
 export type { Disposition, On5xx } from "./disposition.ts";
 export { drain } from "./drain.ts";
-export { isJson, mediaTypeOf, type RequestBody } from "./fingerprint.ts";
+export { mediaTypeOf, type RequestBody } from "./fingerprint.ts";
 export type { FingerprintOption, FingerprintValue } from "./fingerprint-option.ts";
 export { type Admission, Guard, type RequestFacts } from "./guard.ts";
 export { checkHeaders, type HeaderList, headersSince, type OutgoingHeaders } from "./headers.ts";
@@ -24,10 +24,14 @@ export { StatusEndpoint, type StatusOptions } from "./status.ts";
 export {
   bytesBody,
   encodeResponse,
+  headerOf,
   jsonBody,
+  jsonTextBody,
+  payloadOf,
   type Sendable,
   type StoredBody,
   type StoredResponse,
   textBody,
 } from "./stored-response.ts";
+export { destroyStream, isClosed, isThenable } from "./streams.ts";
 export { errorRecord, isMadeBy, statusOfError } from "./thrown.ts";

@@ -2,6 +2,7 @@ import { shown } from "@idemkit/engine/model";
 import { checkHeaders, type HeaderList } from "./headers.ts";
 import {
   bytesBody,
+  checkStatus,
   jsonBody,
   type StoredBody,
   type StoredResponse,
@@ -33,16 +34,14 @@ export function checkedResponse(response: unknown, maxBytes: number): StoredResp
     throw new TypeError(`response: expected { status, headers, body }, got ${shown(response)}.`);
   }
   const { status, headers: given = {} } = named;
-  if (!Number.isInteger(status) || Number(status) < 200 || Number(status) > 599) {
-    throw new TypeError(`status: expected a number from 200 to 599, got ${shown(status)}.`);
-  }
+  checkStatus(status);
   const headers: HeaderList = Object.entries(given).map(([name, value]) => [
     name.toLowerCase(),
     value,
   ]);
   checkHeaders(headers);
   const body = bodyOf(named.body, maxBytes);
-  return { status: status as number, headers: withType(headers, body), body };
+  return { status, headers: withType(headers, body), body };
 }
 
 /** Koa sets a type only when a handler sets a body by `ctx.body`. */

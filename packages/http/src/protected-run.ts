@@ -1,4 +1,5 @@
 import {
+  EngineClosedError,
   OutcomeUnknownError,
   type PolicyEnd,
   type PolicyEndOptions,
@@ -7,6 +8,7 @@ import {
   type TransactionalClaimHandle,
   type Written,
 } from "@idemkit/engine";
+import { hasCause } from "@idemkit/engine/model";
 import { DISPOSITIONS, type Disposition, keptAs, saysNothingDone } from "./disposition.ts";
 import { HandlerTransaction, type Transacted } from "./handler-transaction.ts";
 import { type HeaderList, keptHeaders } from "./headers.ts";
@@ -32,6 +34,9 @@ interface ErrorFacts {
 
 /** An operation that was interrupted is asked for again after this time. */
 const RETRY_AFTER_MS = 1_000;
+
+/** After these the same key is worth a retry. */
+const RETRYABLE = [StoreError, RunAbortedError, EngineClosedError];
 
 const INTERRUPTED =
   "The request was interrupted, and may have been carried out in part. Try again with the same key.";
@@ -88,25 +93,26 @@ export class ProtectedRun {
   }
 
   /**
-   * Whether such a response is the outcome, whatever the handler does after it. Otherwise the handler has to be
-   * done first: the key may be free as soon as the response is recorded.
-   */
-  records(response: StoredResponse): boolean {
-    const disposition = this.#dispositionOf(this.#factsOf(response));
-    return disposition === "record" || disposition === "stub";
-  }
-
-  /**
-   * Commits the response of a handler that has returned. Without a body it could not be kept.
+   * Commits the response of a handler. Without a body it could not be kept.
    *
+   * @param done resolves when the handler is done. Only a response that is recorded does not wait for that: with
+   *   any other the key may be free at once, and a retry would run beside the rest of the handler
    * @returns the response to send, if that is not the handler's own
    */
-  async recordResponse(response: StoredResponse): Promise<Instead | undefined> {
+  async recordResponse(
+    response: StoredResponse,
+    done?: Promise<void>,
+  ): Promise<Instead | undefined> {
     const transacted = await this.#transaction.decided;
     if (transacted !== undefined) return this.#afterTransaction(transacted);
     const { status } = response;
     const facts = this.#factsOf(response);
-    const disposition = this.#dispositionOf(facts);
+    let disposition = this.#dispositionOf(facts);
+    if (done !== undefined && disposition !== "record" && disposition !== "stub") {
+      await done;
+      // The handler may have decided meanwhile.
+      disposition = this.#dispositionOf(facts);
+    }
     if (disposition !== undefined && (status < 500 || this.#decision !== undefined)) {
       return await this.#end(disposition, response);
     }
@@ -281,7 +287,7 @@ export class ProtectedRun {
   /** The client of a run whose outcome was left open is not shown an error as if that were the outcome. */
   #leftOpen(error: unknown): Instead {
     this.#report(error);
-    const isToRetry = error instanceof StoreError || error instanceof RunAbortedError;
+    const isToRetry = hasCause(error, (one) => RETRYABLE.some((kind) => one instanceof kind));
     return this.#problem(isToRetry ? "store-unavailable" : "outcome-unknown");
   }
 

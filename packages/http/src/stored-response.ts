@@ -24,7 +24,7 @@ export interface Sendable extends StoredResponse {
   readonly body: StoredBody;
 }
 
-/** How a response stands in its record. The member tells it from values that others have put there. */
+/** How a response stands in its record. The member distinguishes it from other values. */
 interface Kept {
   readonly httpResponse: 1;
   readonly status: number;
@@ -39,20 +39,24 @@ interface Kept {
 
 /**
  * The value that stands for a response in its record: for the engine's `settle` and `reconcile`, where
- * an outcome that somebody found out is to be given to duplicates.
+ * an outcome that was found out becomes the response to duplicates.
  *
  * @param response its status is 200 to 599; without a body it is a stub
  * @throws TypeError for what could not be sent: a decision stands, and cannot be mended afterwards
  */
 export function encodeResponse(response: StoredResponse): Kept {
   const { status, headers, body } = response;
-  if (!Number.isInteger(status) || status < 200 || status > 599) {
-    throw new TypeError(`status: expected a number from 200 to 599, got ${shown(status)}.`);
-  }
+  checkStatus(status);
   if (!Array.isArray(headers)) throw new TypeError("headers: expected a list of [name, value].");
   checkHeaders(headers);
   if (body !== undefined) checkBody(body);
   return keptOf(response);
+}
+
+/** @throws TypeError for a status that is not a final one */
+export function checkStatus(status: unknown): asserts status is number {
+  if (Number.isInteger(status) && Number(status) >= 200 && Number(status) <= 599) return;
+  throw new TypeError(`status: expected a number from 200 to 599, got ${shown(status)}.`);
 }
 
 function checkBody(body: StoredBody): void {
@@ -135,8 +139,29 @@ export function jsonBody(value: unknown, maxBytes: number): StoredBody | undefin
   } catch {
     return undefined;
   }
-  if (text === undefined || Buffer.byteLength(text) > maxBytes) return undefined;
+  return text === undefined ? undefined : jsonTextBody(text, maxBytes);
+}
+
+/** As {@link jsonBody}, of a value that is written already. */
+export function jsonTextBody(text: string, maxBytes: number): StoredBody | undefined {
+  if (Buffer.byteLength(text) > maxBytes) return undefined;
   return { kind: "json", value: JSON.parse(text) };
+}
+
+/** The value that a framework sends for a body. */
+export function payloadOf(body: StoredBody): unknown {
+  switch (body.kind) {
+    case "none":
+      return undefined;
+    case "empty":
+      return null;
+    case "json":
+      return body.value;
+    case "text":
+      return body.text;
+    case "bytes":
+      return Buffer.from(body.bytes.buffer, body.bytes.byteOffset, body.bytes.byteLength);
+  }
 }
 
 export function textBody(text: string, maxBytes: number): StoredBody | undefined {

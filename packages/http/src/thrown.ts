@@ -32,8 +32,8 @@ function isErrorStatus(status: unknown): status is number {
  * prototype, which no record keeps.
  */
 export function errorRecord(error: unknown, headers: HeaderList, status: number): unknown {
-  if (!(error instanceof Error)) return error;
   try {
+    if (!(error instanceof Error)) return error;
     return Object.defineProperties(
       Object.assign(new Error(error.message), error, answeredBy(error), {
         ...(status !== statusOfError(error) && { statusCode: status }),
@@ -76,5 +76,5 @@ function answeredBy(error: unknown): {
 
 /** Whether a transaction may have been committed. */
 export function isUnclear(error: unknown): boolean {
-  return error instanceof StoreError && error.cause instanceof UnclearCommitError;
+  return isMadeBy(StoreError, error) && isMadeBy(UnclearCommitError, (error as StoreError).cause);
 }

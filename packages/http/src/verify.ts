@@ -6,8 +6,7 @@ import type { Report } from "./report.ts";
 type Verify<Req> = HttpOptions<Req>["verify"] & {};
 
 /**
- * Whether a request passes the option `verify`. An error that it throws is reported without its own members:
- * libraries put the payload there.
+ * Whether a request passes the option `verify`. An error that it throws is reported as a cause.
  *
  * @throws TypeError if it returns no boolean; Error if the parser has kept no text of the body
  */

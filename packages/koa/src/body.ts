@@ -2,7 +2,8 @@ import { Readable } from "node:stream";
 import {
   bytesBody,
   drain,
-  jsonBody,
+  jsonTextBody,
+  payloadOf,
   type StoredBody,
   type StoredResponse,
   textBody,
@@ -48,7 +49,7 @@ async function seenBody(response: KoaResponse, maxBytes: number): Promise<SeenBo
   const text: string | undefined = JSON.stringify(body);
   if (text === undefined) throw new TypeError("The body is not a value that JSON can carry.");
   const isObject = /^[[{]/.test(text);
-  return { body: isObject ? jsonBody(body, maxBytes) : textBody(text, maxBytes) };
+  return { body: isObject ? jsonTextBody(text, maxBytes) : textBody(text, maxBytes) };
 }
 
 async function seenStream(
@@ -80,7 +81,7 @@ export function respond(
   { status, headers, body }: StoredResponse,
   otherwise?: unknown,
 ): void {
-  const sent = body === undefined ? otherwise : bodyOf(body);
+  const sent = body === undefined ? otherwise : payloadOf(body);
   setHeaders(ctx, headers);
   // Koa sets a type and a length with a body: those of the response are what counts.
   const type = ctx.res.getHeader("content-type");
@@ -100,20 +101,5 @@ export function setHeaders(ctx: Context, headers: StoredResponse["headers"]): vo
     if (typeof value === "string") ctx.set(name, value);
     else if (value.length > 0) ctx.set(name, [...value]);
     else ctx.remove(name);
-  }
-}
-
-function bodyOf(body: StoredBody): unknown {
-  switch (body.kind) {
-    case "none":
-      return undefined;
-    case "empty":
-      return null;
-    case "json":
-      return body.value;
-    case "text":
-      return body.text;
-    case "bytes":
-      return Buffer.from(body.bytes.buffer, body.bytes.byteOffset, body.bytes.byteLength);
   }
 }

@@ -1,7 +1,7 @@
 import { ServerResponse } from "node:http";
 
 /** Events of the response that a handler may wait for once it writes by itself. */
-const EVENTS = ["close", "drain", "error", "finish"] as const;
+const EVENTS = ["drain", "error"] as const;
 
 /**
  * The raw response of a handler: headers and status are set on it, and reach the client with the committed
@@ -11,12 +11,16 @@ export class HandlerRaw extends ServerResponse {
   readonly #real: ServerResponse;
   #isTaken = false;
   #isCommitting = false;
+  #isCommitted = false;
 
   constructor(real: ServerResponse) {
     super(real.req);
     this.#real = real;
     // A response that another middleware has sent does not keep the handler from setting its own.
     Object.defineProperty(this, "headersSent", { get: () => this.#isTaken && real.headersSent });
+    real.once("close", () => this.emit("close"));
+    // A response that another middleware has sent is not the end of the handler's own.
+    real.once("finish", () => void ((this.#isCommitted || this.#isTaken) && this.emit("finish")));
     this.statusCode = real.statusCode;
     for (const [name, value] of Object.entries(real.getHeaders())) {
       if (value !== undefined) this.setHeader(name, value);
@@ -30,8 +34,13 @@ export class HandlerRaw extends ServerResponse {
   /** Calls the listeners that libraries such as `on-headers` have put before `writeHead`. */
   beforeCommit(): void {
     this.#isCommitting = true;
-    this.writeHead();
-    this.#isCommitting = false;
+    try {
+      // They get the status, and some set it again.
+      this.writeHead(...([this.statusCode] as never[]));
+    } finally {
+      this.#isCommitting = false;
+    }
+    this.#isCommitted = true;
   }
 
   override writeHead(...given: never[]): this {

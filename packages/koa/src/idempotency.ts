@@ -1,10 +1,11 @@
-import type { Readable } from "node:stream";
 import {
+  destroyStream,
   errorRecord,
   Guard,
   type HeaderList,
   type HttpOptions,
   type IdempotencyState,
+  isClosed,
   isMadeBy,
   type ProtectedRun,
   statusOfError,
@@ -84,7 +85,7 @@ async function run(protectedRun: ProtectedRun, ctx: Context, next: Next): Promis
   }
   const instead = await protectedRun.recordResponse(made.response);
   // A response that another middleware has set meanwhile stays: this one is for the duplicates.
-  if (recorder.isOvertaken) destroy(made.body);
+  if (recorder.isOvertaken) destroyStream(made.body);
   else respond(ctx, instead?.response ?? made.response, made.body);
 }
 
@@ -97,7 +98,7 @@ async function taken(protectedRun: ProtectedRun, ctx: Context, { headers, respon
     const head = res.headersSent ? { status: res.statusCode, headers } : {};
     await protectedRun.recordUnseen(head);
   };
-  if (res.headersSent || res.closed) await record();
+  if (res.headersSent || isClosed(res)) await record();
   // Koa has nothing left to do, and the handler may write after it has returned.
   else res.once("close", () => void record());
 }
@@ -113,7 +114,7 @@ async function fail(
   recorder: Recorder,
   error: unknown,
 ): Promise<void> {
-  destroy(recorder.response.body);
+  destroyStream(recorder.response.body);
   const { headers } = recorder;
   const status = statusOfError(error);
   const instead = await protectedRun.recordError(
@@ -126,12 +127,6 @@ async function fail(
     throw error;
   }
   if (!recorder.isOvertaken) respond(ctx, instead.response);
-}
-
-/** Lets go of a stream that is not sent. */
-function destroy(body: unknown): void {
-  if (typeof (body as Partial<Readable> | null | undefined)?.destroy !== "function") return;
-  (body as Readable).once("error", () => undefined).destroy();
 }
 
 /** An error that `ctx.throw` was given to decorate, or that an HTTP client throws, is not of this class. */

@@ -19,7 +19,7 @@ export class Recorder {
 
   constructor(ctx: Context) {
     this.#ctx = ctx;
-    const { app, req, request, response: real, res, cookies } = ctx;
+    const { app, req, request, response: real, res } = ctx;
     this.#before = res.getHeaders() as OutgoingHeaders;
     this.raw = new HandlerRaw(res);
     const own: Response = Object.create(app.response);
@@ -28,10 +28,9 @@ export class Recorder {
     if (real.status !== 404) own.status = real.status;
     if (real.body !== undefined) own.body = real.body;
     this.#realBefore = stateOf(real);
-    let ownCookies: unknown;
-    this.#give("response", () => own, real);
-    this.#give("res", () => this.raw, res);
-    this.#give("cookies", () => (ownCookies ??= cookiesOf(ctx, cookies, this.raw)), cookies);
+    this.#give("response", own, real);
+    this.#give("res", this.raw, res);
+    this.#giveCookies({ app, req, request, res: this.raw });
   }
 
   /** Runs the handler, which sets this response. */
@@ -66,23 +65,39 @@ export class Recorder {
     return isUntouched && this.isOvertaken;
   }
 
-  #give(name: "response" | "res" | "cookies", own: () => unknown, real: unknown): void {
+  #give(name: "response" | "res", own: unknown, real: unknown): void {
     let outside = real;
-    Object.defineProperty(this.#ctx, name, {
-      configurable: true,
-      enumerable: true,
-      get: () => (handlers.getStore() === this ? own() : outside),
-      set: (value: unknown) => {
+    this.#define(
+      name,
+      () => own,
+      () => outside,
+      (value) => {
         outside = value;
       },
-    });
+    );
   }
-}
 
-/** Koa makes them so. */
-function cookiesOf(ctx: Context, cookies: Context["cookies"], raw: HandlerRaw): unknown {
-  const Cookies = cookies.constructor as new (...given: readonly unknown[]) => unknown;
-  return new Cookies(ctx.req, raw, { keys: ctx.app.keys, secure: ctx.request.secure });
+  /** Koa makes them when they are first asked for, from the `req` and `res` of the context that asks. */
+  #giveCookies(own: object): void {
+    const ctx = this.#ctx;
+    const koas: object = Object.getPrototypeOf(ctx);
+    this.#define(
+      "cookies",
+      () => Reflect.get(koas, "cookies", own),
+      () => Reflect.get(koas, "cookies", ctx),
+      (value) => void Reflect.set(koas, "cookies", value, ctx),
+    );
+  }
+
+  #define(
+    name: string,
+    own: () => unknown,
+    outside: () => unknown,
+    set: (value: unknown) => void,
+  ): void {
+    const get = () => (handlers.getStore() === this ? own() : outside());
+    Object.defineProperty(this.#ctx, name, { configurable: true, enumerable: true, get, set });
+  }
 }
 
 function stateOf({ status, body }: Response): string {
