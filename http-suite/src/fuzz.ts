@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
+import { randomOf } from "@idemkit/test-servers";
 import type { Exchange, Handler, Plan } from "./lab.ts";
 import type { Leave } from "./leaving.ts";
 
@@ -17,7 +18,8 @@ const WAYS = ["sync", "callback", "async", "stream", "steps", "foreign", "broken
 const STATUSES = [200, 201, 202, 400, 402, 404, 409, 422, 500, 503];
 /** Statuses of other services, most of which would give the key back if they were the handler's own. */
 const FOREIGN_STATUSES = [401, 403, 408, 409, 413, 425, 429, 500];
-const HANDLER_MS_MAX = 15;
+/** Longer than the timeouts of the apps. */
+const HANDLER_MS_MAX = 40;
 const START_MS_MAX = 25;
 const DUPLICATES_MAX = 6;
 
@@ -37,17 +39,6 @@ interface FuzzedClient {
   readonly afterMs: number;
   readonly leave: Leave | undefined;
   readonly encoding: "gzip" | "identity";
-}
-
-/** Numbers from 0 to 1 that a seed decides: mulberry32. */
-export function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 export function scenarioOf(seed: number): Scenario {

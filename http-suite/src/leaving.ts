@@ -7,16 +7,24 @@ export type Leave = { readonly afterBytes: number } | { readonly afterMs: number
 
 const CLOSED_MS_MAX = 10_000;
 
-/**
- * Sends one request over a socket of its own and closes that early. Resolves when the socket is closed.
- *
- * @returns the bytes that have arrived
- */
-export async function leaveEarly(origin: string, sent: Sent, leave: Leave): Promise<Buffer> {
+export interface Left {
+  /** The bytes that have arrived. */
+  readonly received: Buffer;
+  /** Whether the client has closed the socket. Otherwise the server has, after its whole response. */
+  readonly hasLeft: boolean;
+}
+
+/** Sends one request over a socket of its own and closes that early. Resolves when the socket is closed. */
+export async function leaveEarly(origin: string, sent: Sent, leave: Leave): Promise<Left> {
   const { hostname, port } = new URL(origin);
   const wanted = "afterBytes" in leave ? leave.afterBytes : Number.POSITIVE_INFINITY;
   const received: Buffer[] = [];
   let size = 0;
+  let hasLeft = false;
+  const quit = () => {
+    hasLeft ||= !socket.destroyed;
+    socket.resetAndDestroy();
+  };
   // No more is read than the client waits for: the rest of the response meets a closed socket.
   const buffer = Buffer.alloc(Math.min(Math.max(1, wanted), 65_536));
   const socket: Socket = connect({
@@ -27,7 +35,7 @@ export async function leaveEarly(origin: string, sent: Sent, leave: Leave): Prom
       callback: (bytes) => {
         received.push(Buffer.from(buffer.subarray(0, Math.min(bytes, wanted - size))));
         size += bytes;
-        if (size >= wanted) socket.resetAndDestroy();
+        if (size >= wanted) quit();
         return size < wanted;
       },
     },
@@ -36,13 +44,13 @@ export async function leaveEarly(origin: string, sent: Sent, leave: Leave): Prom
   socket.setTimeout(CLOSED_MS_MAX, () => socket.destroy());
   const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
   await new Promise<void>((resolve) => socket.write(requestText(sent), () => resolve()));
-  if (wanted === 0) socket.resetAndDestroy();
+  if (wanted === 0) quit();
   if ("afterMs" in leave) {
     await pause(leave.afterMs);
-    socket.resetAndDestroy();
+    quit();
   }
   await closed;
-  return Buffer.concat(received);
+  return { received: Buffer.concat(received), hasLeft };
 }
 
 /** Bodies are JSON, and the server closes the connection after its response. */

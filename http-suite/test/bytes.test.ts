@@ -1,6 +1,7 @@
 import * as fastifyModule from "@idemkit/fastify";
 import * as koaModule from "@idemkit/koa";
 import { describe, expect, test } from "vitest";
+import { inParallel } from "../src/in-parallel.ts";
 import { fastifyBinding, koaBinding, prove, type Received, type Row, send } from "../src/index.ts";
 import type { Surrounding } from "../src/lab.ts";
 import { leaveEarly } from "../src/leaving.ts";
@@ -21,18 +22,6 @@ const surroundings: Readonly<Record<string, readonly Surrounding[]>> = {
   "a slow layer": ["slow"],
 };
 
-async function inTurns(count: number, each: (at: number) => Promise<void>): Promise<void> {
-  let next = 0;
-  const worker = async () => {
-    while (next < count) {
-      const at = next;
-      next += 1;
-      await each(at);
-    }
-  };
-  await Promise.all(Array.from({ length: PARALLEL }, worker));
-}
-
 const sentWith = (key: string) => ({ key, headers: { "accept-encoding": "gzip" } });
 
 /** A row whose clients leave after each number of bytes, of a first response or of a replay. */
@@ -52,15 +41,16 @@ function cutting(which: "first" | "replay", around: readonly Surrounding[]): Row
         around,
       });
       const post = async (key: string) => await send(origin, sentWith(key));
-      const { length } = await leaveEarly(origin, sentWith("length"), { afterBytes: BYTES_MAX });
+      const whole = await leaveEarly(origin, sentWith("length"), { afterBytes: BYTES_MAX });
+      const { length } = whole.received;
       expect(length).toBeGreaterThan(200);
       expect(length).toBeLessThan(BYTES_MAX);
       let cuts = 0;
-      await inTurns(length + 1, async (afterBytes) => {
+      await inParallel(PARALLEL, length + 1, async (afterBytes) => {
         const key = `k${afterBytes}`;
         if (which === "replay") expect((await post(key)).status).toBe(201);
-        const received = await leaveEarly(origin, sentWith(key), { afterBytes });
-        cuts += Number(received.length === afterBytes);
+        const { hasLeft } = await leaveEarly(origin, sentWith(key), { afterBytes });
+        cuts += Number(hasLeft);
         let again: Received | undefined;
         await until(async () => {
           again = await post(key);

@@ -5,7 +5,7 @@ import * as koaModule from "@idemkit/koa";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { fastifyBinding, koaBinding, send } from "../src/index.ts";
 import type { Binding, Exchange, Plan } from "../src/lab.ts";
-import { expectProblem, expectReplay, until } from "../src/rows/row.ts";
+import { expectProblem, expectReplay, hanging, until } from "../src/rows/row.ts";
 
 const BINDINGS: readonly Binding[] = [fastifyBinding(fastifyModule), koaBinding(koaModule)];
 const RECORDING: readonly (readonly [string, NonNullable<Plan["options"]>])[] = [
@@ -19,13 +19,6 @@ async function serving(binding: Binding, engine: Engine, plan: Plan) {
   const app = await binding.start(engine, plan);
   onTestFinished(() => app.close());
   return async () => await send(app.origin, { key: "k" });
-}
-
-/** A request that hangs until the engine aborts it. */
-function aborted({ idempotency }: Exchange): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    idempotency?.signal.addEventListener("abort", () => reject(idempotency.signal.reason));
-  });
 }
 
 for (const binding of BINDINGS) {
@@ -49,7 +42,7 @@ for (const binding of BINDINGS) {
             options,
             handler: async (exchange) => {
               isRunning = true;
-              const error: unknown = await aborted(exchange).catch((thrown: unknown) => thrown);
+              const error: unknown = await hanging(exchange).catch((thrown: unknown) => thrown);
               return await end(exchange, error);
             },
           });

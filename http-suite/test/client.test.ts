@@ -10,24 +10,12 @@ import { bodyParser } from "@koa/bodyparser";
 import fastify from "fastify";
 import Koa from "koa";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { inParallel } from "../src/in-parallel.ts";
 import { fastifyBinding, koaBinding } from "../src/index.ts";
 
 const OPERATIONS = 150;
 const CALLERS = 8;
 const SEED = Number(process.env.HTTP_SUITE_SEED ?? 7);
-
-/** Runs as many at a time as there are callers. */
-async function each(count: number, run: (index: number) => Promise<void>): Promise<void> {
-  let next = 0;
-  const caller = async () => {
-    while (next < count) {
-      const index = next;
-      next += 1;
-      await run(index);
-    }
-  };
-  await Promise.all(Array.from({ length: CALLERS }, caller));
-}
 
 for (const binding of [koaBinding(koaModule), fastifyBinding(fastifyModule)]) {
   describe(`@idemkit/client with ${binding.name}, on a network that resets, delays and drops`, () => {
@@ -61,7 +49,7 @@ for (const binding of [koaBinding(koaModule), fastifyBinding(fastifyModule)]) {
         },
       });
       let replays = 0;
-      await each(OPERATIONS, async (operation) => {
+      await inParallel(CALLERS, OPERATIONS, async (operation) => {
         const answer = await client.fetch(`${proxy.url}/orders`, {
           method: "POST",
           headers: { "content-type": "application/json", "x-user": "ada" },

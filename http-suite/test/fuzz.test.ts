@@ -3,15 +3,10 @@ import { gunzipSync } from "node:zlib";
 import { createEngine, memoryStore } from "@idemkit/engine";
 import * as fastifyModule from "@idemkit/fastify";
 import * as koaModule from "@idemkit/koa";
+import { randomOf } from "@idemkit/test-servers";
 import { expect, test } from "vitest";
-import {
-  FUZZED_APPS,
-  fuzzedHandler,
-  pathOf,
-  randomOf,
-  type Scenario,
-  scenarioOf,
-} from "../src/fuzz.ts";
+import { FUZZED_APPS, fuzzedHandler, pathOf, type Scenario, scenarioOf } from "../src/fuzz.ts";
+import { inParallel } from "../src/in-parallel.ts";
 import { type Binding, fastifyBinding, koaBinding, type Received, send } from "../src/index.ts";
 import { leaveEarly } from "../src/leaving.ts";
 
@@ -30,7 +25,8 @@ interface Tally {
   replays: number;
   timeouts: number;
   inProgress: number;
-  left: number;
+  /** Clients that have closed their socket before the server did. */
+  cut: number;
 }
 
 /** A response without the parts that a layer makes anew. */
@@ -56,8 +52,8 @@ async function play(origin: string, scenario: Scenario, tally: Tally): Promise<v
       await pause(afterMs);
       tally.requests += 1;
       if (leave === undefined) return await send(origin, sent(encoding));
-      tally.left += 1;
-      await leaveEarly(origin, sent(encoding), leave);
+      const { hasLeft } = await leaveEarly(origin, sent(encoding), leave);
+      tally.cut += Number(hasLeft);
       return undefined;
     }),
   );
@@ -105,27 +101,23 @@ async function fuzz(binding: Binding): Promise<Tally> {
   const apps = await Promise.all(
     FUZZED_APPS.map(async (plan) => await binding.start(engine, { ...plan, handler })),
   );
-  const tally: Tally = { requests: 0, firsts: 0, replays: 0, timeouts: 0, inProgress: 0, left: 0 };
+  const tally: Tally = { requests: 0, firsts: 0, replays: 0, timeouts: 0, inProgress: 0, cut: 0 };
   const seeds = randomOf(SEED);
-  let next = 0;
-  const worker = async () => {
-    while (next < KEYS) {
-      next += 1;
-      const seed = Math.floor(seeds() * 2 ** 32);
-      const scenario = scenarioOf(seed);
-      scenarios.set(scenario.key, scenario);
-      try {
-        await play((apps[scenario.app] as (typeof apps)[number]).origin, scenario, tally);
-        expect(runs.get(scenario.key), "runs under at-most-once").toBe(1);
-      } catch (cause) {
-        throw new Error(`seed ${seed}: ${JSON.stringify({ ...scenario, body: undefined })}`, {
-          cause,
-        });
-      }
+  const playNext = async () => {
+    const seed = Math.floor(seeds() * 2 ** 32);
+    const scenario = scenarioOf(seed);
+    scenarios.set(scenario.key, scenario);
+    try {
+      await play((apps[scenario.app] as (typeof apps)[number]).origin, scenario, tally);
+      expect(runs.get(scenario.key), "runs under at-most-once").toBe(1);
+    } catch (cause) {
+      throw new Error(`seed ${seed}: ${JSON.stringify({ ...scenario, body: undefined })}`, {
+        cause,
+      });
     }
   };
   try {
-    await Promise.all(Array.from({ length: PARALLEL }, worker));
+    await inParallel(PARALLEL, KEYS, playNext);
   } finally {
     for (const app of apps) await app.close();
     await engine.close({ graceMs: 100 });
@@ -139,8 +131,9 @@ for (const [name, binding] of Object.entries(bindings)) {
     async () => {
       const tally = await fuzz(binding);
       if (process.env.FUZZ_KEYS !== undefined) process.stdout.write(`${JSON.stringify(tally)}\n`);
-      expect(tally.replays).toBeGreaterThanOrEqual(KEYS);
-      expect(tally.left).toBeGreaterThan(KEYS / 2);
+      for (const kind of ["cut", "timeouts", "inProgress", "firsts"] as const) {
+        expect(tally[kind], kind).toBeGreaterThan(0);
+      }
     },
     30_000 + KEYS * MS_PER_KEY,
   );

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { randomOf } from "./random.ts";
 
 /**
  * Where the connection of a request is cut:
@@ -37,17 +38,10 @@ const REQUEST_BYTES_MAX = 1_000_000;
  * @param cutsMax how many there are at most; afterwards all is passed
  */
 export function drawFates(seed: number, chance: number, cutsMax: number): () => Fate {
-  let state = seed;
+  const random = randomOf(seed);
   let cuts = 0;
-  // Mulberry32: it is enough that neighbouring seeds differ.
-  const fraction = () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
   return () => {
-    const [isCut, which] = [fraction() < chance, fraction()];
+    const [isCut, which] = [random() < chance, random()];
     if (!isCut || cuts >= cutsMax) return "passed";
     cuts += 1;
     return CUTS[Math.floor(which * CUTS.length)] as Fate;

@@ -17,6 +17,7 @@ export { startPostgres } from "./postgres.ts";
 export { loseAnswers, loseCommit, roundTrips, roundTripsOfTransaction } from "./probes.ts";
 export { startProxy, type TestProxy } from "./proxy.ts";
 export { race } from "./race.ts";
+export { randomOf } from "./random.ts";
 export { SENTINEL_GROUP, startRedis, startRedisSentinel } from "./redis.ts";
 export { claimed, requestOf } from "./requests.ts";
 export {

@@ -4,7 +4,7 @@ import type { Engine } from "@idemkit/engine";
 import { expect } from "vitest";
 import { send } from "../client.ts";
 import type { Exchange, Lab, Row } from "../lab.ts";
-import { counting, expectProblem, expectReplay, row, until, viewOf } from "./row.ts";
+import { counting, expectProblem, expectReplay, hanging, row, until, viewOf } from "./row.ts";
 
 const failing = (status: number, members?: object) => (exchange: Exchange, run: number) =>
   exchange.fail(status, `run ${run}`, members);
@@ -45,22 +45,12 @@ async function withBrokenStore(
   await engine.close({ graceMs: 0 });
 }
 
-/** A request to a provider that has charged and does not respond: it ends with the handler's `signal`. */
-function hanging(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason));
-  });
-}
-
 export const failureRows: readonly Row[] = [
   {
     title: "a handler that throws because the engine was closed leaves its key open",
     prove: async ({ serve, store, createEngine }) => {
       const engine = createEngine({ store, leaseMs: 300 });
-      const { handler, runs } = counting(async ({ idempotency }) => {
-        if (idempotency === undefined) throw new Error("expected a protected request");
-        return await hanging(idempotency.signal);
-      });
+      const { handler, runs } = counting(hanging);
       const { origin } = await serve({ handler }, engine);
       const first = send(origin, { key: "k" });
       await until(async () => runs() === 1);
@@ -220,7 +210,7 @@ export const failureRows: readonly Row[] = [
     },
   ),
   row(
-    "a classify that decides nothing, or fails, leaves it to the table",
+    "a classify that fails leaves it to the table",
     {
       options: {
         classify: (() => {

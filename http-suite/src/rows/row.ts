@@ -90,6 +90,15 @@ export async function until(holds: () => boolean | Promise<boolean>): Promise<vo
   await expect.poll(holds, { timeout: 10_000, interval: 10 }).toBe(true);
 }
 
+/** A request to a provider that has charged and does not respond: it ends when the engine aborts the handler. */
+export function hanging({ idempotency }: Exchange): Promise<never> {
+  if (idempotency === undefined) throw new Error("expected a protected request");
+  const { signal } = idempotency;
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason));
+  });
+}
+
 /** A promise, and what settles it. */
 export function gate<T = void>(): {
   readonly opened: Promise<T>;

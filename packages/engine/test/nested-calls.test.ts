@@ -114,6 +114,19 @@ describe("a function that throws the error of a call that it made", () => {
       steps: [{ name: "pay", state: "begun" }],
     });
   });
+
+  test("puts a step back whose call gets an outcome without its result", async () => {
+    const shared = world({ steps: true });
+    const payments = shared.engine.with({ steps: false, maxResultBytes: 4 }) as Engine;
+    const pay = async () => (await payments.execute("payments", "p", 1, () => "charged")).value;
+    await pay();
+    const run = rejection(
+      shared.engine.execute("orders", "k", 1, async ({ step }) => await step("pay", pay)),
+    );
+    await shared.time.advance(1_000);
+    expect(await run).toMatchObject({ code: "RESULT_UNAVAILABLE" });
+    expect(await stateOf(shared)).toMatchObject({ state: "lapsed", steps: [] });
+  });
 });
 
 describe("a step that made several calls", () => {
@@ -154,13 +167,16 @@ describe("steps", () => {
 
   test("that could not be begun may be tried again by the same run", async () => {
     const shared = steps();
+    const tooEarly = vi.fn(() => "too early");
     const run = shared.engine.execute("orders", "k", 1, async ({ step }) => {
       shared.wire.fail("renew", "refused", 3);
-      await step("mail", () => expect.unreachable()).catch(() => undefined);
+      const error = await rejection(step("mail", tooEarly));
+      expect(error).toMatchObject({ code: "STORE_FAILED", operation: "renew" });
       return await step("mail", () => "sent");
     });
     await shared.time.advance(20_000);
     expect(await run).toMatchObject({ value: "sent", recorded: true });
+    expect(tooEarly).not.toHaveBeenCalled();
   });
 
   test("under way are waited for, so that an abort meanwhile leaves the lease to run out", async () => {
