@@ -58,7 +58,7 @@ export function respond(
   { status, headers, body }: StoredResponse,
   payload?: unknown,
 ): unknown {
-  const sent = body === undefined ? payload : (payloadOf(body) ?? undefined);
+  const sent = body === undefined ? payload : payloadOf(body);
   reply.code(status);
   for (const [name, value] of headers) {
     reply.removeHeader(name);

@@ -1,14 +1,10 @@
 import {
-  EngineClosedError,
   OutcomeUnknownError,
   type PolicyEnd,
   type PolicyEndOptions,
-  RunAbortedError,
-  StoreError,
   type TransactionalClaimHandle,
   type Written,
 } from "@idemkit/engine";
-import { hasCause } from "@idemkit/engine/model";
 import { DISPOSITIONS, type Disposition, keptAs, saysNothingDone } from "./disposition.ts";
 import { HandlerTransaction, type Transacted } from "./handler-transaction.ts";
 import { type HeaderList, keptHeaders } from "./headers.ts";
@@ -19,6 +15,7 @@ import type { Report } from "./report.ts";
 import { ResponseError } from "./response-error.ts";
 import { type Decision, type IdempotencyState, type OfKey, RunningState } from "./state.ts";
 import { keptOf, type StoredResponse } from "./stored-response.ts";
+import { isWorthRetry } from "./thrown.ts";
 
 /** A response that is sent in place of the handler's own. */
 export interface Instead {
@@ -34,9 +31,6 @@ interface ErrorFacts {
 
 /** An operation that was interrupted is asked for again after this time. */
 const RETRY_AFTER_MS = 1_000;
-
-/** After these the same key is worth a retry. */
-const RETRYABLE = [StoreError, RunAbortedError, EngineClosedError];
 
 const INTERRUPTED =
   "The request was interrupted, and may have been carried out in part. Try again with the same key.";
@@ -107,11 +101,11 @@ export class ProtectedRun {
     if (transacted !== undefined) return this.#afterTransaction(transacted);
     const { status } = response;
     const facts = this.#factsOf(response);
-    let disposition = this.#dispositionOf(facts);
+    const disposition = this.#dispositionOf(facts);
     if (done !== undefined && disposition !== "record" && disposition !== "stub") {
       await done;
-      // The handler may have decided meanwhile.
-      disposition = this.#dispositionOf(facts);
+      // The handler may have decided meanwhile, or committed.
+      return await this.recordResponse(response);
     }
     if (disposition !== undefined && (status < 500 || this.#decision !== undefined)) {
       return await this.#end(disposition, response);
@@ -287,8 +281,7 @@ export class ProtectedRun {
   /** The client of a run whose outcome was left open is not shown an error as if that were the outcome. */
   #leftOpen(error: unknown): Instead {
     this.#report(error);
-    const isToRetry = hasCause(error, (one) => RETRYABLE.some((kind) => one instanceof kind));
-    return this.#problem(isToRetry ? "store-unavailable" : "outcome-unknown");
+    return this.#problem(isWorthRetry(error) ? "store-unavailable" : "outcome-unknown");
   }
 
   #problem(code: ProblemCode): Instead {

@@ -152,9 +152,8 @@ export function jsonTextBody(text: string, maxBytes: number): StoredBody | undef
 export function payloadOf(body: StoredBody): unknown {
   switch (body.kind) {
     case "none":
-      return undefined;
     case "empty":
-      return null;
+      return undefined;
     case "json":
       return body.value;
     case "text":

@@ -1,4 +1,10 @@
-import { StoreError, UnclearCommitError } from "@idemkit/engine";
+import {
+  EngineClosedError,
+  RunAbortedError,
+  StoreError,
+  UnclearCommitError,
+} from "@idemkit/engine";
+import { hasCause } from "@idemkit/engine/model";
 import type { HeaderList } from "./headers.ts";
 
 /** Where the headers stand that were set before the error was thrown. */
@@ -55,7 +61,7 @@ export function takeHeaders(error: unknown): HeaderList {
   return headers;
 }
 
-/** Frameworks ask errors alone, and no other thing that was thrown. Whoever's getter throws has none. */
+/** Frameworks ask only errors, and nothing else that was thrown. An error whose getters throw has no members. */
 function answeredBy(error: unknown): {
   readonly status?: unknown;
   readonly statusCode?: unknown;
@@ -77,4 +83,10 @@ function answeredBy(error: unknown): {
 /** Whether a transaction may have been committed. */
 export function isUnclear(error: unknown): boolean {
   return isMadeBy(StoreError, error) && isMadeBy(UnclearCommitError, (error as StoreError).cause);
+}
+
+/** Whether a retry with the same key may succeed: this process closes, its run was aborted, or its store fails. */
+export function isWorthRetry(error: unknown): boolean {
+  const kinds = [StoreError, RunAbortedError, EngineClosedError];
+  return hasCause(error, (each) => kinds.some((kind) => isMadeBy(kind, each)));
 }

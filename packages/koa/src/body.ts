@@ -81,7 +81,7 @@ export function respond(
   { status, headers, body }: StoredResponse,
   otherwise?: unknown,
 ): void {
-  const sent = body === undefined ? otherwise : payloadOf(body);
+  const sent = body === undefined ? otherwise : bodyOf(body);
   setHeaders(ctx, headers);
   // Koa sets a type and a length with a body: those of the response are what counts.
   const type = ctx.res.getHeader("content-type");
@@ -102,4 +102,9 @@ export function setHeaders(ctx: Context, headers: StoredResponse["headers"]): vo
     else if (value.length > 0) ctx.set(name, [...value]);
     else ctx.remove(name);
   }
+}
+
+/** Koa takes `null` for an empty body, and `undefined` for none that was set. */
+function bodyOf(body: StoredBody): unknown {
+  return body.kind === "empty" ? null : payloadOf(body);
 }

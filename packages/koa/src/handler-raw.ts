@@ -11,7 +11,7 @@ export class HandlerRaw extends ServerResponse {
   readonly #real: ServerResponse;
   #isTaken = false;
   #isCommitting = false;
-  #isCommitted = false;
+  #isSent = false;
 
   constructor(real: ServerResponse) {
     super(real.req);
@@ -20,7 +20,7 @@ export class HandlerRaw extends ServerResponse {
     Object.defineProperty(this, "headersSent", { get: () => this.#isTaken && real.headersSent });
     real.once("close", () => this.emit("close"));
     // A response that another middleware has sent is not the end of the handler's own.
-    real.once("finish", () => void ((this.#isCommitted || this.#isTaken) && this.emit("finish")));
+    real.once("finish", () => void ((this.#isSent || this.#isTaken) && this.emit("finish")));
     this.statusCode = real.statusCode;
     for (const [name, value] of Object.entries(real.getHeaders())) {
       if (value !== undefined) this.setHeader(name, value);
@@ -40,7 +40,11 @@ export class HandlerRaw extends ServerResponse {
     } finally {
       this.#isCommitting = false;
     }
-    this.#isCommitted = true;
+  }
+
+  /** The committed response is the one that is sent: its end is the end of this one. */
+  afterCommit(): void {
+    this.#isSent = true;
   }
 
   override writeHead(...given: never[]): this {

@@ -85,8 +85,9 @@ async function run(protectedRun: ProtectedRun, ctx: Context, next: Next): Promis
   }
   const instead = await protectedRun.recordResponse(made.response);
   // A response that another middleware has set meanwhile stays: this one is for the duplicates.
-  if (recorder.isOvertaken) destroyStream(made.body);
-  else respond(ctx, instead?.response ?? made.response, made.body);
+  if (recorder.isOvertaken) return destroyStream(made.body);
+  recorder.raw.afterCommit();
+  respond(ctx, instead?.response ?? made.response, made.body);
 }
 
 /** The response is out, or goes out by other means. The handler is done: it does not run again. */
