@@ -1,8 +1,10 @@
 import { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
+import createError from "@fastify/error";
 import { createEngine, memoryStore } from "@idemkit/engine";
 import { idempotency } from "@idemkit/fastify";
-import fastify, { type FastifyInstance, type FastifyReply } from "fastify";
+import { migrate, openSqlite, sqliteStore } from "@idemkit/store-sqlite";
+import fastify, { type FastifyInstance, type FastifyReply, type RouteHandlerMethod } from "fastify";
 import { expect, onTestFinished, test } from "vitest";
 import { send } from "../src/index.ts";
 import { until } from "../src/rows/row.ts";
@@ -103,5 +105,104 @@ test("an error handler whose stream breaks is a 500, and ends its key", async ()
   const origin = await serving(app);
   expect((await send(origin, { key: "k" })).status).toBe(500);
   expect(await send(origin, { key: "k" })).toMatchObject({ status: 500, isReplayed: true });
+  expect(runs).toBe(1);
+});
+
+/** An application with one protected route, and how often its handler has run. */
+async function protectedRoute(handler: RouteHandlerMethod) {
+  const app = fastify() as unknown as FastifyInstance;
+  await app.register(idempotency, options());
+  let runs = 0;
+  app.post("/orders", { config: { idempotency: true } }, function (request, reply) {
+    runs += 1;
+    return handler.call(this, request, reply);
+  });
+  const origin = await serving(app);
+  return { post: async () => await send(origin, { key: "k" }), runs: () => runs };
+}
+
+test("a retry does not run beside the rest of a handler that has sent its error", async () => {
+  let isRunning = false;
+  let isBeside = false;
+  const { post, runs } = await protectedRoute(async (_request, reply) => {
+    isBeside ||= isRunning;
+    isRunning = true;
+    reply.send(createError("FST_TEST_BUSY", "busy", 429)());
+    await pause(200);
+    isRunning = false;
+    return reply;
+  });
+  const first = post();
+  await until(() => runs() === 1);
+  await until(async () => (await post()).status === 429);
+  expect((await first).status).toBe(429);
+  expect([isBeside, runs()]).toEqual([false, 2]);
+});
+
+test("a serializer that throws in a callback is a 500, and ends its key", async () => {
+  const { post, runs } = await protectedRoute((_request, reply) => {
+    setImmediate(() => {
+      const broken = () => {
+        throw new Error("not serializable");
+      };
+      reply.serializer(broken).send({ order: 1 });
+    });
+  });
+  expect((await post()).status).toBe(500);
+  expect(await post()).toMatchObject({ status: 500, isReplayed: true });
+  expect(runs()).toBe(1);
+});
+
+test("a response that a callback takes from Fastify after its handler has returned ends its key", async () => {
+  const { post, runs } = await protectedRoute((_request, reply) => {
+    setImmediate(() => {
+      reply.hijack();
+      reply.raw.writeHead(201).end("written");
+    });
+  });
+  expect(await post()).toMatchObject({ status: 201, text: "written" });
+  await until(async () => (await post()).text.includes("response-not-stored"));
+  expect(runs()).toBe(1);
+});
+
+test("a header that a handler sets on the raw response is part of the outcome", async () => {
+  const { post } = await protectedRoute(async (_request, reply) => {
+    reply.raw.setHeader("X-Own", "raw");
+    return { order: 1 };
+  });
+  expect((await post()).headers["x-own"]).toBe("raw");
+  const again = await post();
+  expect([again.isReplayed, again.headers["x-own"]]).toEqual([true, "raw"]);
+});
+
+test("a thrown proxy that throws itself is a 500, and ends its key", async () => {
+  const broken = () => {
+    throw new Error("from the proxy");
+  };
+  const traps = { get: broken, has: broken, getPrototypeOf: broken, ownKeys: broken };
+  const { post, runs } = await protectedRoute(async () => {
+    throw new Proxy(new Error("failed"), traps);
+  });
+  expect((await post()).status).toBe(500);
+  expect(await post()).toMatchObject({ status: 500, isReplayed: true });
+  expect(runs()).toBe(1);
+});
+
+test("a transaction that a handler commits after its own 503 is the outcome", async () => {
+  const db = openSqlite(":memory:");
+  await migrate(db);
+  const app = fastify() as unknown as FastifyInstance;
+  const engine = createEngine({ store: sqliteStore(db) });
+  await app.register(idempotency, { engine, scope: () => "ada", on5xx: "release" });
+  let runs = 0;
+  app.post("/orders", { config: { idempotency: true } }, async (request, reply) => {
+    runs += 1;
+    reply.code(503).send({ busy: true });
+    await request.idempotency?.transaction(() => ({ status: 201, body: { order: 1 } }));
+    return reply;
+  });
+  const origin = await serving(app);
+  expect(await send(origin, { key: "k" })).toMatchObject({ status: 201, json: { order: 1 } });
+  expect(await send(origin, { key: "k" })).toMatchObject({ status: 201, isReplayed: true });
   expect(runs).toBe(1);
 });

@@ -33,14 +33,14 @@ export const FASTIFY: readonly Mutant[] = [
   {
     name: "a response is sent and not committed",
     file: "fastify/src/route.ts",
-    from: "const instead = await run.recordResponse(made.response);",
+    from: "const instead = await run.recordResponse(made.response, done);",
     to: "const instead = undefined;",
     caughtBy: "a duplicate gets the first response",
   },
   {
     name: "a response is sent before it is committed",
     file: "fastify/src/route.ts",
-    from: "const instead = await run.recordResponse(made.response);",
+    from: "const instead = await run.recordResponse(made.response, done);",
     to: "const instead = undefined;\n    setTimeout(() => void run.recordResponse(made.response), 200);",
     caughtBy: "a duplicate gets the first response",
   },
@@ -127,7 +127,7 @@ export const FASTIFY: readonly Mutant[] = [
   {
     name: "the problem of an open outcome goes through the error handling",
     file: "fastify/src/route.ts",
-    from: "    if (instead !== undefined) {\n      destroy(made.payload);\n      return respondInstead(reply, instead);\n    }\n    state.",
+    from: "    if (instead !== undefined) {\n      destroyStream(made.payload);\n      return respondInstead(reply, instead);\n    }\n    state.",
     to: "    if (instead !== undefined) throw error;\n    state.",
     caughtBy:
       "the StoreError of a step that leaves the handler decides nothing, with an error handler that hides errors",

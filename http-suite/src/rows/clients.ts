@@ -194,6 +194,28 @@ export const clientRows: readonly Row[] = [
   },
   ...lateAnswers.map(([what, answer, expected]) => late(what, answer, expected)),
   {
+    title: "a model whose destroy deletes a row is left alone if a timeout has responded for it",
+    prove: async ({ serve }) => {
+      let deleted = 0;
+      class Order {
+        readonly id = 1;
+        destroy() {
+          deleted += 1;
+        }
+      }
+      const { handler, runs } = counting(async (exchange) => {
+        await pause(200);
+        return exchange.send(new Order());
+      });
+      const { origin } = await serve({ handler, timeoutMs: 50 });
+      expect((await send(origin, { key: "k" })).status).toBe(503);
+      await until(async () => (await send(origin, { key: "k" })).status === 200);
+      const again = await send(origin, { key: "k" });
+      expect(again).toMatchObject({ json: { id: 1 }, isReplayed: true });
+      expect([deleted, runs()]).toEqual([0, 1]);
+    },
+  },
+  {
     title: "a stream that outlasts its time is the outcome with its own status and type",
     prove: async ({ serve }) => {
       const { handler, runs } = counting((exchange) => {

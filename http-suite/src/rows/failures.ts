@@ -30,27 +30,13 @@ function atLeastOnce(
   };
 }
 
-async function withBrokenStore(
-  { store, createEngine }: Lab,
-  prove: (engine: Engine, fail: () => void) => Promise<void>,
-): Promise<void> {
-  let isBroken = false;
-  const failing = viewOf(store, () => {
-    if (isBroken) throw Object.assign(new Error("refused"), { code: "ECONNREFUSED" });
-  });
-  const engine = createEngine({ store: failing, storeTimeoutMs: 200, leaseMs: 600 });
-  await prove(engine, () => {
-    isBroken = true;
-  });
-  await engine.close({ graceMs: 0 });
-}
-
-export const failureRows: readonly Row[] = [
-  {
-    title: "a handler that throws because the engine was closed leaves its key open",
+/** A row whose engine closes while its handler runs. */
+function closedDuring(title: string, answer: (exchange: Exchange) => Promise<never>): Row {
+  return {
+    title,
     prove: async ({ serve, store, createEngine }) => {
       const engine = createEngine({ store, leaseMs: 300 });
-      const { handler, runs } = counting(hanging);
+      const { handler, runs } = counting(answer);
       const { origin } = await serve({ handler }, engine);
       const first = send(origin, { key: "k" });
       await until(async () => runs() === 1);
@@ -67,7 +53,33 @@ export const failureRows: readonly Row[] = [
       expect(runs()).toBe(1);
       await next.close();
     },
-  },
+  };
+}
+
+async function withBrokenStore(
+  { store, createEngine }: Lab,
+  prove: (engine: Engine, fail: () => void) => Promise<void>,
+): Promise<void> {
+  let isBroken = false;
+  const failing = viewOf(store, () => {
+    if (isBroken) throw Object.assign(new Error("refused"), { code: "ECONNREFUSED" });
+  });
+  const engine = createEngine({ store: failing, storeTimeoutMs: 200, leaseMs: 600 });
+  await prove(engine, () => {
+    isBroken = true;
+  });
+  await engine.close({ graceMs: 0 });
+}
+
+export const failureRows: readonly Row[] = [
+  closedDuring("a handler that throws because the engine was closed leaves its key open", hanging),
+  closedDuring(
+    "a handler that wraps the error of a closed engine leaves its key open",
+    (exchange) =>
+      hanging(exchange).catch((cause: unknown) => {
+        throw new Error("The order failed.", { cause });
+      }),
+  ),
   row(
     "a failure that the handler throws is replayed by the same error handling",
     {

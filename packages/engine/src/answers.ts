@@ -59,6 +59,7 @@ export function problemWithOutcome(answer: ClaimOutcome): Problem {
         problemWithToken(answer.token) ??
         problemWithTime("createdAt", answer.createdAt) ??
         problemWithTime("completedAt", answer.completedAt) ??
+        problemWithTime("expiresAt", answer.expiresAt) ??
         problemWithTime("ageMs", answer.ageMs)
       );
     default:

@@ -272,8 +272,12 @@ class StoreEngine implements TransactionalEngine<unknown, false> {
   }
 }
 
-function replayed<T>({ attempt, token, createdAt, completedAt }: Replay, value: T): Replayed<T> {
-  return { value, replayed: true, recorded: true, attempt, token, createdAt, completedAt };
+function replayed<T>(
+  { attempt, token, createdAt, completedAt, expiresAt }: Replay,
+  value: T,
+): Replayed<T> {
+  const times = { createdAt, completedAt, expiresAt };
+  return { value, replayed: true, recorded: true, attempt, token, ...times };
 }
 
 /** A duplicate's result: as it was kept, or made anew. */

@@ -28,12 +28,15 @@ export interface Executed<T> extends OfAttempt<T> {
    */
   readonly recorded: boolean;
   readonly completedAt?: never;
+  readonly expiresAt?: never;
 }
 
 export interface Replayed<T> extends OfAttempt<T> {
   readonly replayed: true;
   readonly recorded: true;
   readonly completedAt: number;
+  /** When the outcome expires: a call with the same key runs anew after it. */
+  readonly expiresAt: number;
 }
 
 /** What `begin` answers: the recorded outcome, or a claim to run under. */

@@ -27,6 +27,7 @@ export interface Replay {
   /** Epoch milliseconds on the store's clock. */
   readonly createdAt: number;
   readonly completedAt: number;
+  readonly expiresAt: number;
   /** What to throw where the result was not kept, and nobody can rebuild it. */
   readonly notKept?: ResultUnavailableError;
 }
@@ -108,7 +109,7 @@ function replay(
   { id: { digest } }: Call,
   completed: Omit<Completed, "ageMs"> & { readonly ageMs?: number },
 ): Replay {
-  const { status, attempt, token, createdAt, completedAt, ageMs } = completed;
+  const { status, attempt, token, createdAt, completedAt, expiresAt, ageMs } = completed;
   const age = ageMs === undefined ? {} : { ageMs };
   events.emit("replayed", () => ({ digest, attempt, token, status, ...age }));
   if (status === "failed") {
@@ -116,12 +117,10 @@ function replay(
     throw new ReplayedError({ cause, attempt, token, createdAt, completedAt });
   }
   const decoded = readBody(() => decodeValue(completed.body));
-  if (decoded.kept) {
-    const { value } = decoded;
-    return { kind: "replay", value, attempt, token, createdAt, completedAt };
-  }
+  const facts = { kind: "replay", attempt, token, createdAt, completedAt, expiresAt } as const;
+  if (decoded.kept) return { ...facts, value: decoded.value };
   const notKept = new ResultUnavailableError({ why: decoded.why, attempt, token, completedAt });
-  return { kind: "replay", value: undefined, attempt, token, createdAt, completedAt, notKept };
+  return { ...facts, value: undefined, notKept };
 }
 
 /** A body that cannot be read means a tampered or foreign record. It is never taken for "new". */

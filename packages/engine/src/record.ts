@@ -48,7 +48,7 @@ export function completedOutcome(
   status: Status,
   nowMs: number,
 ): ClaimOutcome {
-  const { fingerprint, body = "", owner, token, attempt, createdAt } = record;
+  const { fingerprint, body = "", owner, token, attempt, createdAt, expiresAt } = record;
   const completedAt = record.completedAt ?? nowMs;
   return {
     outcome: "completed",
@@ -60,6 +60,7 @@ export function completedOutcome(
     attempt,
     createdAt,
     completedAt,
+    expiresAt,
     // A clock may have been read, or stepped, before the completion.
     ageMs: Math.max(0, nowMs - completedAt),
   };

@@ -221,6 +221,8 @@ export interface Completed {
   readonly attempt: number;
   readonly createdAt: number;
   readonly completedAt: number;
+  /** When the record expires, unless its status is `unknown`: such records never do. */
+  readonly expiresAt: number;
   /** Milliseconds since completion, on the store's clock. */
   readonly ageMs: number;
 }

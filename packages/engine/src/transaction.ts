@@ -198,8 +198,8 @@ function outcomeIn(view: RecordView | undefined): Answer | undefined {
   if (view.state === "in-progress") {
     return { outcome: "in-progress", fingerprint, attempt, leaseRemainingMs };
   }
-  const { status, body = "", completedAt = createdAt } = view;
+  const { status, body = "", completedAt = createdAt, expiresAt = completedAt } = view;
   if (status === undefined) return undefined;
-  const times = { createdAt, completedAt };
+  const times = { createdAt, completedAt, expiresAt };
   return { outcome: "completed", status, fingerprint, body, owner, token, attempt, ...times };
 }

@@ -23,6 +23,7 @@ describe("begin", () => {
       token: claim.token,
       createdAt: 1_700_000_000_000,
       completedAt: 1_700_000_000_000,
+      expiresAt: 1_700_000_000_000 + 24 * 60 * 60 * 1_000,
     });
   });
 

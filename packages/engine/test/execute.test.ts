@@ -54,7 +54,12 @@ describe("execute", () => {
     const again = await engine.execute("orders", "k", { sku: 1 }, () => {
       throw new Error("ran again");
     });
-    expect(again).toEqual({ ...first, replayed: true, completedAt: 1_700_000_000_000 });
+    const expiresAt = 1_700_000_000_000 + 24 * 60 * 60 * 1_000;
+    expect(again).toEqual({
+      ...{ ...first, replayed: true },
+      ...{ completedAt: 1_700_000_000_000, expiresAt },
+    });
+    expect(await engine.inspect("orders", "k")).toMatchObject({ expiresAt });
   });
 
   test("gives each duplicate a value of its own", async () => {

@@ -128,12 +128,13 @@ describe("execute", () => {
 });
 
 describe("an outcome", () => {
-  test("has the time of completion where it was replayed", () => {
+  test("has the times of completion and of expiry where it was replayed", () => {
     const outcome = {} as Outcome<number>;
     expectTypeOf(outcome.completedAt).toEqualTypeOf<number | undefined>();
     if (outcome.replayed) {
       expectTypeOf(outcome).toEqualTypeOf<Replayed<number>>();
       expectTypeOf(outcome.completedAt).toEqualTypeOf<number>();
+      expectTypeOf(outcome.expiresAt).toEqualTypeOf<number>();
       expectTypeOf(outcome.recorded).toEqualTypeOf<true>();
     }
   });

@@ -82,11 +82,16 @@ function answeredBy(error: unknown): {
 
 /** Whether a transaction may have been committed. */
 export function isUnclear(error: unknown): boolean {
-  return isMadeBy(StoreError, error) && isMadeBy(UnclearCommitError, (error as StoreError).cause);
+  try {
+    return error instanceof StoreError && error.cause instanceof UnclearCommitError;
+  } catch {
+    // A proxy that throws itself.
+    return false;
+  }
 }
 
 /** Whether a retry with the same key may succeed: this process closes, its run was aborted, or its store fails. */
 export function isWorthRetry(error: unknown): boolean {
   const kinds = [StoreError, RunAbortedError, EngineClosedError];
-  return hasCause(error, (each) => kinds.some((kind) => isMadeBy(kind, each)));
+  return hasCause(error, (each) => kinds.some((kind) => each instanceof kind));
 }

@@ -125,7 +125,7 @@ export const claimClauses = [
       for (const fingerprint of ["first", "other"]) {
         const again = await subject.through(bench.second).claim({ fingerprint, takeOver: true });
         assert.ok(again.outcome === "completed", `expected completed: ${again.outcome}`);
-        const { ageMs, completedAt, ...rest } = again;
+        const { ageMs, completedAt, expiresAt, ...rest } = again;
         assert.deepEqual(rest, {
           outcome: "completed",
           status,
@@ -138,6 +138,7 @@ export const claimClauses = [
         });
         assertAbout(ageMs, 0, "ageMs");
         assertAbout(completedAt, createdAt, "completedAt");
+        assertAbout(expiresAt, createdAt + RETENTION_MS, "expiresAt");
       }
     }
   }),
