@@ -44,7 +44,45 @@ function by(
   };
 }
 
+const webhook = { preset: "webhook", key: () => "k", verify: () => true } as const;
+
+/** Presets with what they do about thrown errors and 5xx, and a policy of the engine that says otherwise. */
+const presets = [
+  [{ preset: "stripe", replayHeader: "Idempotency-Replayed" }, "record", "release"],
+  [{ preset: "retryable" }, "release", "hold"],
+  [webhook, "release", "hold"],
+] as const;
+
 export const policyRows: readonly Row[] = [
+  ...presets.flatMap(([options, usual, onError]) =>
+    failures.flatMap(([what, status, answer]) => {
+      const end = [answer, status] as const;
+      const { preset } = options;
+      return [
+        by(
+          `the preset ${preset} decides about ${what}, whatever the guarantee is`,
+          {
+            policies: { guarantee: usual === "record" ? "at-least-once" : "at-most-once" },
+            options,
+          },
+          end,
+          usual,
+        ),
+        by(
+          `onError of the engine comes before the preset ${preset} for ${what}`,
+          { policies: { onError }, options },
+          end,
+          onError,
+        ),
+        by(
+          `on5xx comes before the preset ${preset} for ${what}`,
+          { policies: {}, options: { ...options, on5xx: onError } },
+          end,
+          onError,
+        ),
+      ];
+    }),
+  ),
   ...failures.flatMap(([what, status, answer]) =>
     (["record", "release", "hold"] as const).map((onError) =>
       by(

@@ -34,3 +34,8 @@ export function saysNothingDone(status: number): boolean {
 export function keptAs(status: number, isWhole: boolean): "record" | "stub" {
   return isWhole && !NOT_STORABLE.has(status) ? "record" : "stub";
 }
+
+/** The policy of the engine that a disposition stands for. A stub is a record without its body. */
+export function policyOf(disposition: Disposition | undefined): On5xx | undefined {
+  return disposition === "stub" ? "record" : disposition;
+}

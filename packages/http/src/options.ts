@@ -120,6 +120,8 @@ export interface HttpSettings<Req> {
   readonly docsUrl: string;
   readonly format: ProblemFormat;
   readonly classify: HttpOptions<Req>["classify"];
+  /** The preset's, which counts where nothing that the application has given decides. */
+  readonly presetClassify: Preset["classify"];
   readonly rules: HeaderRules;
 }
 
@@ -174,7 +176,8 @@ export function httpSettings<Req>(
     isThrowing: oneOf(options, "problems", ["send", "throw"]) === "throw",
     docsUrl: checkedUrl(options.docsUrl) ?? DRAFT_URL,
     format: preset.format,
-    classify: ofType(options, "classify", "function") ?? presetClassify(options, preset),
+    classify: ofType(options, "classify", "function"),
+    presetClassify: preset.classify,
     rules: {
       allow: lowerCase([
         ...(headerNames(options, "allow") ?? []),
@@ -186,12 +189,6 @@ export function httpSettings<Req>(
 }
 
 type Options = HttpOptions<never>;
-
-/** What is asked for goes before what a preset would do. */
-function presetClassify({ on5xx }: Options, { classify }: Preset): Options["classify"] {
-  if (on5xx === undefined) return classify;
-  return (response) => (response.status >= 500 ? undefined : classify?.(response));
-}
 
 function checkKnown(options: unknown, known: readonly string[]): void {
   if (typeof options !== "object" || options === null) throw wrong("options", "an object", options);

@@ -5,7 +5,8 @@ import {
   type TransactionalClaimHandle,
   type Written,
 } from "@idemkit/engine";
-import { DISPOSITIONS, type Disposition, keptAs, saysNothingDone } from "./disposition.ts";
+import { classified } from "./classify.ts";
+import { type Disposition, keptAs, policyOf, saysNothingDone } from "./disposition.ts";
 import { HandlerTransaction, type Transacted } from "./handler-transaction.ts";
 import { type HeaderList, keptHeaders } from "./headers.ts";
 import { checkedResponse } from "./named-response.ts";
@@ -111,7 +112,7 @@ export class ProtectedRun {
       return await this.#end(disposition, response);
     }
     const value = this.#valueOf(response, disposition);
-    await this.#endByPolicy(new ResponseError(status, value), disposition, { value });
+    await this.#endByPolicy(new ResponseError(status, value), disposition, facts, { value });
     return undefined;
   }
 
@@ -143,12 +144,13 @@ export class ProtectedRun {
       await this.#attempt(() => this.#claim.fail(failure));
       return undefined;
     }
-    if (decided === undefined && isFrameworks && this.#mayRelease(response.status)) {
+    const byOptions = decided ?? this.#settings.presetClassify?.(facts);
+    if (byOptions === undefined && isFrameworks && this.#mayRelease(response.status)) {
       return await this.#end("release", response, error);
     }
     const isResponse = failure === undefined || decided === "stub";
     const outcome = isResponse ? { value: this.#valueOf(response, decided) } : { failure };
-    const isOpen = await this.#endByPolicy(error, decided, outcome);
+    const isOpen = await this.#endByPolicy(error, decided, facts, outcome);
     return isOpen ? this.#leftOpen(error) : undefined;
   }
 
@@ -160,7 +162,8 @@ export class ProtectedRun {
     const transacted = await this.#transaction.decided;
     if (transacted !== undefined) return;
     const { status = 0, headers = [] } = seen;
-    const decided = this.#decided(this.#factsOf({ status, headers }));
+    const facts = this.#factsOf({ status, headers });
+    const decided = this.#decided(facts) ?? this.#settings.presetClassify?.(facts);
     await this.#end(decided ?? "stub", { status, headers });
   }
 
@@ -169,33 +172,20 @@ export class ProtectedRun {
     return { status, headers: kept, isWhole: body !== undefined };
   }
 
-  /** By a decision, or by the table of statuses. Undefined for 5xx, which is up to the policies. */
+  /** By a decision, the preset, or the table of statuses. Undefined for 5xx, which is up to the policies. */
   #dispositionOf(facts: ResponseFacts): Disposition | undefined {
     const { status, isWhole } = facts;
     const decided = this.#decided(facts);
-    if (decided !== undefined) return decided;
-    if (this.#mayRelease(status)) return "release";
-    return status >= 500 ? undefined : keptAs(status, isWhole);
+    if (decided !== undefined || status >= 500) return decided;
+    const byTable = this.#mayRelease(status) ? "release" : keptAs(status, isWhole);
+    return this.#settings.presetClassify?.(facts) ?? byTable;
   }
 
   /** The handler's own decision comes before that of `classify`. */
   #decided(facts: ResponseFacts): Disposition | undefined {
-    const asked = this.#decision ?? this.#classified(facts);
+    const asked = this.#decision ?? classified(this.#settings.classify, facts, this.#report);
     if (asked !== "record" || this.#named !== undefined) return asked;
     return facts.isWhole ? "record" : "stub";
-  }
-
-  /** A `classify` that throws, or returns no disposition, has decided nothing. */
-  #classified(facts: ResponseFacts): Disposition | undefined {
-    const { classify } = this.#settings;
-    try {
-      const asked = classify?.(facts);
-      if (asked === undefined || DISPOSITIONS.includes(asked)) return asked;
-      throw new TypeError(`classify: expected ${DISPOSITIONS.join(", ")} or undefined.`);
-    } catch (error) {
-      this.#report(error);
-      return undefined;
-    }
   }
 
   /** No status gives the key back once the handler may have had an effect elsewhere. */
@@ -204,30 +194,33 @@ export class ProtectedRun {
   }
 
   /**
-   * Ends the claim as the engine ends that of a function that throws. `classify` comes before its `onError`, but
-   * decides as little about an abort or a step in doubt as a policy does.
+   * Ends the claim as the engine ends that of a function that throws. `classify` comes before its `onError`, the
+   * preset after it. Both decide as little about an abort or a step in doubt as a policy does.
    *
    * @returns whether the outcome was left open
    */
   async #endByPolicy(
     error: unknown,
-    classified: Disposition | undefined,
+    decided: Disposition | undefined,
+    facts: ResponseFacts,
     outcome: Pick<PolicyEndOptions, "value" | "failure">,
   ): Promise<boolean> {
-    const { on5xx } = this.#settings;
+    const { on5xx, presetClassify } = this.#settings;
+    const byDefault = on5xx ?? policyOf(presetClassify?.(facts));
+    const policy = policyOf(decided);
     const options: PolicyEndOptions = {
       ...outcome,
-      ...(on5xx !== undefined && { byDefault: on5xx }),
-      ...(classified !== undefined && { policy: classified === "stub" ? "record" : classified }),
+      ...(byDefault !== undefined && { byDefault }),
+      ...(policy !== undefined && { policy }),
     };
     const ended = await this.#attempt(() => this.#claim.endByPolicy(error, options));
     return ended !== undefined && "kind" in ended && ended.kind === "open";
   }
 
-  #valueOf(response: StoredResponse, classified: Disposition | undefined): unknown {
+  #valueOf(response: StoredResponse, decided: Disposition | undefined): unknown {
     const isWhole = response.body !== undefined;
-    const as = classified === "stub" ? "stub" : keptAs(response.status, isWhole);
-    return keptOf(this.#keptPart(response, classified === "record" ? "record" : as));
+    const as = decided === "stub" ? "stub" : keptAs(response.status, isWhole);
+    return keptOf(this.#keptPart(response, decided === "record" ? "record" : as));
   }
 
   #keptPart({ status, headers, body }: StoredResponse, as: "record" | "stub"): StoredResponse {
