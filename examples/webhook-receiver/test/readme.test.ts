@@ -27,7 +27,7 @@ test("the README starts a receiver and delivers a signed event", async () => {
     rmSync(folder, { recursive: true, force: true });
   });
   const { value: line = "" } = await createInterface(child.stdout)[Symbol.asyncIterator]().next();
-  const deliver = delivery.replace("http://127.0.0.1:8080", String(line).replace(/^.* /, ""));
+  const deliver = delivery.replace("http://127.0.0.1:8081", String(line).replace(/^.* /, ""));
   expect(deliver).not.toBe(delivery);
   const { stdout: first } = await run("sh", ["-c", deliver]);
   expect(first).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
