@@ -15,6 +15,7 @@ export interface ClaimOfSteps {
   /** As it was granted. */
   readonly checkpoint: Checkpoint | undefined;
   readonly abortReason: () => Error | undefined;
+  readonly checkLease: () => void;
   /** Its lease was renewed, as was asked at that time. */
   readonly onRenewed: (sentAtMs: number) => void;
   readonly onRefused: () => void;
@@ -24,9 +25,9 @@ export interface ClaimOfSteps {
 export function stepsUnder(scope: ClaimScope, of: ClaimOfSteps): Steps {
   const { client, runtime, events, settings } = scope;
   const { leaseMs, storeTimeoutMs } = settings;
-  const { claim, attempt, token, checkpoint, abortReason } = of;
+  const { claim, attempt, token, checkpoint, abortReason, checkLease } = of;
   return new Steps({
-    ...{ attempt, token, checkpoint, abortReason },
+    ...{ attempt, token, checkpoint, abortReason, checkLease },
     mayRepeat: mayRepeat(scope, of),
     settled: () => settled(scope, of),
     save: async (saved) => {

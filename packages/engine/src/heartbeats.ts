@@ -30,10 +30,16 @@ export interface Heartbeat {
   stop(): number;
   /** The store has renewed the lease by other means, as it was asked to at that time. */
   confirm(sentAtMs: number): void;
+  /** Looks at the clock: a process may have stood still, and its timers come late. */
+  check(): void;
 }
 
 /** Of what needs no renewal. */
-export const NO_HEARTBEAT: Heartbeat = { stop: () => 0, confirm: () => undefined };
+export const NO_HEARTBEAT: Heartbeat = {
+  stop: () => 0,
+  confirm: () => undefined,
+  check: () => undefined,
+};
 
 interface Beat {
   readonly spec: BeatSpec;
@@ -92,6 +98,9 @@ export class Heartbeats {
         return beat.leaseEndsAtMs - spec.leaseMs;
       },
       confirm: (sentAtMs) => confirm(beat, sentAtMs),
+      check: () => {
+        if (!beat.isStopped) this.#checkLease(beat);
+      },
     };
   }
 

@@ -276,6 +276,7 @@ export class HeldClaim implements TransactionalClaimHandle<unknown, false> {
       ...{ claim: this.#claim, checkpoint: this.#checkpoint, token, attempt },
       ...{ takenOver, tookOverAfterMs },
       abortReason: () => this.abortReason,
+      checkLease: () => this.#lease.check(),
       onRenewed: (sentAtMs) => this.#lease.confirm(sentAtMs),
       onRefused: () => this.#lease.lose("claim-refused"),
     });

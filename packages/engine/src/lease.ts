@@ -48,6 +48,11 @@ export class Lease {
     this.#heartbeat.confirm(sentAtMs);
   }
 
+  /** Aborts the run if its lease is over, whether or not a timer has noticed. */
+  check(): void {
+    this.#heartbeat.check();
+  }
+
   /** Renews it no more. Returns when the last renewal was sent that was confirmed. */
   stop(): number {
     this.#cancelLimit();

@@ -24,7 +24,7 @@ export interface StepOptions<T> {
   readonly reconcile?: () => Finding<T> | Promise<Finding<T>>;
 }
 
-/** What steps need of the claim that they run under. */
+/** The claim that steps run under. */
 export interface StepsOfClaim {
   readonly attempt: number;
   readonly token: number;
@@ -32,8 +32,8 @@ export interface StepsOfClaim {
   readonly checkpoint: Checkpoint | undefined;
   /** Whether a step whose occurrence is unknown may be run again. */
   readonly mayRepeat: boolean;
-  /** Why the engine has aborted the run, if it has. */
   abortReason(): Error | undefined;
+  checkLease(): void;
   /** Resolves once a request of the earlier run can no longer be on its way. */
   settled(): Promise<void>;
   /** Writes the log, under the fence. Returns whether the claim still holds. */
@@ -81,7 +81,6 @@ export class Steps {
     return this.#hasRejected || this.#cutOff.size > 0;
   }
 
-  /** Whether any step may or may not have happened. */
   get hasDoubts(): boolean {
     return this.#doubts.length > 0;
   }
@@ -193,12 +192,14 @@ export class Steps {
       this.#log.set(name, { begun });
       const wrong = await this.#save();
       if (wrong !== undefined) {
-        this.#putBack(name, known);
         // It has not run, so that the function may try again.
+        this.#putBack(name, known);
         this.#names.delete(name);
         throw wrong;
       }
     }
+    // The process may have stood still for long: the step would run beside that of another one.
+    this.#claim.checkLease();
     if (this.#claim.abortReason() !== undefined) this.#putBack(name, known);
     this.#checkNotAborted();
   }

@@ -311,6 +311,27 @@ describe("a step when the engine aborts the run", () => {
     expect(await engine.execute("orders", "k", 1, () => "resumed")).toMatchObject({ attempt: 2 });
   });
 
+  test("does not begin if the process stood still beyond its lease, though its marker is written", async () => {
+    const shared = world({ steps: true });
+    const { store } = shared.wire;
+    const renew = store.renew.bind(store);
+    Object.assign(store, {
+      renew: async (renewals: Parameters<typeof renew>[0]) => {
+        const renewed = await renew(renewals);
+        shared.time.standStill(LEASE_MS);
+        return renewed;
+      },
+    });
+    const done: string[] = [];
+    const run = rejection(
+      shared.engine.execute("orders", "k", 1, ({ step }) =>
+        step("charge", () => done.push("charge")),
+      ),
+    );
+    expect(await run).toMatchObject({ code: "RUN_ABORTED", reason: "lease-unconfirmed" });
+    expect(done).toEqual([]);
+  });
+
   test("whose marker the store refuses is no failure of the work: an operator is deciding", async () => {
     const shared = world({ steps: true });
     const running = gate<string>();

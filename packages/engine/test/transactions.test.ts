@@ -97,7 +97,12 @@ describe("a transaction", () => {
       return {
         ...{ outcome: "completed", status: "failed", body: 'error:{"thrown":"settled"}' },
         ...{ fingerprint: request.fingerprint, owner: request.owner, token: 1, attempt: 1 },
-        ...{ createdAt: 0, completedAt: 0, expiresAt: 1, ageMs: granted.outcome === "claimed" ? 0 : 1 },
+        ...{
+          createdAt: 0,
+          completedAt: 0,
+          expiresAt: 1,
+          ageMs: granted.outcome === "claimed" ? 0 : 1,
+        },
       } as Transacted;
     });
     expect(await shared.run(7)).toMatchObject({ value: 7, replayed: true });

@@ -47,6 +47,11 @@ export class VirtualTime {
     return [...this.#tasks.values()].reduce((sum, { size }) => sum + size, 0);
   }
 
+  /** The process stands still for so long: its timers come late. */
+  standStill(ms: number): void {
+    this.#nowMs += ms;
+  }
+
   /** Lets so much time pass, running what comes due in order. */
   async advance(ms: number): Promise<void> {
     const untilMs = this.#nowMs + ms;

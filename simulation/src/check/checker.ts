@@ -241,8 +241,9 @@ class Checker {
   #abort(process: string, of?: { readonly record?: string; readonly token?: number }): void {
     const aborted = of?.record && this.#record(of.record).grants.get(of.token ?? 0);
     if (aborted) aborted.isAborted = true;
-    for (const { call, function: run, grant } of this.#calls.values()) {
-      if (call.process !== process || grant === undefined || run.ended !== undefined) continue;
+    for (const { call, function: run, grant, isTold } of this.#calls.values()) {
+      // Steps may go on after their function.
+      if (call.process !== process || grant === undefined || isTold) continue;
       const isMeant = call.record === of?.record && grant.token === of.token;
       if (of === undefined || isMeant) run.isAborted = true;
     }
@@ -276,6 +277,10 @@ class Checker {
     // The abort of a limited run is not seen by a function that never reads its signal.
     const mayBeAborted = ledger.function.isAborted || ledger.call.maxRunMs !== undefined;
     if (!isDoubtful || !this.#calm.isCalm || mayBeAborted) return;
+    // A step that the abort of an earlier run has left in doubt.
+    if (ledger.function.isInDoubt) return;
+    // Beside a transaction of its own process it waits until that has begun, which takes several messages.
+    if (code === "STORE_FAILED" && this.#hasTransactions && ledger.hasCompany) return;
     this.#expect(
       ledger.isOverruled,
       "I9",
