@@ -118,8 +118,8 @@ export const decisionBugs: readonly Bug[] = [
     edits: [
       {
         file: steps,
-        from: "const wrong = await this.#save();\n      if (wrong !== undefined) {\n        this.#putBack(name, known);",
-        to: "void this.#save();\n      const wrong = undefined as Error | undefined;\n      if (wrong !== undefined) {\n        this.#putBack(name, known);",
+        from: "const wrong = await this.#save();\n      if (wrong !== undefined) {\n        // It has",
+        to: "void this.#save();\n      const wrong = undefined as Error | undefined;\n      if (wrong !== undefined) {\n        // It has",
       },
     ],
   },
@@ -154,8 +154,8 @@ export const decisionBugs: readonly Bug[] = [
     edits: [
       {
         file: "abandoned.ts",
-        from: "if (claim.abortReason === undefined) return true;",
-        to: "if (claim !== undefined) return true;",
+        from: "    if (claim.abortReason !== undefined) throw claim.abortReason;\n",
+        to: "",
       },
     ],
   },
