@@ -19,6 +19,7 @@ import { policyRows } from "./rows/policies.ts";
 import { responseRows } from "./rows/responses.ts";
 import { statusRows } from "./rows/status.ts";
 import { surroundingRows } from "./rows/surroundings.ts";
+import { takenRows } from "./rows/taken.ts";
 import { thrownRows } from "./rows/thrown.ts";
 import { webhookRows } from "./rows/webhooks.ts";
 
@@ -29,6 +30,7 @@ export const TABLE: Readonly<Record<string, readonly Row[]>> = {
   "the option fingerprint": comparedBodyRows,
   duplicates: duplicateRows,
   responses: responseRows,
+  "taken responses": takenRows,
   headers: headerRows,
   failures: failureRows,
   "clients and handlers": clientRows,

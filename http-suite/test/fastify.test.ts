@@ -4,7 +4,12 @@ import createError from "@fastify/error";
 import { createEngine, memoryStore } from "@idemkit/engine";
 import { idempotency } from "@idemkit/fastify";
 import { migrate, openSqlite, sqliteStore } from "@idemkit/store-sqlite";
-import fastify, { type FastifyInstance, type FastifyReply, type RouteHandlerMethod } from "fastify";
+import fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type RouteHandlerMethod,
+} from "fastify";
 import { expect, onTestFinished, test } from "vitest";
 import { send } from "../src/index.ts";
 import { until } from "../src/rows/row.ts";
@@ -16,6 +21,8 @@ async function serving(app: FastifyInstance): Promise<string> {
   });
   return await app.listen({ port: 0, host: "127.0.0.1" });
 }
+
+type ErrorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply) => unknown;
 
 const options = () => ({ engine: createEngine({ store: memoryStore() }), scope: () => "ada" });
 
@@ -163,6 +170,130 @@ test("a response that a callback takes from Fastify after its handler has return
   expect(await post()).toMatchObject({ status: 201, text: "written" });
   await until(async () => (await post()).text.includes("response-not-stored"));
   expect(runs()).toBe(1);
+});
+
+test("a handler may return what it writes to: its response is taken, and not the payload", async () => {
+  const ways = {
+    end: async (_request, reply) => reply.raw.end("raw"),
+    pipe: async (_request, reply) => Readable.from(["r", "aw"]).pipe(reply.raw),
+    "another value": async (_request, reply) => {
+      reply.raw.end("raw");
+      return { not: "sent" };
+    },
+    "a hijacked reply that is sent": async (_request, reply) => {
+      reply.hijack();
+      reply.raw.end("raw");
+      reply.send({ not: "sent" });
+    },
+  } satisfies Readonly<Record<string, RouteHandlerMethod>>;
+  for (const [way, handler] of Object.entries(ways)) {
+    const { post, runs } = await protectedRoute(handler);
+    expect([way, (await post()).text]).toEqual([way, "raw"]);
+    await until(async () => (await post()).text.includes("response-not-stored"));
+    expect([way, runs()]).toEqual([way, 1]);
+  }
+});
+
+test("a status that a handler sets on the raw response is its own", async () => {
+  const { post, runs } = await protectedRoute(async (_request, reply) => {
+    reply.raw.statusCode = 402;
+    return { order: 1 };
+  });
+  expect((await post()).status).toBe(402);
+  expect(await post()).toMatchObject({ status: 402, isReplayed: true });
+  expect(runs()).toBe(1);
+});
+
+test("a stream that fails before anything reads it is a 500, and ends its key", async () => {
+  const { post, runs } = await protectedRoute((_request, reply) => {
+    setImmediate(() => {
+      const stream = new Readable({ read: () => undefined });
+      reply.send(stream);
+      stream.destroy(new Error("the disk is gone"));
+    });
+  });
+  expect((await post()).status).toBe(500);
+  expect(await post()).toMatchObject({ status: 500, isReplayed: true });
+  expect(runs()).toBe(1);
+});
+
+test("both cookies of a web response are sent", async () => {
+  const { post } = await protectedRoute(async () => {
+    const response = new Response("x");
+    response.headers.append("set-cookie", "a=1");
+    response.headers.append("set-cookie", "b=2");
+    return response;
+  });
+  expect((await post()).headers["set-cookie"]).toEqual(["a=1", "b=2"]);
+});
+
+test("a web response with an impossible status is a 500, for its duplicates too", async () => {
+  const { post } = await protectedRoute(async () => Response.error());
+  expect((await post()).status).toBe(500);
+  expect(await post()).toMatchObject({ status: 500, isReplayed: true });
+});
+
+/** An application with an error handler, whose protected handler fails. */
+async function failing(errorHandler: ErrorHandler, thrown: unknown = new Error("failed")) {
+  const app = fastify() as unknown as FastifyInstance;
+  let asked = 0;
+  app.setErrorHandler((...given: Parameters<ErrorHandler>) => {
+    asked += 1;
+    return errorHandler(...given);
+  });
+  await app.register(idempotency, options());
+  app.post("/orders", { config: { idempotency: true } }, async () => {
+    throw thrown;
+  });
+  const origin = await serving(app);
+  return { post: async () => await send(origin, { key: "k" }), asked: () => asked };
+}
+
+test("an error handler that sends the error on keeps its status and headers", async () => {
+  const { post } = await failing((error, _request, reply) => {
+    reply.status(409).header("X-Reason", "shipped").send(error);
+  });
+  for (const isReplayed of [false, true]) {
+    const received = await post();
+    expect(received).toMatchObject({ status: 409, isReplayed, json: { error: "Conflict" } });
+    expect(received.headers["x-reason"]).toBe("shipped");
+  }
+});
+
+test("an error handler that writes by itself sends its own status, and a stub is kept", async () => {
+  const { post } = await failing((_error, _request, reply) => {
+    reply.raw.statusCode = 418;
+    reply.raw.end("teapot");
+  });
+  expect(await post()).toMatchObject({ status: 418, text: "teapot" });
+  const again = await post();
+  expect(again.json).toMatchObject({ code: "response-not-stored", originalStatus: 418 });
+});
+
+test("an error handler is asked once for a thrown NaN", async () => {
+  const { post, asked } = await failing((_error, _request, reply) => {
+    reply.code(500).send({ formatted: true });
+  }, Number.NaN);
+  expect(await post()).toMatchObject({ status: 500, json: { formatted: true } });
+  expect(await post()).toMatchObject({ status: 500, json: { formatted: true }, isReplayed: true });
+  expect(asked()).toBe(1);
+});
+
+test("a hook that throws no Error is refused as on a route without protection", async () => {
+  for (const thrown of ["denied", { statusCode: 403, message: "forbidden" }]) {
+    const statuses: number[] = [];
+    for (const isProtected of [true, false]) {
+      const app = fastify() as unknown as FastifyInstance;
+      await app.register(idempotency, options());
+      app.addHook("preHandler", async () => {
+        throw thrown;
+      });
+      app.post("/orders", { config: { idempotency: isProtected } }, async () => ({ done: true }));
+      statuses.push((await send(await serving(app), { key: "k" })).status);
+    }
+    expect(statuses[0]).toBe(statuses[1]);
+    expect(statuses[0]).toBeGreaterThanOrEqual(400);
+  }
 });
 
 test("a header that a handler sets on the raw response is part of the outcome", async () => {

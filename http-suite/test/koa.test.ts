@@ -1,6 +1,9 @@
+import { AsyncResource } from "node:async_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { createEngine, memoryStore } from "@idemkit/engine";
 import { type IdempotentState, idempotency, ResponseError } from "@idemkit/koa";
+import { migrate, openSqlite, sqliteStore } from "@idemkit/store-sqlite";
+import express from "express";
 import Koa from "koa";
 import onHeaders from "on-headers";
 import { expect, test } from "vitest";
@@ -43,6 +46,9 @@ test("onError of the engine gets the ResponseError that the binding exports", as
   expect(errors[0]).toMatchObject({ status: 503 });
 });
 
+/** Runs a function outside of the asynchronous context of its caller, as an old library would. */
+const outside = AsyncResource.bind(async (act: () => void) => act());
+
 /** Serves an application whose protected handler is given. */
 async function protectedBy(
   handler: Koa.Middleware<IdempotentState>,
@@ -61,6 +67,60 @@ test("an application whose list of keys is empty is served, as it uses no cookie
   });
   const first = await send(origin, { key: "k" });
   expect(first).toMatchObject({ status: 200, json: { done: true } });
+});
+
+test("a handler that loses its context after it has set a header leaves a stub", async () => {
+  let runs = 0;
+  const origin = await protectedBy(async (ctx) => {
+    runs += 1;
+    ctx.set("X-Own", "1");
+    ctx.status = 201;
+    await outside(() => {
+      ctx.body = { paid: true };
+    });
+  });
+  expect(await send(origin, { key: "k" })).toMatchObject({ json: { paid: true } });
+  expect((await send(origin, { key: "k" })).json).toMatchObject({ code: "response-not-stored" });
+  expect(runs).toBe(1);
+});
+
+test("a handler that destroys the response it has taken ends the request", async () => {
+  const origin = await protectedBy((ctx) => {
+    ctx.respond = false;
+    setImmediate(() => ctx.res.destroy());
+  });
+  await expect(send(origin, { key: "k" })).rejects.toThrow("socket hang up");
+  await until(async () => (await send(origin, { key: "k" })).text.includes("response-not-stored"));
+});
+
+test("an Express application inside of a handler responds, and a stub is kept", async () => {
+  const inner = express();
+  inner.post("/orders", (_request, response) => {
+    response.status(201).json({ order: 1 });
+  });
+  const origin = await protectedBy((ctx) => {
+    ctx.respond = false;
+    inner(ctx.req, ctx.res);
+  });
+  expect(await send(origin, { key: "k" })).toMatchObject({ status: 201, json: { order: 1 } });
+  await until(async () => (await send(origin, { key: "k" })).text.includes("response-not-stored"));
+});
+
+test("a response that was committed is sent, though its handler has taken the response and fails", async () => {
+  const db = openSqlite(":memory:");
+  await migrate(db);
+  const engine = createEngine({ store: sqliteStore(db) });
+  const app = new Koa<IdempotentState>();
+  app.silent = true;
+  app.use(idempotency({ engine, scope: () => "ada" }));
+  app.use(async (ctx) => {
+    ctx.respond = false;
+    await ctx.state.idempotency?.transaction(() => ({ status: 201, body: { order: 1 } }));
+    throw new Error("after the commit");
+  });
+  const origin = await listening(app.callback());
+  expect(await send(origin, { key: "k" })).toMatchObject({ status: 201, json: { order: 1 } });
+  expect(await send(origin, { key: "k" })).toMatchObject({ status: 201, isReplayed: true });
 });
 
 test("a listener for the headers may set the status, for the first response and replays", async () => {

@@ -329,6 +329,23 @@ function transactions(binding: Binding): void {
     expect(String(thrown)).toContain("no transactions");
   });
 
+  test("a transaction that begins after the response is refused, or is the outcome of both requests", async () => {
+    for (let turns = 0; turns < 8; turns += 1) {
+      const { post, rows, runs } = await serving(binding, async (state, exchange) => {
+        const sent = exchange.send({ from: "handler" });
+        void (async () => {
+          for (let turn = 0; turn < turns; turn += 1) await undefined;
+          await place(state);
+        })().catch(() => undefined);
+        return sent;
+      });
+      const first = await post();
+      const again = await post();
+      expect([turns, again.status, again.text]).toEqual([turns, first.status, first.text]);
+      expect([turns, rows(), runs()]).toEqual([turns, first.status === 201 ? 1 : 0, 1]);
+    }
+  });
+
   test("a step that is running refuses the transaction, and the outcome stays open", async () => {
     let thrown: unknown;
     const { post, rows } = await serving(

@@ -149,8 +149,8 @@ export const FASTIFY: readonly Mutant[] = [
   {
     name: "a written response is recorded as one without a body",
     file: "fastify/src/recorder.ts",
-    from: "if (this.#isTaken) this.#take();",
-    to: "if (this.#isTaken) this.#send(undefined);",
+    from: "if (this.#isTaken || isRaw) this.#take();",
+    to: 'if (this.#isTaken || isRaw) this.#record({ kind: "response", status: 200, headers: [], payload: undefined });',
     caughtBy: "a response that the handler writes by itself is not kept",
   },
 ];

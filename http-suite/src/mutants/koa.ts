@@ -60,7 +60,7 @@ export const KOA: readonly Mutant[] = [
   },
   {
     name: "headers of the middleware around are kept",
-    file: "koa/src/recorder.ts",
+    file: "http/src/handler-raw.ts",
     from: "headersSince(this.#before, ",
     to: "headersSince({}, ",
     caughtBy: "headers from outside of the handler are those of each request",
@@ -99,7 +99,7 @@ export const KOA: readonly Mutant[] = [
   {
     name: "a written response is recorded as one without a body",
     file: "koa/src/idempotency.ts",
-    from: "    if (recorder.isTaken) return await taken(protectedRun, ctx, recorder);\n",
+    from: "    if (recorder.isTaken) return taken(protectedRun, ctx, recorder);\n",
     to: "",
     caughtBy: "a response that the handler writes by itself is not kept",
   },

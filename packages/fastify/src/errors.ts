@@ -15,24 +15,29 @@ const CONTEXTS_MAX = 1_000;
  * Fastify's own, which logs the error and sends it on.
  *
  * @param handler the status and headers that the handler has set before it threw
+ * @returns the response, or the error handler that has taken it away from Fastify
  */
 export async function errorResponse(
   error: unknown,
   handler: Recorder,
   { request, reply, own }: Failed,
-): Promise<RecordedResponse> {
+): Promise<RecordedResponse | Recorder> {
   const handlers = [...(own === undefined ? [] : [own]), ...handlersAround(request.server)];
   let last = error;
+  let before = handler;
   for (const each of handlers) {
-    const recorder = new Recorder(reply, handler.isResponding, handler);
+    const recorder = new Recorder(reply, before);
     const call = () => each.call(request.server, last as never, request, recorder.reply);
     void recorder.run(call);
     const recorded = await recorder.recorded;
     if (recorded.kind === "response") return recorded;
-    if (recorded.kind === "taken") break;
+    if (recorded.kind === "taken") return recorder;
+    // Fastify's own sets the status of the error, as it does not see that one is set.
+    const isPassedOn = Object.is(recorded.error, last) && recorder.status === statusOfError(last);
+    if (!isPassedOn) before = recorder;
     last = recorded.error;
   }
-  return byFastify(last, handler, reply);
+  return byFastify(last, before, reply);
 }
 
 export interface Failed {
@@ -55,13 +60,9 @@ function handlersAround(server: FastifyInstance): readonly ErrorHandler[] {
 }
 
 /** What Fastify makes of an error that no error handler has responded to. */
-export function byFastify(
-  error: unknown,
-  handler: Recorder,
-  reply: FastifyReply,
-): RecordedResponse {
-  const own = handler.status ?? 0;
-  const status = statusOfError(error, own >= 400 ? own : 500);
+export function byFastify(error: unknown, before: Recorder, reply: FastifyReply): RecordedResponse {
+  const { status: own = 200 } = before;
+  const status = own === 200 ? statusOfError(error) : own;
   const {
     message,
     code,
@@ -71,7 +72,7 @@ export function byFastify(
     readonly code?: unknown;
     readonly headers?: Readonly<Record<string, string>>;
   };
-  const recorder = new Recorder(reply, handler.isResponding, handler);
+  const recorder = new Recorder(reply, before);
   recorder.reply.code(status).headers(headers);
   const payload = {
     statusCode: status,

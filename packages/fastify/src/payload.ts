@@ -1,7 +1,9 @@
 import { Readable } from "node:stream";
 import {
   bytesBody,
+  checkStatus,
   drain,
+  type HeaderList,
   headerOf,
   jsonBody,
   mediaTypeOf,
@@ -9,6 +11,7 @@ import {
   type StoredBody,
   type StoredResponse,
   textBody,
+  unframed,
 } from "@idemkit/http";
 import type { FastifyReply } from "fastify";
 import type { RecordedResponse } from "./recorder.ts";
@@ -26,8 +29,7 @@ export interface Seen {
  */
 export async function seen(recorded: RecordedResponse, maxBytes: number): Promise<Seen> {
   const { status, headers, payload } = unpacked(recorded);
-  // A body that is no stream has a length, and must not have both. Errors of HTTP clients bring headers along.
-  const sized = headers.filter(([name]) => name !== "transfer-encoding");
+  const sized = unframed(headers);
   const whole = (body: StoredBody | undefined): Seen => ({
     response: { status, headers: sized, ...(body !== undefined && { body }) },
     payload,
@@ -80,7 +82,10 @@ function unpacked(recorded: RecordedResponse): RecordedResponse {
   const { payload } = recorded;
   if (Object.prototype.toString.call(payload) !== "[object Response]") return recorded;
   const { status, headers, body } = payload as Response;
-  const own = new Map([...recorded.headers, ...headers]);
+  checkStatus(status);
+  const own = new Map<string, HeaderList[number][1]>([...recorded.headers, ...headers]);
+  const cookies = headers.getSetCookie();
+  if (cookies.length > 0) own.set("set-cookie", cookies);
   return { kind: "response", status, headers: [...own], payload: body };
 }
 

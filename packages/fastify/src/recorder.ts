@@ -1,10 +1,5 @@
-import {
-  checkHeaders,
-  type HeaderList,
-  headersSince,
-  isThenable,
-  type OutgoingHeaders,
-} from "@idemkit/http";
+import { Stream } from "node:stream";
+import { checkHeaders, HandlerRaw, type HeaderList, isThenable } from "@idemkit/http";
 import type { FastifyReply } from "fastify";
 
 /** How a handler has responded, or an error handler in its place. */
@@ -38,31 +33,25 @@ export class Recorder {
   /** Settles once: with the first response, or when the handler is done without one. */
   readonly recorded: Promise<Recorded>;
   readonly real: FastifyReply;
-  readonly isResponding: () => boolean;
   readonly #headers: Map<string, Value>;
-  readonly #raw: FastifyReply["raw"];
   readonly #statusBefore: number | undefined;
   #status: number | undefined;
   #serializer: Serializer | undefined;
   #isRecorded = false;
   #isTaken = false;
-  #rawBefore: OutgoingHeaders | undefined;
+  #isWaitedFor = false;
+  #raw: HandlerRaw | undefined;
   #settle!: (recorded: Recorded) => void;
 
-  /**
-   * @param isResponding whether the real reply sends a response
-   * @param handler for an error handler: the handler that has thrown, whose status and headers stay
-   */
-  constructor(real: FastifyReply, isResponding: () => boolean, handler?: Recorder) {
+  /** @param before for an error handler: the handler that has failed before it, whose status and headers stay */
+  constructor(real: FastifyReply, before?: Recorder) {
     this.real = real;
-    this.isResponding = isResponding;
     // A hook may have chosen a status for the handler; but a refusal is a hook's own response, on its way.
     const { statusCode } = real;
     this.#statusBefore =
-      handler === undefined && statusCode !== 200 && statusCode < 400 ? statusCode : undefined;
-    this.#status = handler?.status;
-    this.#raw = handler === undefined ? real.raw : withOwnStatus(real.raw, handler.status ?? 200);
-    const headers = handler?.headers.filter(([name]) => !PAYLOAD_HEADERS.includes(name));
+      before === undefined && statusCode !== 200 && statusCode < 400 ? statusCode : undefined;
+    this.#status = before?.status;
+    const headers = before?.headers.filter(([name]) => !PAYLOAD_HEADERS.includes(name));
     this.#headers = new Map(headers);
     this.recorded = new Promise((resolve) => {
       this.#settle = resolve;
@@ -70,12 +59,20 @@ export class Recorder {
     this.reply = this.#ownReply();
   }
 
+  /** The status that the handler has set. */
   get status(): number | undefined {
-    return this.#status;
+    return this.#raw?.ownStatus ?? this.#status;
   }
 
+  /** The headers that the handler has set. */
   get headers(): HeaderList {
-    return [...this.#headers];
+    return [...new Map([...(this.#raw?.headers ?? []), ...this.#headers])];
+  }
+
+  /** The handler's raw response, which is made when it is asked for. */
+  get raw(): HandlerRaw {
+    this.#raw ??= new HandlerRaw(this.real.raw, this.#statusToSend, () => this.#take());
+    return this.#raw;
   }
 
   /** Runs the handler. Resolves when it is done, whether or not it has responded by then; never rejects. */
@@ -84,28 +81,17 @@ export class Recorder {
       const returned = call();
       const isAsync = returned !== this.reply && isThenable(returned);
       const value = isAsync ? await returned : returned;
-      if (this.#isTaken) this.#take();
+      this.#isWaitedFor = true;
+      // Handlers return `stream.pipe(reply.raw)`.
+      const isRaw = value !== undefined && value === this.#raw?.response;
+      if (this.#isTaken || isRaw) this.#take();
       else if (value !== undefined && value !== this.reply) this.#send(value);
-      else if (this.#hasWritten) this.#take();
       // As in Fastify, an async function is over now, while a callback may send later.
       else if (isAsync && value === undefined && !this.#isRecorded) this.#send(undefined);
-      else if (!this.#isRecorded) this.#takeOnClose();
     } catch (error) {
       if (this.#isRecorded) this.#logLate(error);
       else this.#record({ kind: "error", error });
     }
-  }
-
-  /** The headers that the handler has set on the raw response. */
-  get rawHeaders(): HeaderList {
-    const { raw } = this.real;
-    return headersSince(this.#rawBefore ?? {}, raw.getHeaders() as OutgoingHeaders);
-  }
-
-  /** Whether the handler has written to the raw response. */
-  get #hasWritten(): boolean {
-    const { raw } = this.real;
-    return this.#rawBefore !== undefined && raw.headersSent && !this.isResponding();
   }
 
   #record(recorded: Recorded): void {
@@ -113,19 +99,19 @@ export class Recorder {
     this.#settle(recorded);
   }
 
+  /** The handler has the response. It may fail yet, unless it is done, and a callback of it goes on. */
   #take(): void {
-    if (!this.#isRecorded) this.#record({ kind: "taken" });
+    this.#isTaken = true;
+    if (this.#isWaitedFor && !this.#isRecorded) this.#record({ kind: "taken" });
   }
 
-  /** A callback may take the response, or write to it, after the handler has returned. */
-  #takeOnClose(): void {
-    this.real.raw.once("close", () => {
-      if (this.#isTaken || this.#hasWritten) this.#take();
-    });
+  /** The recorded response is the one that is sent. */
+  afterCommit(): void {
+    this.#raw?.afterCommit();
   }
 
   #send(payload: unknown): void {
-    if (this.#isRecorded) {
+    if (this.#isRecorded || this.#isTaken) {
       const { method, url } = this.real.request;
       this.real.log.warn(`${method} ${url}: the handler has responded already.`);
     } else if (payload instanceof Error) {
@@ -136,11 +122,13 @@ export class Recorder {
   }
 
   #responseOf(payload: unknown): Recorded {
-    const raw = this.#rawBefore === undefined ? [] : this.rawHeaders;
-    const headers = [...new Map([...raw, ...this.#headers])];
+    // A stream may fail before anything reads it.
+    if (payload instanceof Stream) payload.on("error", () => undefined);
     const serialize = this.#serializes(payload) ? this.#serializer : undefined;
     try {
       const sent = serialize === undefined ? payload : serialize(payload as never);
+      this.#raw?.beforeCommit();
+      const { headers } = this;
       return { kind: "response", status: this.#statusToSend, headers, payload: sent };
     } catch (error) {
       return { kind: "error", error };
@@ -148,7 +136,7 @@ export class Recorder {
   }
 
   get #statusToSend(): number {
-    return this.#status ?? this.#statusBefore ?? 200;
+    return this.status ?? this.#statusBefore ?? 200;
   }
 
   /** Fastify serializes texts as well if they have a type. */
@@ -189,7 +177,7 @@ export class Recorder {
         this.#serializer = serializer;
       }),
       redirect: chained(
-        (url: string, status: number = this.#status ?? this.#statusBefore ?? 302) => {
+        (url: string, status: number = this.status ?? this.#statusBefore ?? 302) => {
           this.#setStatus(status);
           this.#setHeader("location", url);
           this.#send(undefined);
@@ -197,9 +185,8 @@ export class Recorder {
       ),
       send: chained((payload?: unknown) => this.#send(payload)),
       hijack: chained(() => {
-        this.#noteRaw();
-        this.#isTaken = true;
         real.hijack();
+        this.#take();
       }),
       trailer: chained((name: string, make: never) => void real.trailer(name, make)),
       hasTrailer: (name: string) => real.hasTrailer(name),
@@ -207,9 +194,8 @@ export class Recorder {
       // biome-ignore lint/suspicious/noThenProperty: Fastify's replies can be awaited.
       then: (onSent: () => void) => {
         void this.recorded.then(() => onSent());
-        if (this.#isRecorded) return;
-        this.#takeOnClose();
-        if (this.#isTaken || this.#hasWritten) this.#take();
+        this.#isWaitedFor = true;
+        if (this.#isTaken) this.#take();
       },
     };
     for (const [name, value] of Object.entries(functions)) {
@@ -221,18 +207,9 @@ export class Recorder {
         get: () => this.#statusToSend,
         set: (status: number) => this.#setStatus(status),
       },
-      raw: {
-        get: () => {
-          this.#noteRaw();
-          return this.#raw;
-        },
-      },
+      raw: { get: () => this.raw.response },
     });
     return own;
-  }
-
-  #noteRaw(): void {
-    this.#rawBefore ??= this.real.raw.getHeaders() as OutgoingHeaders;
   }
 
   /** @throws RangeError where Fastify's own would throw too late, after the commit */
@@ -242,6 +219,7 @@ export class Recorder {
       throw new RangeError(`code: expected a status from 100 to 599, got ${given}.`);
     }
     this.#status = status;
+    if (this.#raw !== undefined) this.#raw.response.statusCode = status;
   }
 
   /** @throws TypeError for a header that Node would refuse only when it is sent */
@@ -271,24 +249,4 @@ export class Recorder {
     }
     return all;
   }
-}
-
-/**
- * The raw response for an error handler. Fastify's default one sets a status on it, when the response may be
- * another plugin's already.
- */
-function withOwnStatus(raw: FastifyReply["raw"], status: number): FastifyReply["raw"] {
-  let statusCode = status;
-  return new Proxy(raw, {
-    get: (target, name) => {
-      if (name === "statusCode") return statusCode;
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-    set: (target, name, value) => {
-      if (name !== "statusCode") return Reflect.set(target, name, value);
-      statusCode = value as number;
-      return true;
-    },
-  });
 }

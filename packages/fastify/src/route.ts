@@ -2,7 +2,7 @@ import {
   destroyStream,
   type Guard,
   type Instead,
-  isClosed,
+  isMadeBy,
   mediaTypeOf,
   type ProtectedRun,
 } from "@idemkit/http";
@@ -65,13 +65,16 @@ export class ProtectedRoute {
     return function (this: FastifyInstance, error, request, reply) {
       const { [STATE]: state } = request as { readonly [STATE]?: RequestState };
       const made = state?.errorResponse;
-      if (made !== undefined && made.error === error) {
+      if (made !== undefined && Object.is(made.error, error)) {
         const { response, payload } = made.seen;
         void reply.send(respond(reply, response, payload));
         return undefined as never;
       }
-      if (route.#errorHandler === undefined) throw error;
-      return route.#errorHandler.call(this, error, request, reply);
+      const own = route.#errorHandler;
+      if (own !== undefined) return own.call(this, error, request, reply);
+      // What an error handler throws is the payload of a response if it is no Error.
+      if (!isMadeBy(Error, error)) return request.server.errorHandler(error, request, reply);
+      throw error;
     };
   }
 
@@ -130,7 +133,7 @@ export class ProtectedRoute {
     reply: FastifyReply,
   ): Promise<unknown> {
     const state = stateOf(request);
-    const recorder = new Recorder(reply, () => state.isResponding);
+    const recorder = new Recorder(reply);
     const done = recorder.run(() => this.#handler.call(instance, request, recorder.reply));
     const recorded = await recorder.recorded;
     if (recorded.kind === "taken") return await taken(run, recorder);
@@ -145,7 +148,10 @@ export class ProtectedRoute {
     }
     const instead = await run.recordResponse(made.response, done);
     if (!hasResponse(state, reply)) {
-      if (instead === undefined) return respond(reply, made.response, made.payload);
+      if (instead === undefined) {
+        recorder.afterCommit();
+        return respond(reply, made.response, made.payload);
+      }
       destroyStream(made.payload);
       return respondInstead(reply, instead);
     }
@@ -164,7 +170,8 @@ export class ProtectedRoute {
     const { real: reply } = recorder;
     const failed = { request, reply, own: this.#errorHandler };
     try {
-      return await seen(await errorResponse(error, recorder, failed), maxBody);
+      const made = await errorResponse(error, recorder, failed);
+      return made instanceof Recorder ? await takenByErrorHandler(made) : await seen(made, maxBody);
     } catch (broken) {
       const own = new Error("The response of an error handler failed.", { cause: broken });
       request.log.error({ err: own }, own.message);
@@ -210,14 +217,18 @@ function hasResponse(state: RequestState, { sent, raw }: FastifyReply): boolean 
   return state.isResponding || sent || raw.headersSent;
 }
 
-/** The response is out, or goes out by other means. The handler is done: it does not run again. */
-async function taken(run: ProtectedRun, recorder: Recorder): Promise<undefined> {
-  const { raw } = recorder.real;
-  if (!(raw.headersSent || isClosed(raw))) {
-    await new Promise<void>((resolve) => raw.once("close", () => resolve()));
-  }
-  const head = { status: raw.statusCode, headers: recorder.rawHeaders };
-  await run.recordUnseen(raw.headersSent ? head : {});
+/** An error handler writes its response itself, which is not seen. */
+async function takenByErrorHandler({ raw }: Recorder): Promise<Seen> {
+  await raw.over();
+  const { statusCode: status } = raw.response;
+  return { response: { status, headers: raw.headers }, payload: undefined };
+}
+
+/** The response goes out by other means. Once that is over the handler is done: it does not run again. */
+async function taken(run: ProtectedRun, { raw }: Recorder): Promise<undefined> {
+  await raw.over();
+  const head = { status: raw.response.statusCode, headers: raw.headers };
+  await run.recordUnseen(raw.isTaken ? head : {});
   return undefined;
 }
 

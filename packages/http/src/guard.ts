@@ -168,7 +168,11 @@ export class Guard<Req> {
 
   async #readKey(request: Req, { rawHeaders }: RequestFacts): Promise<KeyReading> {
     const { key: keyOf, grammar } = this.#settings;
-    if (keyOf === undefined) return readKey(headerLines(rawHeaders, this.#headerNames), grammar);
+    if (keyOf === undefined) {
+      const names = this.#settings.headerNames.join(" or ");
+      const missing = `This operation needs a key of your own for each request, in the header ${names}.`;
+      return readKey(headerLines(rawHeaders, this.#headerNames), grammar, missing);
+    }
     const key: unknown = await keyOf(request);
     if (key !== undefined && typeof key !== "string") {
       throw new TypeError(`key: expected a string or undefined, got ${typeof key}.`);

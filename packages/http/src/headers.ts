@@ -69,6 +69,11 @@ export function keptHeaders(list: HeaderList, rules: HeaderRules): HeaderList {
   return list.filter(([name]) => !ofConnection.has(name) && isKept(name, rules));
 }
 
+/** A body that was read whole has a length, and needs no other framing. Proxies hand such headers on. */
+export function unframed(list: HeaderList): HeaderList {
+  return list.filter(([name]) => name !== "transfer-encoding" && name !== "trailer");
+}
+
 function isKept(name: string, { allow, deny }: HeaderRules): boolean {
   if (deny.has(name)) return false;
   if (allow.has(name)) return true;

@@ -5,7 +5,8 @@ export { drain } from "./drain.ts";
 export { mediaTypeOf, type RequestBody } from "./fingerprint.ts";
 export type { FingerprintOption, FingerprintValue } from "./fingerprint-option.ts";
 export { type Admission, Guard, type RequestFacts } from "./guard.ts";
-export { checkHeaders, type HeaderList, headersSince, type OutgoingHeaders } from "./headers.ts";
+export { HandlerRaw } from "./handler-raw.ts";
+export { checkHeaders, type HeaderList, unframed } from "./headers.ts";
 export type { NamedResponse } from "./named-response.ts";
 export type { HttpOptions, ResponseFacts } from "./options.ts";
 export { peekBody } from "./peek.ts";
@@ -23,6 +24,7 @@ export type { IdempotencyState } from "./state.ts";
 export { StatusEndpoint, type StatusOptions } from "./status.ts";
 export {
   bytesBody,
+  checkStatus,
   encodeResponse,
   headerOf,
   jsonBody,
@@ -33,5 +35,5 @@ export {
   type StoredResponse,
   textBody,
 } from "./stored-response.ts";
-export { destroyStream, isClosed, isThenable } from "./streams.ts";
+export { destroyStream, isThenable } from "./streams.ts";
 export { errorRecord, isMadeBy, statusOfError } from "./thrown.ts";

@@ -43,14 +43,15 @@ export function headerLines(
  * clients send it. `"k"` and `k` are the same key.
  *
  * @param lines the values of the header, one for each line
+ * @param missing the detail of the problem if there is none
  */
-export function readKey(lines: readonly string[], grammar: KeyGrammar): KeyReading {
+export function readKey(
+  lines: readonly string[],
+  grammar: KeyGrammar,
+  missing = "This operation needs a key, and the request has none.",
+): KeyReading {
   const [line, ...others] = lines;
-  if (line === undefined) {
-    const detail =
-      "This operation is idempotent and needs a key of the client's own for each request.";
-    return { problem: "key-missing", detail };
-  }
+  if (line === undefined) return { problem: "key-missing", detail: missing };
   if (others.length > 0) {
     return { problem: "key-ambiguous", detail: "Expected one key, got more than one header line." };
   }

@@ -64,7 +64,7 @@ const KINDS: Readonly<Record<ProblemCode, Kind>> = {
   "key-missing": {
     status: 400,
     title: "Idempotency-Key is missing",
-    detail: "This operation is idempotent and needs a key.",
+    detail: "This operation needs a key, and the request has none.",
   },
   "key-invalid": {
     status: 400,
@@ -103,15 +103,16 @@ const KINDS: Readonly<Record<ProblemCode, Kind>> = {
     status: 409,
     title: "A request is outstanding for this Idempotency-Key",
     detail:
-      "The first request with this key is still being worked on. Ask again with the same key.",
+      "The first request with this key is still being worked on, or was interrupted a moment ago. Send " +
+      "the request again later, with the same key.",
     retryable: true,
   },
   "outcome-unknown": {
     status: 409,
     title: "The outcome of this Idempotency-Key is not known",
     detail:
-      "An earlier request with this key was interrupted. It may or may not have taken effect, and " +
-      "is not run again until somebody has looked into it.",
+      "An earlier request with this key may or may not have taken effect. It is not run again until an " +
+      "operator has decided about it.",
   },
   "response-not-stored": {
     status: 409,

@@ -8,7 +8,7 @@ import {
 import { classified } from "./classify.ts";
 import { type Disposition, keptAs, policyOf, saysNothingDone } from "./disposition.ts";
 import { HandlerTransaction, type Transacted } from "./handler-transaction.ts";
-import { type HeaderList, keptHeaders } from "./headers.ts";
+import { type HeaderList, type HeaderRules, keptHeaders } from "./headers.ts";
 import { checkedResponse } from "./named-response.ts";
 import type { HttpSettings, ResponseFacts } from "./options.ts";
 import { type ProblemCode, problemResponse } from "./problems.ts";
@@ -27,7 +27,7 @@ export interface Instead {
 
 interface ErrorFacts {
   readonly isFrameworks: boolean;
-  readonly keep?: (headers: HeaderList) => unknown;
+  readonly keep?: (headers: HeaderList, rules: HeaderRules) => unknown;
 }
 
 /** An operation that was interrupted is asked for again after this time. */
@@ -98,7 +98,8 @@ export class ProtectedRun {
     response: StoredResponse,
     done?: Promise<void>,
   ): Promise<Instead | undefined> {
-    const transacted = await this.#transaction.decided;
+    const { decided: ending } = this.#transaction;
+    const transacted = ending && (await ending);
     if (transacted !== undefined) return this.#afterTransaction(transacted);
     const { status } = response;
     const facts = this.#factsOf(response);
@@ -130,14 +131,15 @@ export class ProtectedRun {
     response: StoredResponse,
     { isFrameworks, keep }: ErrorFacts,
   ): Promise<Instead | undefined> {
-    const transacted = await this.#transaction.decided;
+    const { decided: ending } = this.#transaction;
+    const transacted = ending && (await ending);
     if (transacted !== undefined) {
       this.#report(error);
       return this.#afterTransaction(transacted);
     }
     const facts = { ...this.#factsOf(response), error };
     const decided = this.#decided(facts);
-    const failure = keep?.(facts.headers);
+    const failure = keep?.(facts.headers, this.#settings.rules);
     if (this.#decision !== undefined && decided !== undefined) {
       const isFailure = decided === "record" && failure !== undefined && this.#named === undefined;
       if (!isFailure) return await this.#end(decided, response, error);
@@ -159,12 +161,14 @@ export class ProtectedRun {
    * again. Duplicates get the response that the handler has named, or a stub.
    */
   async recordUnseen(seen: Partial<StoredResponse> = {}): Promise<void> {
-    const transacted = await this.#transaction.decided;
+    const { decided: ending } = this.#transaction;
+    const transacted = ending && (await ending);
     if (transacted !== undefined) return;
     const { status = 0, headers = [] } = seen;
     const facts = this.#factsOf({ status, headers });
-    const decided = this.#decided(facts) ?? this.#settings.presetClassify?.(facts);
-    await this.#end(decided ?? "stub", { status, headers });
+    // A preset decides by the status: a handler whose status was not seen counts as done.
+    const byPreset = status === 0 ? undefined : this.#settings.presetClassify?.(facts);
+    await this.#end(this.#decided(facts) ?? byPreset ?? "stub", { status, headers });
   }
 
   #factsOf({ status, headers, body }: StoredResponse): ResponseFacts {

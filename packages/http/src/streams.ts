@@ -1,4 +1,3 @@
-import type { ServerResponse } from "node:http";
 import { type Readable, Stream } from "node:stream";
 
 /**
@@ -7,12 +6,6 @@ import { type Readable, Stream } from "node:stream";
  */
 export function destroyStream(body: unknown): void {
   if (body instanceof Stream) (body as Readable).once("error", () => undefined).destroy?.();
-}
-
-/** Whether a response is over, with HTTP/2 as well. */
-export function isClosed(raw: ServerResponse): boolean {
-  const { stream } = raw as { readonly stream?: { readonly destroyed: boolean } };
-  return raw.destroyed || raw.closed || stream?.destroyed === true;
 }
 
 export function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {

@@ -5,7 +5,7 @@ import {
   UnclearCommitError,
 } from "@idemkit/engine";
 import { hasCause } from "@idemkit/engine/model";
-import type { HeaderList } from "./headers.ts";
+import { type HeaderList, type HeaderRules, keptHeaders } from "./headers.ts";
 
 /** Where the headers stand that were set before the error was thrown. */
 const HEADERS_MEMBER = "idempotentResponseHeaders";
@@ -37,11 +37,16 @@ function isErrorStatus(status: unknown): status is number {
  * An error with all that frameworks answer it by, as own members: those of `http-errors` are on a
  * prototype, which no record keeps.
  */
-export function errorRecord(error: unknown, headers: HeaderList, status: number): unknown {
+export function errorRecord(
+  error: unknown,
+  headers: HeaderList,
+  status: number,
+  rules: HeaderRules,
+): unknown {
   try {
     if (!(error instanceof Error)) return error;
     return Object.defineProperties(
-      Object.assign(new Error(error.message), error, answeredBy(error), {
+      Object.assign(new Error(error.message), error, answeredBy(error), keptOwn(error, rules), {
         ...(status !== statusOfError(error) && { statusCode: status }),
         [HEADERS_MEMBER]: headers,
       }),
@@ -51,6 +56,15 @@ export function errorRecord(error: unknown, headers: HeaderList, status: number)
     // Its members throw themselves. The engine describes it as far as that goes.
     return error;
   }
+}
+
+/** Frameworks send the headers that an error brings along. The same of them are kept as of others. */
+function keptOwn(error: Error, rules: HeaderRules): { readonly headers?: object } {
+  const { headers } = error as { readonly headers?: unknown };
+  if (typeof headers !== "object" || headers === null) return {};
+  const isKept = ([name, value]: [string, HeaderList[number][1]]) =>
+    keptHeaders([[name.toLowerCase(), value]], rules).length > 0;
+  return { headers: Object.fromEntries(Object.entries(headers).filter(isKept)) };
 }
 
 /** Takes the headers that {@link errorRecord} has put there off the error again. */

@@ -17,6 +17,17 @@ test("a stream that is too long is let go of, though what stands for it was neve
   await expect.poll(() => source.destroyed).toBe(true);
 });
 
+test("a stream that has stalled is let go of, though its reader waits for it", async () => {
+  const source = new Readable({ read: () => undefined });
+  source.push(Buffer.alloc(20));
+  const drained = await drain(source, 10);
+  if (!("rest" in drained)) throw new Error("It was not too long.");
+  drained.rest.resume();
+  await once(drained.rest, "data");
+  drained.rest.destroy();
+  await expect.poll(() => source.destroyed).toBe(true);
+});
+
 test("a body that somebody wants as text is peeked at, and is still to be read", async () => {
   const seen: unknown[] = [];
   const server = createServer(async (incoming: IncomingMessage, response) => {

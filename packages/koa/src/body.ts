@@ -7,6 +7,7 @@ import {
   type StoredBody,
   type StoredResponse,
   textBody,
+  unframed,
 } from "@idemkit/http";
 import type { Context, Response as KoaResponse } from "koa";
 import type { Recorder } from "./recorder.ts";
@@ -28,7 +29,8 @@ export async function seen(recorder: Recorder, maxBytes: number): Promise<Seen> 
   const { headers } = recorder;
   const { status } = response;
   const { body, instead = response.body } = await seenBody(response, maxBytes);
-  return { response: { status, headers, ...(body !== undefined && { body }) }, body: instead };
+  if (body === undefined) return { response: { status, headers }, body: instead };
+  return { response: { status, headers: unframed(headers), body }, body: instead };
 }
 
 interface SeenBody {

@@ -5,7 +5,6 @@ import {
   type HeaderList,
   type HttpOptions,
   type IdempotencyState,
-  isClosed,
   isMadeBy,
   type ProtectedRun,
   statusOfError,
@@ -77,7 +76,7 @@ async function run(protectedRun: ProtectedRun, ctx: Context, next: Next): Promis
   let made: Seen;
   try {
     await recorder.run(next);
-    if (recorder.isTaken) return await taken(protectedRun, ctx, recorder);
+    if (recorder.isTaken) return taken(protectedRun, ctx, recorder);
     if (recorder.isLost) return await protectedRun.recordUnseen();
     made = await seen(recorder, protectedRun.maxBody);
   } catch (error) {
@@ -90,18 +89,14 @@ async function run(protectedRun: ProtectedRun, ctx: Context, next: Next): Promis
   respond(ctx, instead?.response ?? made.response, made.body);
 }
 
-/** The response is out, or goes out by other means. The handler is done: it does not run again. */
-async function taken(protectedRun: ProtectedRun, ctx: Context, { headers, response }: Recorder) {
-  const { res } = ctx;
+/** The response goes out by other means. Koa has nothing left to do, while the handler may go on writing. */
+function taken(protectedRun: ProtectedRun, ctx: Context, { raw, response }: Recorder): void {
   // The headers alone were sent early, and Koa sends the body.
   if (ctx.respond !== false && response.body !== undefined) ctx.body = response.body;
-  const record = async () => {
-    const head = res.headersSent ? { status: res.statusCode, headers } : {};
-    await protectedRun.recordUnseen(head);
-  };
-  if (res.headersSent || isClosed(res)) await record();
-  // Koa has nothing left to do, and the handler may write after it has returned.
-  else res.once("close", () => void record());
+  void raw.over().then(async () => {
+    const head = { status: raw.response.statusCode, headers: raw.headers };
+    await protectedRun.recordUnseen(raw.isTaken ? head : {});
+  });
 }
 
 /**
@@ -121,13 +116,19 @@ async function fail(
   const instead = await protectedRun.recordError(
     error,
     { status, headers, body: { kind: "none" } },
-    { isFrameworks: isKoasError(error, ctx.app), keep: (kept) => errorRecord(error, kept, status) },
+    {
+      isFrameworks: isKoasError(error, ctx.app),
+      keep: (kept, rules) => errorRecord(error, kept, status, rules),
+    },
   );
   if (instead === undefined) {
     if (!ctx.headerSent) setHeaders(ctx, headers);
     throw error;
   }
-  if (!recorder.isOvertaken) respond(ctx, instead.response);
+  if (recorder.isOvertaken) return;
+  // The handler has failed before it wrote anything.
+  ctx.respond = true;
+  respond(ctx, instead.response);
 }
 
 /** An error that `ctx.throw` was given to decorate, or that an HTTP client throws, is not of this class. */

@@ -1,7 +1,9 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { type HeaderList, headersSince, type OutgoingHeaders } from "@idemkit/http";
+import { HandlerRaw, type HeaderList } from "@idemkit/http";
 import type { Context, Next, Response } from "koa";
-import { HandlerRaw } from "./handler-raw.ts";
+
+/** Statuses of responses that have no body. */
+const WITHOUT_BODY = [204, 205, 304];
 
 const handlers = new AsyncLocalStorage<Recorder>();
 
@@ -14,23 +16,22 @@ export class Recorder {
   readonly response: Response;
   readonly raw: HandlerRaw;
   readonly #ctx: Context;
-  readonly #before: OutgoingHeaders;
   readonly #realBefore: string;
 
   constructor(ctx: Context) {
     this.#ctx = ctx;
     const { app, req, request, response: real, res } = ctx;
-    this.#before = res.getHeaders() as OutgoingHeaders;
     this.raw = new HandlerRaw(res);
+    const { response: ownRes } = this.raw;
     const own: Response = Object.create(app.response);
-    this.response = Object.assign(own, { app, ctx, req, request, res: this.raw });
+    this.response = Object.assign(own, { app, ctx: this.#ownContext(), req, request, res: ownRes });
     // Koa begins with 404: a response that was not set.
     if (real.status !== 404) own.status = real.status;
     if (real.body !== undefined) own.body = real.body;
     this.#realBefore = stateOf(real);
     this.#give("response", own, real);
-    this.#give("res", this.raw, res);
-    this.#giveCookies({ app, req, request, res: this.raw });
+    this.#give("res", ownRes, res);
+    this.#giveCookies({ app, req, request, res: ownRes });
   }
 
   /** Runs the handler, which sets this response. */
@@ -40,7 +41,7 @@ export class Recorder {
 
   /** The headers that the handler has set. */
   get headers(): HeaderList {
-    return headersSince(this.#before, this.raw.getHeaders() as OutgoingHeaders);
+    return this.raw.headers;
   }
 
   /** Whether another middleware has set the real response meanwhile. */
@@ -55,14 +56,12 @@ export class Recorder {
   }
 
   /**
-   * Whether the handler has set nothing here, while the real response was set. It may have lost its context, in a
+   * Whether the handler has set no body here, while the real response was set. It may have lost its context, in a
    * callback of an old library: then its response is unknown.
    */
   get isLost(): boolean {
-    const { response, headers } = this;
-    const isUntouched =
-      response.body === undefined && response.status === 404 && headers.length === 0;
-    return isUntouched && this.isOvertaken;
+    const { body, status } = this.response;
+    return body === undefined && !WITHOUT_BODY.includes(status) && this.isOvertaken;
   }
 
   #give(name: "response" | "res", own: unknown, real: unknown): void {
@@ -75,6 +74,18 @@ export class Recorder {
         outside = value;
       },
     );
+  }
+
+  /**
+   * Koa 2 reports the error of a response's stream to its context, which responds with it. Before the commit the
+   * stream is read, and its error is the handler's.
+   */
+  #ownContext(): Context {
+    const ctx = this.#ctx;
+    const onerror = (error: Error) => {
+      if (this.raw.isSent) handlers.exit(() => ctx.onerror(error));
+    };
+    return Object.create(ctx, { onerror: { value: onerror } });
   }
 
   /** Koa makes them when they are first asked for, from the `req` and `res` of the context that asks. */

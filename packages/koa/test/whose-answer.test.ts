@@ -120,8 +120,8 @@ describe("whose answer it is, with Koa", () => {
       ctx.cookies.set("session", "ada");
     }, tooLate);
     expect((await post()).status).toBe(503);
-    // As without a timeout: a handler that sets no body is a 404 to Koa.
-    await expect.poll(async () => (await post()).status).toBe(404);
+    // A handler that sets no body may have lost its context: what it has set elsewhere is not known.
+    await expect.poll(async () => (await post()).text).toContain("response-not-stored");
     expect(runs()).toBe(1);
   });
 
