@@ -12,7 +12,7 @@ const SEEDS = 2_000;
 /** Worlds that found a fault of the engine, its rules or the checker which is no seeded bug. */
 const PAST = [
   67, 211, 1173, 8343, 9705, 15762, 39855, 55254, 55816, 74972, 92881, 101541, 128677, 153390,
-  168181, 200587, 322198, 713186, 915007,
+  168181, 200587, 322198, 393211, 437994, 530130, 713186, 915007,
 ];
 
 const page = readFileSync(new URL("../../docs/testing.md", import.meta.url), "utf8");

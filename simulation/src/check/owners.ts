@@ -58,7 +58,8 @@ export class Owners {
     const asking = this.#minted.get(owner);
     const holding = holder && this.#minted.get(holder.owner);
     if (state !== "claimed" || holding === undefined || asking === undefined) return;
-    if (holder?.owner === owner || holding.index > asking.index) return;
+    // One that came too early to ask what has happened lets its claim lapse, and tries again.
+    if (holder?.owner === owner || holder?.isGivenUp || holding.index > asking.index) return;
     const [mine, ...others] = asking.by.filter(({ call }) => call.record === name);
     const [theirs, ...rivals] = holding.by.filter(({ call }) => call.record === name);
     const isAlone = others.length === 0 && rivals.length === 0 && mine === theirs;
