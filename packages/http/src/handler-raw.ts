@@ -160,7 +160,7 @@ export class HandlerRaw {
     if (isImplicit && !real.headersSent) this.beforeCommit();
     this.#isTaken = true;
     real.on("drain", () => this.response.emit("drain"));
-    // An error that nobody listens for would end the process.
+    // Without a listener an error would end the process.
     real.on("error", (error) => {
       if (this.response.listenerCount("error") > 0) this.response.emit("error", error);
     });
