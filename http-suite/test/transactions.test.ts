@@ -274,6 +274,8 @@ function transactions(binding: Binding): void {
     ["a BigInt", () => ({ status: 200, body: 7n }), "a JSON value"],
     ["a large body", () => ({ status: 200, body: "a".repeat(2 ** 20 + 1) }), "maxBody"],
     ["no status", () => ({ body: "a" }), "status: expected a number"],
+    ["headers as a list", () => ({ status: 200, headers: [["a", "b"]] as never }), "an object"],
+    ["a number as a header", () => ({ status: 200, headers: { a: 5 as never } }), "text or a list"],
     ["a header with a line break", () => ({ status: 200, headers: { a: "b\nc" } }), "character"],
     ["nothing at all", () => undefined, "response: expected"],
   ];

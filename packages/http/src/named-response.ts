@@ -35,13 +35,22 @@ export function checkedResponse(response: unknown, maxBytes: number): StoredResp
   }
   const { status, headers: given = {} } = named;
   checkStatus(status);
-  const headers: HeaderList = Object.entries(given).map(([name, value]) => [
-    name.toLowerCase(),
-    value,
-  ]);
-  checkHeaders(headers);
+  const headers = headerList(given);
   const body = bodyOf(named.body, maxBytes);
   return { status, headers: withType(headers, body), body };
+}
+
+function headerList(given: unknown): HeaderList {
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    throw new TypeError(`headers: expected an object of names and values, got ${shown(given)}.`);
+  }
+  const list = Object.entries(given).map(([name, value]): HeaderList[number] => {
+    if ([value].flat().every((each) => typeof each === "string"))
+      return [name.toLowerCase(), value];
+    throw new TypeError(`headers: expected text or a list of texts for ${name}.`);
+  });
+  checkHeaders(list);
+  return list;
 }
 
 /** Koa sets a type only when a handler sets a body by `ctx.body`. */
