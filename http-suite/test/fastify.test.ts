@@ -1,3 +1,4 @@
+import type { ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import createError from "@fastify/error";
@@ -217,6 +218,48 @@ test("a stream that fails before anything reads it is a 500, and ends its key", 
   expect(runs()).toBe(1);
 });
 
+test("a handler that waits for its reply goes on once its stream was read", async () => {
+  let hasEnded = false;
+  const source = new Readable({
+    read() {
+      setTimeout(() => {
+        hasEnded = true;
+        this.push("done");
+        this.push(null);
+      }, 50);
+    },
+  });
+  let hadEnded: boolean | undefined;
+  const { post } = await protectedRoute(async (_request, reply) => {
+    await reply.send(source);
+    hadEnded = hasEnded;
+  });
+  expect((await post()).text).toBe("done");
+  expect(hadEnded).toBe(true);
+});
+
+test("a library that writes Node's implicit head sends the handler's own", async () => {
+  const { post } = await protectedRoute((_request, reply) => {
+    const raw = reply.raw as ServerResponse & { _header: unknown; _implicitHeader(): void };
+    raw.statusCode = 202;
+    if (!raw._header) raw._implicitHeader();
+    raw.end("implicit");
+  });
+  expect(await post()).toMatchObject({ status: 202, text: "implicit" });
+});
+
+test("a cookie of the handler is sent beside that of a hook", async () => {
+  const app = fastify() as unknown as FastifyInstance;
+  await app.register(idempotency, options());
+  app.addHook("onRequest", async (_request, reply) => void reply.header("set-cookie", "hook=1"));
+  app.post("/orders", { config: { idempotency: true } }, async (_request, reply) => {
+    reply.header("set-cookie", "own=1");
+    return { done: true };
+  });
+  const origin = await serving(app);
+  expect((await send(origin, { key: "k" })).headers["set-cookie"]).toEqual(["hook=1", "own=1"]);
+});
+
 test("both cookies of a web response are sent", async () => {
   const { post } = await protectedRoute(async () => {
     const response = new Response("x");
@@ -242,11 +285,14 @@ async function failing(errorHandler: ErrorHandler, thrown: unknown = new Error("
     return errorHandler(...given);
   });
   await app.register(idempotency, options());
+  let runs = 0;
   app.post("/orders", { config: { idempotency: true } }, async () => {
+    runs += 1;
     throw thrown;
   });
   const origin = await serving(app);
-  return { post: async () => await send(origin, { key: "k" }), asked: () => asked };
+  const post = async () => await send(origin, { key: "k" });
+  return { post, asked: () => asked, runs: () => runs };
 }
 
 test("an error handler that sends the error on keeps its status and headers", async () => {
@@ -268,6 +314,15 @@ test("an error handler that writes by itself sends its own status, and a stub is
   expect(await post()).toMatchObject({ status: 418, text: "teapot" });
   const again = await post();
   expect(again.json).toMatchObject({ code: "response-not-stored", originalStatus: 418 });
+});
+
+test("the status of an error, and not that of its error handler, says whether nothing was done", async () => {
+  const { post, runs } = await failing((_error, _request, reply) => {
+    reply.code(401).send({ formatted: true });
+  }, createError("FST_TEST_LATE", "late", 500)());
+  expect((await post()).status).toBe(401);
+  expect(await post()).toMatchObject({ status: 401, isReplayed: true });
+  expect(runs()).toBe(1);
 });
 
 test("an error handler is asked once for a thrown NaN", async () => {

@@ -49,6 +49,28 @@ test("onError of the engine gets the ResponseError that the binding exports", as
 /** Runs a function outside of the asynchronous context of its caller, as an old library would. */
 const outside = AsyncResource.bind(async (act: () => void) => act());
 
+test("a replay has the cookie of outer middleware for its own request, and the handler's", async () => {
+  const app = new Koa<IdempotentState>();
+  let requests = 0;
+  app.use(async (ctx, next) => {
+    requests += 1;
+    ctx.cookies.set("session", String(requests));
+    await next();
+  });
+  const engine = createEngine({ store: memoryStore() });
+  app.use(idempotency({ engine, scope: () => "ada", cookies: true }));
+  app.use((ctx) => {
+    ctx.cookies.set("own", "1");
+    ctx.body = { done: true };
+  });
+  const origin = await listening(app.callback());
+  for (const request of [1, 2]) {
+    const { headers } = await send(origin, { key: "k" });
+    const cookies = headers["set-cookie"]?.map((cookie) => cookie.split(";")[0]);
+    expect(cookies).toEqual([`session=${request}`, "own=1"]);
+  }
+});
+
 /** Serves an application whose protected handler is given. */
 async function protectedBy(
   handler: Koa.Middleware<IdempotentState>,

@@ -131,8 +131,8 @@ export const OUTCOMES: readonly Mutant[] = [
   {
     name: "onError of the engine is ignored for thrown errors",
     file: "http/src/protected-run.ts",
-    from: "const isOpen = await this.#endByPolicy(error, decided, facts, outcome);",
-    to: 'const isOpen = false as boolean;\n    await this.#attempt(() =>\n      "value" in outcome ? this.#claim.complete(outcome.value) : this.#claim.fail(outcome.failure),\n    );',
+    from: "if (await this.#endByPolicy(error, decided, facts, outcome)) return this.#leftOpen(error);",
+    to: 'await this.#attempt(() =>\n      "value" in outcome ? this.#claim.complete(outcome.value) : this.#claim.fail(outcome.failure),\n    );',
     caughtBy: "onError of the engine decides about a thrown error: hold",
   },
   {

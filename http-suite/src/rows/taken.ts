@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "vitest";
 import { send } from "../client.ts";
@@ -50,6 +51,68 @@ export const takenRows: readonly Row[] = [
       const again = await send(origin, { key: "k" });
       expectProblem(again, 409, "response-not-stored");
       expect(again.json).toMatchObject({ originalStatus: 201 });
+      expect(runs()).toBe(1);
+    },
+  },
+  {
+    title: "a head that the handler writes after a timeout's 503 fails nothing",
+    prove: async ({ serve, store, createEngine }) => {
+      const engine = createEngine({ store, guarantee: "at-least-once" });
+      const { handler, runs } = counting(async (exchange) => {
+        await pause(150);
+        exchange.hijack().writeHead(201, { location: "/orders/1" }).end("late");
+      });
+      const { origin } = await serve({ handler, timeoutMs: 50 }, engine);
+      expect((await send(origin, { key: "k" })).status).toBe(503);
+      await until(async () => !(await send(origin, { key: "k" })).text.includes("in-progress"));
+      const again = await send(origin, { key: "k" });
+      expect(again.json).toMatchObject({ originalStatus: 201, location: "/orders/1" });
+      expect(runs()).toBe(1);
+      await engine.close();
+    },
+  },
+  {
+    title: "the status that a handler has written counts, and none that it sets after that",
+    prove: async ({ serve }) => {
+      const { handler, runs } = counting((exchange) => {
+        const raw = exchange.hijack();
+        raw.writeHead(200).write("part");
+        raw.statusCode = 500;
+        raw.end();
+      });
+      const { origin } = await serve({ handler, options: webhook });
+      expect((await send(origin, { key: "k" })).status).toBe(200);
+      await until(async () => !(await send(origin, { key: "k" })).text.includes("in-progress"));
+      expect([(await send(origin, { key: "k" })).status, runs()]).toEqual([200, 1]);
+    },
+  },
+  {
+    title: "onError of the engine decides about a 5xx that the handler writes by itself",
+    prove: async ({ serve, store, createEngine }) => {
+      const engine = createEngine({ store, onError: "hold" });
+      const { handler, runs } = counting((exchange) => {
+        exchange.hijack().writeHead(502).end("no");
+      });
+      const { origin } = await serve({ handler }, engine);
+      expect((await send(origin, { key: "k" })).status).toBe(502);
+      await until(async () => !(await send(origin, { key: "k" })).text.includes("in-progress"));
+      expectProblem(await send(origin, { key: "k" }), 409, "outcome-unknown");
+      expect(runs()).toBe(1);
+      await engine.close();
+    },
+  },
+  {
+    title: "a handler that pipes to a client that has left learns of it, and its key is ended",
+    prove: async ({ serve }) => {
+      const { handler, runs } = counting(async (exchange) => {
+        const raw = exchange.hijack();
+        while (!raw.destroyed) await pause(5);
+        await pipeline(Readable.from(["late"]), raw).catch(() => undefined);
+      });
+      const { origin } = await serve({ handler });
+      await leaveEarly(origin, { key: "k" }, { afterMs: 30 });
+      await until(async () => !(await send(origin, { key: "k" })).text.includes("in-progress"));
+      expectProblem(await send(origin, { key: "k" }), 409, "response-not-stored");
       expect(runs()).toBe(1);
     },
   },

@@ -30,6 +30,7 @@ export async function errorResponse(
     const call = () => each.call(request.server, last as never, request, recorder.reply);
     void recorder.run(call);
     const recorded = await recorder.recorded;
+    recorder.wasSeen();
     if (recorded.kind === "response") return recorded;
     if (recorded.kind === "taken") return recorder;
     // Fastify's own sets the status of the error, as it does not see that one is set.

@@ -63,7 +63,8 @@ export function respond(
   const sent = body === undefined ? payload : payloadOf(body);
   reply.code(status);
   for (const [name, value] of headers) {
-    reply.removeHeader(name);
+    // Cookies are added to those of hooks.
+    if (name !== "set-cookie") reply.removeHeader(name);
     if (typeof value === "string") reply.header(name, value);
     else if (value.length > 0) reply.header(name, [...value]);
   }

@@ -33,6 +33,8 @@ export class Recorder {
   /** Settles once: with the first response, or when the handler is done without one. */
   readonly recorded: Promise<Recorded>;
   readonly real: FastifyReply;
+  /** Settles once the recorded response was looked at: its stream was read. */
+  readonly #seen: Promise<void>;
   readonly #headers: Map<string, Value>;
   readonly #statusBefore: number | undefined;
   #status: number | undefined;
@@ -42,6 +44,7 @@ export class Recorder {
   #isWaitedFor = false;
   #raw: HandlerRaw | undefined;
   #settle!: (recorded: Recorded) => void;
+  #onSeen!: () => void;
 
   /** @param before for an error handler: the handler that has failed before it, whose status and headers stay */
   constructor(real: FastifyReply, before?: Recorder) {
@@ -56,7 +59,15 @@ export class Recorder {
     this.recorded = new Promise((resolve) => {
       this.#settle = resolve;
     });
+    this.#seen = new Promise((resolve) => {
+      this.#onSeen = resolve;
+    });
     this.reply = this.#ownReply();
+  }
+
+  /** Whether the handler writes to the raw response, and has not ended it. */
+  get isWriting(): boolean {
+    return this.#raw?.isTaken === true && !this.real.raw.writableEnded;
   }
 
   /** The status that the handler has set. */
@@ -105,6 +116,11 @@ export class Recorder {
     if (this.#isWaitedFor && !this.#isRecorded) this.#record({ kind: "taken" });
   }
 
+  /** A handler that waits for its reply goes on: the response was seen, or has failed. */
+  wasSeen(): void {
+    this.#onSeen();
+  }
+
   /** The recorded response is the one that is sent. */
   afterCommit(): void {
     this.#raw?.afterCommit();
@@ -129,7 +145,7 @@ export class Recorder {
       const sent = serialize === undefined ? payload : serialize(payload as never);
       this.#raw?.beforeCommit();
       const { headers } = this;
-      return { kind: "response", status: this.#statusToSend, headers, payload: sent };
+      return { kind: "response", status: checked(this.#statusToSend), headers, payload: sent };
     } catch (error) {
       return { kind: "error", error };
     }
@@ -193,7 +209,7 @@ export class Recorder {
       removeTrailer: chained((name: string) => void real.removeTrailer(name)),
       // biome-ignore lint/suspicious/noThenProperty: Fastify's replies can be awaited.
       then: (onSent: () => void) => {
-        void this.recorded.then(() => onSent());
+        void this.recorded.then(() => this.#seen).then(() => onSent());
         this.#isWaitedFor = true;
         if (this.#isTaken) this.#take();
       },
@@ -212,12 +228,8 @@ export class Recorder {
     return own;
   }
 
-  /** @throws RangeError where Fastify's own would throw too late, after the commit */
   #setStatus(given: number): void {
-    const status = Number(given);
-    if (!(Number.isInteger(status) && status >= 100 && status <= 599)) {
-      throw new RangeError(`code: expected a status from 100 to 599, got ${given}.`);
-    }
+    const status = checked(given);
     this.#status = status;
     if (this.#raw !== undefined) this.#raw.response.statusCode = status;
   }
@@ -249,4 +261,11 @@ export class Recorder {
     }
     return all;
   }
+}
+
+/** @throws RangeError where Fastify's own would throw too late, after the commit */
+function checked(given: number): number {
+  const status = Number(given);
+  if (Number.isInteger(status) && status >= 100 && status <= 599) return status;
+  throw new RangeError(`code: expected a status from 100 to 599, got ${given}.`);
 }

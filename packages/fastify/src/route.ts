@@ -136,12 +136,17 @@ export class ProtectedRoute {
     const recorder = new Recorder(reply);
     const done = recorder.run(() => this.#handler.call(instance, request, recorder.reply));
     const recorded = await recorder.recorded;
-    if (recorded.kind === "taken") return await taken(run, recorder);
+    if (recorded.kind === "taken") {
+      recorder.wasSeen();
+      return await taken(run, recorder);
+    }
     let made: Seen;
     try {
       if (recorded.kind === "error") throw recorded.error;
       made = await seen(recorded, run.maxBody);
+      recorder.wasSeen();
     } catch (error) {
+      recorder.wasSeen();
       // An error may give the key back, and nothing may run beside the rest of the handler.
       await done;
       return await this.#fail(run, error, recorder, request);
@@ -194,8 +199,10 @@ export class ProtectedRoute {
     if (hasResponse(state, reply)) {
       request.log.error({ err: error }, "The handler failed after another response was sent.");
       destroyStream(made.payload);
+      if (recorder.isWriting) reply.raw.destroy();
       return reply;
     }
+    recorder.afterCommit();
     if (instead !== undefined) {
       destroyStream(made.payload);
       return respondInstead(reply, instead);
@@ -220,14 +227,13 @@ function hasResponse(state: RequestState, { sent, raw }: FastifyReply): boolean 
 /** An error handler writes its response itself, which is not seen. */
 async function takenByErrorHandler({ raw }: Recorder): Promise<Seen> {
   await raw.over();
-  const { statusCode: status } = raw.response;
-  return { response: { status, headers: raw.headers }, payload: undefined };
+  return { response: { status: raw.statusWritten, headers: raw.headers }, payload: undefined };
 }
 
 /** The response goes out by other means. Once that is over the handler is done: it does not run again. */
 async function taken(run: ProtectedRun, { raw }: Recorder): Promise<undefined> {
   await raw.over();
-  const head = { status: raw.response.statusCode, headers: raw.headers };
+  const head = { status: raw.statusWritten, headers: raw.headers };
   await run.recordUnseen(raw.isTaken ? head : {});
   return undefined;
 }

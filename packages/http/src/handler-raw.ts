@@ -1,14 +1,13 @@
 import { ServerResponse } from "node:http";
 import { type HeaderList, headersSince, type OutgoingHeaders } from "./headers.ts";
 
-/** What a handler reads of its raw response once it has taken the real one. */
-const OF_TAKEN = [
-  "finished",
-  "socket",
-  "writableEnded",
-  "writableFinished",
-  "headersSent",
-] as const;
+/** What a handler reads of its raw response until the real one is its own. Libraries look at `_header` as well. */
+const NOT_TAKEN = {
+  ...{ finished: false, writableEnded: false, writableFinished: false, headersSent: false },
+  ...{ socket: null, _header: null },
+} as const;
+/** What it reads of the real one at all times. Node's `finished` and `pipeline` look at `_closed`. */
+const OF_CONNECTION = ["destroyed", "errored", "_closed"] as const;
 /** They precede a response, and are none. */
 const INTERIM = ["writeContinue", "writeEarlyHints", "writeProcessing"] as const;
 
@@ -28,6 +27,7 @@ export class HandlerRaw {
   #isCommitting = false;
   #isSent = false;
   #isEnded = false;
+  #status: number | undefined;
   #onEnd: () => void = () => undefined;
 
   /**
@@ -41,13 +41,16 @@ export class HandlerRaw {
   ) {
     this.#real = real;
     this.#onTaken = onTaken;
-    this.#before = real.getHeaders() as OutgoingHeaders;
+    // A head of HTTP/2 that was sent has its status among the headers.
+    const headers = Object.entries(real.getHeaders()).filter(([name]) => !name.startsWith(":"));
+    this.#before = Object.fromEntries(headers) as OutgoingHeaders;
     this.#statusBefore = statusCode;
     const response = new ServerResponse(real.req);
     this.response = response;
     response.statusCode = statusCode;
-    for (const [name, value] of Object.entries(real.getHeaders())) {
-      if (value !== undefined) response.setHeader(name, value);
+    for (const [name, value] of headers) {
+      // Libraries add cookies to the list that they find.
+      if (value !== undefined) response.setHeader(name, Array.isArray(value) ? [...value] : value);
     }
     this.#overrideFunctions();
     this.#overrideMembers();
@@ -68,7 +71,12 @@ export class HandlerRaw {
   /** The status that the handler has set here, if it has. */
   get ownStatus(): number | undefined {
     const { statusCode } = this.response;
-    return statusCode === this.#statusBefore ? undefined : statusCode;
+    return statusCode === this.#statusBefore ? undefined : Number(statusCode);
+  }
+
+  /** The status with which the handler has written, or would write. */
+  get statusWritten(): number {
+    return this.#status ?? Number(this.response.statusCode);
   }
 
   /** The headers that the handler has set or removed here. */
@@ -113,7 +121,19 @@ export class HandlerRaw {
     const writeHead = (status: number, ...rest: readonly unknown[]) => {
       if (this.#isCommitting) return response;
       response.statusCode = status;
-      this.#take(false).writeHead(status, ...(rest as []));
+      const isFirst = !this.#isTaken;
+      if (isFirst) this.#noteHeaders(rest.at(-1));
+      const taken = this.#take(false);
+      // The head of another response is out: this one is never seen.
+      if (!(isFirst && taken.headersSent)) taken.writeHead(status, ...(rest as []));
+      return response;
+    };
+    const implicitHeader = () => {
+      const taken = this.#take() as ServerResponse & { _implicitHeader(): void };
+      if (!taken.headersSent) taken._implicitHeader();
+    };
+    const setTimeout = (...given: readonly unknown[]) => {
+      real.setTimeout(...(given as [number]));
       return response;
     };
     const end = (...given: readonly unknown[]) => {
@@ -128,7 +148,8 @@ export class HandlerRaw {
     };
     const write = (...given: readonly unknown[]) => this.#take().write(...(given as [string]));
     const flushHeaders = () => this.#take().flushHeaders();
-    Object.assign(response, { writeHead, write, end, destroy, flushHeaders });
+    Object.assign(response, { writeHead, write, end, destroy, flushHeaders, setTimeout });
+    Object.assign(response, { _implicitHeader: implicitHeader });
     for (const name of INTERIM) {
       const own = (...given: readonly unknown[]) =>
         (real[name] as (...args: readonly unknown[]) => void)(...given);
@@ -138,14 +159,21 @@ export class HandlerRaw {
 
   #overrideMembers(): void {
     const real = this.#real;
-    for (const name of OF_TAKEN) {
-      const free = name === "socket" ? null : false;
-      const get = () => (this.#isTaken ? real[name] : free);
+    const mirror = (name: string, get: () => unknown) =>
       Object.defineProperty(this.response, name, { configurable: true, get, set: () => undefined });
+    for (const [name, free] of Object.entries(NOT_TAKEN)) {
+      mirror(name, () => (this.#isTaken || this.#isSent ? Reflect.get(real, name) : free));
     }
+    for (const name of OF_CONNECTION) mirror(name, () => Reflect.get(real, name));
     // HTTP/2 has a stream in its place.
     if ("stream" in real)
       Object.defineProperty(this.response, "stream", { get: () => real.stream });
+  }
+
+  /** A stub has those that were given with the head. */
+  #noteHeaders(given: unknown): void {
+    if (typeof given !== "object" || given === null || Array.isArray(given)) return;
+    for (const [name, value] of Object.entries(given)) this.response.setHeader(name, value);
   }
 
   #end(): void {
@@ -159,6 +187,7 @@ export class HandlerRaw {
     if (this.#isTaken) return real;
     if (isImplicit && !real.headersSent) this.beforeCommit();
     this.#isTaken = true;
+    this.#status = Number(this.response.statusCode);
     real.on("drain", () => this.response.emit("drain"));
     // Without a listener an error would end the process.
     real.on("error", (error) => {

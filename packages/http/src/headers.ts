@@ -55,12 +55,25 @@ export function headersSince(before: OutgoingHeaders, after: OutgoingHeaders): H
   for (const name of Object.keys(after)) {
     const value = after[name];
     if (value === undefined || isSame(before[name], value)) continue;
-    list.push([name.toLowerCase(), asValue(value)]);
+    const own = name === "set-cookie" ? cookiesSince(before[name], value) : asValue(value);
+    list.push([name.toLowerCase(), own]);
   }
   for (const name of Object.keys(before)) {
     if (after[name] === undefined) list.push([name.toLowerCase(), []]);
   }
   return list;
+}
+
+/** Cookies are added to those of others. */
+function cookiesSince(
+  before: OutgoingHeaders[string],
+  after: number | string | readonly string[],
+): readonly string[] {
+  const others = new Set([before ?? []].flat().map(String));
+  return [after]
+    .flat()
+    .map(String)
+    .filter((cookie) => !others.has(cookie));
 }
 
 /** Those of a handler's headers that are kept: the rest belongs to one response alone. */

@@ -16,7 +16,7 @@ import type { Report } from "./report.ts";
 import { ResponseError } from "./response-error.ts";
 import { type Decision, type IdempotencyState, type OfKey, RunningState } from "./state.ts";
 import { keptOf, type StoredResponse } from "./stored-response.ts";
-import { isWorthRetry } from "./thrown.ts";
+import { isWorthRetry, statusOfError } from "./thrown.ts";
 
 /** A response that is sent in place of the handler's own. */
 export interface Instead {
@@ -77,7 +77,6 @@ export class ProtectedRun {
     });
   }
 
-  /** The most bytes of a body that are kept. */
   get maxBody(): number {
     return this.#settings.maxBody;
   }
@@ -101,8 +100,8 @@ export class ProtectedRun {
     const { decided: ending } = this.#transaction;
     const transacted = ending && (await ending);
     if (transacted !== undefined) return this.#afterTransaction(transacted);
-    const { status } = response;
     const facts = this.#factsOf(response);
+    const { status } = facts;
     const disposition = this.#dispositionOf(facts);
     if (done !== undefined && disposition !== "record" && disposition !== "stub") {
       await done;
@@ -147,13 +146,13 @@ export class ProtectedRun {
       return undefined;
     }
     const byOptions = decided ?? this.#settings.presetClassify?.(facts);
-    if (byOptions === undefined && isFrameworks && this.#mayRelease(response.status)) {
+    if (byOptions === undefined && isFrameworks && this.#mayRelease(statusOfError(error))) {
       return await this.#end("release", response, error);
     }
     const isResponse = failure === undefined || decided === "stub";
     const outcome = isResponse ? { value: this.#valueOf(response, decided) } : { failure };
-    const isOpen = await this.#endByPolicy(error, decided, facts, outcome);
-    return isOpen ? this.#leftOpen(error) : undefined;
+    if (await this.#endByPolicy(error, decided, facts, outcome)) return this.#leftOpen(error);
+    return undefined;
   }
 
   /**
@@ -166,9 +165,15 @@ export class ProtectedRun {
     if (transacted !== undefined) return;
     const { status = 0, headers = [] } = seen;
     const facts = this.#factsOf({ status, headers });
+    const decided = this.#decided(facts);
+    if (status >= 500 && this.#decision === undefined) {
+      const value = keptOf(this.#keptPart({ status, headers }, "stub"));
+      await this.#endByPolicy(new ResponseError(status, value), decided, facts, { value });
+      return;
+    }
     // A preset decides by the status: a handler whose status was not seen counts as done.
     const byPreset = status === 0 ? undefined : this.#settings.presetClassify?.(facts);
-    await this.#end(this.#decided(facts) ?? byPreset ?? "stub", { status, headers });
+    await this.#end(decided ?? byPreset ?? "stub", { status, headers });
   }
 
   #factsOf({ status, headers, body }: StoredResponse): ResponseFacts {
@@ -282,10 +287,9 @@ export class ProtectedRun {
   }
 
   #problem(code: ProblemCode): Instead {
-    const isToRetry = code === "store-unavailable";
-    const response = problemResponse(code, this.#settings, {
-      ...(isToRetry && { detail: INTERRUPTED, retryAfterMs: RETRY_AFTER_MS }),
-    });
+    const toRetry = { detail: INTERRUPTED, retryAfterMs: RETRY_AFTER_MS };
+    const occurrence = code === "store-unavailable" ? toRetry : {};
+    const response = problemResponse(code, this.#settings, occurrence);
     return { kind: "problem", response };
   }
 

@@ -27,7 +27,7 @@ export async function seen(recorder: Recorder, maxBytes: number): Promise<Seen> 
   const { response, raw } = recorder;
   raw.beforeCommit();
   const { headers } = recorder;
-  const { status } = response;
+  const status = Number(response.status);
   const { body, instead = response.body } = await seenBody(response, maxBytes);
   if (body === undefined) return { response: { status, headers }, body: instead };
   return { response: { status, headers: unframed(headers), body }, body: instead };
@@ -100,7 +100,8 @@ export function respond(
 /** One that has an empty list is removed. */
 export function setHeaders(ctx: Context, headers: StoredResponse["headers"]): void {
   for (const [name, value] of headers) {
-    if (typeof value === "string") ctx.set(name, value);
+    if (name === "set-cookie") ctx.append(name, [value].flat());
+    else if (typeof value === "string") ctx.set(name, value);
     else if (value.length > 0) ctx.set(name, [...value]);
     else ctx.remove(name);
   }

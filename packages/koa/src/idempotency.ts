@@ -94,7 +94,7 @@ function taken(protectedRun: ProtectedRun, ctx: Context, { raw, response }: Reco
   // The headers alone were sent early, and Koa sends the body.
   if (ctx.respond !== false && response.body !== undefined) ctx.body = response.body;
   void raw.over().then(async () => {
-    const head = { status: raw.response.statusCode, headers: raw.headers };
+    const head = { status: raw.statusWritten, headers: raw.headers };
     await protectedRun.recordUnseen(raw.isTaken ? head : {});
   });
 }
@@ -121,6 +121,7 @@ async function fail(
       keep: (kept, rules) => errorRecord(error, kept, status, rules),
     },
   );
+  if (!recorder.isOvertaken) recorder.raw.afterCommit();
   if (instead === undefined) {
     if (!ctx.headerSent) setHeaders(ctx, headers);
     throw error;
