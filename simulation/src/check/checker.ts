@@ -241,9 +241,8 @@ class Checker {
   #abort(process: string, of?: { readonly record?: string; readonly token?: number }): void {
     const aborted = of?.record && this.#record(of.record).grants.get(of.token ?? 0);
     if (aborted) aborted.isAborted = true;
-    for (const { call, function: run, grant, isTold } of this.#calls.values()) {
-      // Steps may go on after their function.
-      if (call.process !== process || grant === undefined || isTold) continue;
+    for (const { call, function: run, grant } of this.#calls.values()) {
+      if (call.process !== process || grant === undefined || run.isOver) continue;
       const isMeant = call.record === of?.record && grant.token === of.token;
       if (of === undefined || isMeant) run.isAborted = true;
     }

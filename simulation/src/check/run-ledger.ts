@@ -51,6 +51,11 @@ export class RunLedger {
     return this.ended === undefined || this.isDisturbed;
   }
 
+  /** Steps may go on after their function. */
+  get isOver(): boolean {
+    return this.ended !== undefined && this.#running.size === 0;
+  }
+
   doubts(step: string): boolean {
     return this.#doubts.has(step);
   }
