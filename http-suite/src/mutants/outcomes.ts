@@ -174,8 +174,8 @@ export const OUTCOMES: readonly Mutant[] = [
   {
     name: "a client of an open outcome is not asked to retry",
     file: "http/src/protected-run.ts",
-    from: "...(isToRetry && { detail: INTERRUPTED, retryAfterMs: RETRY_AFTER_MS }),",
-    to: "...(isToRetry && { detail: INTERRUPTED }),",
+    from: "const toRetry = { detail: INTERRUPTED, retryAfterMs: RETRY_AFTER_MS };",
+    to: "const toRetry = { detail: INTERRUPTED };",
     caughtBy:
       "the StoreError of a step that leaves the handler decides nothing, with no error handler",
   },
