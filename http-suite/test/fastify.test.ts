@@ -261,6 +261,18 @@ test("a cookie of the handler is sent beside that of a hook", async () => {
   expect((await send(origin, { key: "k" })).headers["set-cookie"]).toEqual(["hook=1", "own=1"]);
 });
 
+test("a handler may remove the cookie of a hook", async () => {
+  const app = fastify() as unknown as FastifyInstance;
+  await app.register(idempotency, options());
+  app.addHook("onRequest", async (_request, reply) => void reply.header("set-cookie", "hook=1"));
+  app.post("/orders", { config: { idempotency: true } }, async (_request, reply) => {
+    reply.removeHeader("set-cookie");
+    return { done: true };
+  });
+  const origin = await serving(app);
+  expect((await send(origin, { key: "k" })).headers["set-cookie"]).toBeUndefined();
+});
+
 test("both cookies of a web response are sent", async () => {
   const { post } = await protectedRoute(async () => {
     const response = new Response("x");

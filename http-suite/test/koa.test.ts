@@ -71,6 +71,21 @@ test("a replay has the cookie of outer middleware for its own request, and the h
   }
 });
 
+test("a handler may remove the cookie of outer middleware", async () => {
+  const app = new Koa<IdempotentState>();
+  app.use(async (ctx, next) => {
+    ctx.cookies.set("session", "1");
+    await next();
+  });
+  app.use(idempotency({ engine: createEngine({ store: memoryStore() }), scope: () => "ada" }));
+  app.use((ctx) => {
+    ctx.remove("Set-Cookie");
+    ctx.body = { done: true };
+  });
+  const origin = await listening(app.callback());
+  expect((await send(origin, { key: "k" })).headers["set-cookie"]).toBeUndefined();
+});
+
 /** Serves an application whose protected handler is given. */
 async function protectedBy(
   handler: Koa.Middleware<IdempotentState>,

@@ -119,8 +119,9 @@ export const takenRows: readonly Row[] = [
   {
     title: "a client that leaves does not free the key of a handler that has taken the response",
     prove: async ({ serve }) => {
-      const { handler, runs } = counting(async (exchange) => {
-        await once(exchange.hijack(), "close");
+      const { handler, runs } = counting(async (exchange, run) => {
+        if (run > 1) return exchange.send({ run });
+        return await once(exchange.hijack(), "close");
       });
       const { origin } = await serve({ handler, options: webhook });
       await leaveEarly(origin, { key: "k" }, { afterMs: 50 });

@@ -64,7 +64,7 @@ export function respond(
   reply.code(status);
   for (const [name, value] of headers) {
     // Cookies are added to those of hooks.
-    if (name !== "set-cookie") reply.removeHeader(name);
+    if (name !== "set-cookie" || value.length === 0) reply.removeHeader(name);
     if (typeof value === "string") reply.header(name, value);
     else if (value.length > 0) reply.header(name, [...value]);
   }

@@ -26,7 +26,10 @@ export class HandlerTransaction {
     this.#kept = kept;
   }
 
-  /** Nothing if no transaction was committed. The handler may not have waited for it. */
+  /**
+   * Missing before the first transaction. Then there is nothing to wait for, not even a turn: a transaction that
+   * begins in it would commit beside the response. It resolves to nothing if no transaction was committed.
+   */
   get decided(): Promise<Transacted | undefined> | undefined {
     return this.#decided;
   }

@@ -56,7 +56,8 @@ export function headersSince(before: OutgoingHeaders, after: OutgoingHeaders): H
     const value = after[name];
     if (value === undefined || isSame(before[name], value)) continue;
     const own = name === "set-cookie" ? cookiesSince(before[name], value) : asValue(value);
-    list.push([name.toLowerCase(), own]);
+    // An empty list would remove those of others.
+    if (own.length > 0 || name !== "set-cookie") list.push([name.toLowerCase(), own]);
   }
   for (const name of Object.keys(before)) {
     if (after[name] === undefined) list.push([name.toLowerCase(), []]);

@@ -100,10 +100,9 @@ export function respond(
 /** One that has an empty list is removed. */
 export function setHeaders(ctx: Context, headers: StoredResponse["headers"]): void {
   for (const [name, value] of headers) {
-    if (name === "set-cookie") ctx.append(name, [value].flat());
-    else if (typeof value === "string") ctx.set(name, value);
-    else if (value.length > 0) ctx.set(name, [...value]);
-    else ctx.remove(name);
+    if (typeof value !== "string" && value.length === 0) ctx.remove(name);
+    else if (name === "set-cookie") ctx.append(name, [value].flat());
+    else ctx.set(name, typeof value === "string" ? value : [...value]);
   }
 }
 
